@@ -1,0 +1,50 @@
+# One command each. `make` alone prints this list; every target builds .venv first if it is missing.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+OUT    ?= out
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-long check format docs bench clean
+
+help:  ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(READY)  ## set up .venv with pinned versions (does nothing the second time)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(OUT)/report.html  ## train a teacher and three students on digits, measure, write out/report.html
+
+$(OUT)/report.html: | $(READY)
+	$(BIN)/kernelscope demo --out $(OUT)
+	@echo "open $(OUT)/report.html"
+
+test: $(READY)  ## all tests, short proofs
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
+
+test-long: $(READY)  ## the slow proofs as well (kill loops, long fuzz, every bound on every kind of data)
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(READY)  ## lint, format check, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## apply the formatter and the safe lint fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## write docs/cli.md from the commands' own help
+	$(BIN)/python -m kernelscope.cli.reference docs/cli.md
+
+bench: $(READY)  ## every benchmark; each prints its table of ratios
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what these targets made
+	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""One verb, one file; main.py loads verbs lazily."""

@@ -1,0 +1,1 @@
+"""Training students; ends in a checkpoint."""

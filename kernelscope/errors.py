@@ -1,0 +1,59 @@
+"""Errors a caller can mend, each with the exit code the command line ends with.
+
+A message reads ``WHAT WHERE; MEND``: one line, lower case, no full stop, with the numbers expected and found.
+Every class also inherits the builtin a Python caller would expect to catch.
+"""
+
+from __future__ import annotations
+
+
+class KernelscopeError(Exception):
+    """Base of everything a caller can mend."""
+
+    exit_code = 1
+
+
+class UsageError(KernelscopeError, ValueError):
+    """The call itself is wrong: unknown option or layer, an output that exists (exit 2)."""
+
+    exit_code = 2
+
+
+class UnreadableInput(KernelscopeError, OSError):
+    """A file is missing, empty, corrupt, of another kind, or unsafe to read (exit 3)."""
+
+    exit_code = 3
+
+
+class Mismatch(KernelscopeError, ValueError):
+    """Inputs do not belong to each other: rows, labels, keys, shapes (exit 4)."""
+
+    exit_code = 4
+
+
+class NumericalError(KernelscopeError, ArithmeticError):
+    """NaN or Inf features, a kernel without a norm, a precision that was not reached (exit 5)."""
+
+    exit_code = 5
+
+
+class DegenerateKernel(NumericalError):
+    """A kernel is zero where the quantity divides by its norm (exit 5)."""
+
+
+class GateFailed(KernelscopeError):
+    """A gate on a report's field did not pass (exit 6)."""
+
+    exit_code = 6
+
+
+class ResourceError(KernelscopeError, OSError):
+    """Disk, memory or a lock is not to be had (exit 7)."""
+
+    exit_code = 7
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """``text`` on one line of at most ``limit`` characters, control characters stripped."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

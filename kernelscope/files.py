@@ -1,0 +1,160 @@
+"""Whole or absent: the one door to the disk for everything the package writes.
+
+A file appears under its own name only when it is complete: written beside it, synced, renamed. A reader, a
+crash or a full disk never meets a half-written file under the final name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kernelscope.errors import ResourceError, UnreadableInput, UsageError
+
+
+@contextlib.contextmanager
+def whole_or_absent(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it becomes ``path`` in one step.
+
+    Raises:
+        ResourceError: if the disk is full. ``path`` is then what it was before, and the temporary is removed.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"disk full while writing {path}; free some space and run again") from error
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    with whole_or_absent(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Flush a file's bytes to the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename survives a power cut; a no-op where folders cannot be opened."""
+    with contextlib.suppress(OSError):
+        sync(folder)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def require_readable(path: str | os.PathLike[str]) -> Path:
+    """The path, if it is a non-empty regular file.
+
+    Raises:
+        UnreadableInput: missing, a folder, a device or pipe, or empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UnreadableInput(f"{path} does not exist; check the path")
+    if not path.is_file():
+        raise UnreadableInput(f"{path} is not a regular file; give a checkpoint or a feature file")
+    if path.stat().st_size == 0:
+        raise UnreadableInput(f"{path} is empty (0 bytes); write or download it again")
+    return path
+
+
+def refuse_existing(*paths: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Stop before any work if an output exists already.
+
+    Raises:
+        UsageError: naming the first that exists.
+    """
+    for path in paths:
+        if not overwrite and Path(path).exists():
+            raise UsageError(f"{path} exists; pass --overwrite to replace it or choose another name")
+
+
+def require_space(folder: str | os.PathLike[str], needed_bytes: int) -> None:
+    """Stop before any work if ``folder``'s disk cannot take ``needed_bytes`` and five per cent.
+
+    Raises:
+        ResourceError: with what is needed and what is free.
+    """
+    folder = Path(folder)
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes * 1.05:
+        raise ResourceError(
+            f"{folder} has {free_bytes / 1e6:,.0f} MB free, {needed_bytes * 1.05 / 1e6:,.0f} MB needed; free some space"
+        )
+
+
+@contextlib.contextmanager
+def lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold ``path`` as a lock file naming host, process and start; a dead owner on this host is stepped over.
+
+    Raises:
+        ResourceError: if a living process, or another host, holds it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = f"{socket.gethostname()} {os.getpid()} {time.time():.0f}"
+    while True:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            break
+        except FileExistsError:
+            _step_over_dead_owner(path)
+    try:
+        os.write(descriptor, mine.encode())
+        os.close(descriptor)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _step_over_dead_owner(path: Path) -> None:
+    try:
+        host, process, _ = path.read_text().split()
+        alive = host != socket.gethostname() or _is_alive(int(process))
+    except FileNotFoundError:
+        return
+    except ValueError:  # created a moment ago and not yet filled in, or damaged
+        alive = time.time() - path.stat().st_mtime < 10
+        host, process = "unknown host", "unknown process"
+    if alive:
+        raise ResourceError(f"{path} is held by process {process} on {host}; wait for it, or delete the lock if it is gone")
+    path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""The mathematics: arrays in, numbers out. Knows no file and no network."""

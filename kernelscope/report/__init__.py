@@ -1,0 +1,1 @@
+"""From features to a report, and to pages and figures."""
