@@ -1,0 +1,110 @@
+"""Rows: what the mathematics asks of a matrix, so that it works beyond memory without hearing of HDF5.
+
+Anything two-dimensional whose rows can be sliced will do: NumPy arrays and memmaps, torch tensors of any float
+dtype on any device, HDF5 datasets.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from kernelscope.errors import Mismatch, NumericalError
+
+UNIT_ROUNDOFF = 2.0**-53  #: u of the arithmetic, IEEE double
+BLOCK_ROWS = 8192  #: rows handed out at a time; THEORY of the bar: summation chain = block + ceil(n / block)
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """A matrix ``(n, d)`` read by row slices: ``X.shape`` and ``X[i:j]``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+def as_rows(X: Any, name: str = "features") -> Rows:
+    """``X`` as rows: itself if it already slices, an array if it is a nested list; examples are rows.
+
+    Raises:
+        Mismatch: if it is not two-dimensional or not of real numbers.
+    """
+    rows = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
+    if len(rows.shape) != 2:
+        raise Mismatch(
+            f"{name} have shape {tuple(rows.shape)}, expected (n, d) with examples as rows; pool or reshape them"
+        )
+    kind = str(getattr(rows, "dtype", "float64"))
+    if any(word in kind for word in ("complex", "object", "str", "<U", "|S")):
+        raise Mismatch(f"{name} are of type {kind}, expected real numbers; convert them to float")
+    return rows
+
+
+def numpy_block(X: Rows, start: int, stop: int) -> np.ndarray:
+    """Rows ``start:stop`` as a NumPy array in the stored precision (bfloat16, which NumPy lacks, as float32)."""
+    block = X[start:stop]
+    if _is_tensor(block):
+        import torch
+
+        block = block.detach()
+        if block.dtype == torch.bfloat16:
+            block = block.float()
+        return block.cpu().numpy()
+    return np.asarray(block)
+
+
+def row_blocks(X: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield ``(start, float64 block)`` over all rows, in order."""
+    for start in range(0, X.shape[0], block_rows):
+        yield start, numpy_block(X, start, min(start + block_rows, X.shape[0])).astype(np.float64, copy=False)
+
+
+def storage_roundoff(X: Rows) -> float:
+    """Unit roundoff of the type the features are stored in; 0 for float64 and integers, which lose nothing here."""
+    kind = str(getattr(X, "dtype", "float64")).removeprefix("torch.")
+    return {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}.get(kind, 0.0)
+
+
+def require_finite(X: Rows, name: str) -> None:
+    """Say how many entries are not finite and where the first one is. Costs a pass: called when a Gram shows it.
+
+    Raises:
+        NumericalError: if any entry is NaN or infinite.
+    """
+    count, first = 0, -1
+    for start, block in row_blocks(X):
+        bad = ~np.isfinite(block)
+        if bad.any():
+            count += int(bad.sum())
+            if first < 0:
+                first = start + int(np.argmax(bad.any(axis=1)))
+    if count:
+        raise NumericalError(f"{name} hold {count} NaN or infinite values, first in row {first}; mend the network or drop the rows")
+
+
+def require_same_examples(teacher: Rows, student: Rows) -> int:
+    """The common number of examples.
+
+    Raises:
+        Mismatch: if the two differ, or there are none.
+    """
+    n = teacher.shape[0]
+    if n != student.shape[0]:
+        raise Mismatch(
+            f"teacher has {n} rows and student {student.shape[0]}; give features of the same examples in the same order"
+        )
+    if n == 0 or teacher.shape[1] == 0 or student.shape[1] == 0:
+        raise Mismatch(
+            f"features are empty: teacher {tuple(teacher.shape)}, student {tuple(student.shape)}; give at least one row and column"
+        )
+    return n
+
+
+def _is_tensor(block: Any) -> bool:
+    torch = sys.modules.get("torch")  # a tensor can only exist if torch was imported: do not import it to find out
+    return torch is not None and isinstance(block, torch.Tensor)
