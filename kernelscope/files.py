@@ -146,7 +146,9 @@ def _step_over_dead_owner(path: Path) -> None:
         alive = time.time() - path.stat().st_mtime < 10
         host, process = "unknown host", "unknown process"
     if alive:
-        raise ResourceError(f"{path} is held by process {process} on {host}; wait for it, or delete the lock if it is gone")
+        raise ResourceError(
+            f"{path} is held by process {process} on {host}; wait for it, or delete the lock if it is gone"
+        )
     path.unlink(missing_ok=True)
 
 

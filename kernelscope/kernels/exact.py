@@ -1,0 +1,312 @@
+"""The transfer loss ‖K_S − K_T‖_F / ‖K_T‖_F: which route, the answer, and how far to trust it (THEORY B.3, B.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kernelscope.errors import DegenerateKernel, UsageError
+from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
+from kernelscope.kernels.gram import GramSums, frobenius, gram_sums
+from kernelscope.kernels.pair import pair_difference, procrustes_rotation
+from kernelscope.kernels.rows import (
+    UNIT_ROUNDOFF,
+    Affine,
+    Rows,
+    as_rows,
+    identical,
+    largest_entry,
+    require_same_examples,
+    storage_roundoff,
+)
+from kernelscope.kernels.tsqr import tsqr_difference
+
+ROUTES = ("auto", "gram", "pair", "tsqr", "blocked")
+RTOL, ATOL = 1e-6, 1e-9
+
+
+@dataclass(frozen=True)
+class TransferLoss:
+    """The loss, with the interval in which the exact value for the features as stored lies.
+
+    ``certified``: the interval is proved, not estimated. ``resolved``: its half-width is at most
+    ``max(rtol · value, atol)``. ``storage_floor``: what storing the features in less than float64 may already
+    have cost, in the same units.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    certified: bool
+    resolved: bool
+    route: str
+    norm_teacher: float
+    norm_student: float
+    norm_difference: float
+    storage_floor: float
+
+    def __float__(self) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class ScaledSums:
+    """Gram sums of both features times one power of two, so that no square over- or underflows.
+
+    ``unit`` is what a kernel norm of the scaled features is worth in the original ones; ``same`` says that the
+    two features are equal number by number.
+    """
+
+    teacher: Rows
+    student: Rows
+    sums: GramSums
+    unit: float
+    same: bool
+
+
+def transfer_loss(
+    *,
+    teacher: Any,
+    student: Any,
+    route: str = "auto",
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    device: str = "cpu",
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+) -> TransferLoss:
+    """Exact ‖K_S − K_T‖_F / ‖K_T‖_F over all examples, with its interval (paper eq. 1, relative).
+
+    Args:
+        teacher: features ``X_T``, shape ``(n, d_T)``: array, tensor, memmap or HDF5 dataset.
+        student: features ``X_S``, shape ``(n, d_S)``, of the same n examples in the same order.
+        route: ``auto`` (the rule of THEORY B.4), or one of ``gram pair tsqr blocked``.
+        rtol: the relative half-width asked for; from 1e-3 on sums may be formed in float32 where that suffices.
+        atol: the half-width that always suffices, in units of the loss.
+        device: a torch device for the Gram and blocked routes.
+        memory_bytes: what the blocked route may take.
+
+    Raises:
+        Mismatch: shapes do not correspond.
+        NumericalError: NaN or infinite features.
+        DegenerateKernel: an all-zero teacher.
+    """
+    teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
+    if route not in ROUTES:
+        raise UsageError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
+    n = require_same_examples(teacher, student)
+    first = plan(n=n, d_student=student.shape[1], d_teacher=teacher.shape[1], route=route).route
+    single = rtol >= 1e-3
+    if first == "blocked":
+        answer = _by_blocks(teacher, student, device, single, memory_bytes)
+        loss = answer.loss(rtol, atol)
+        if single and not loss.resolved:
+            loss = _by_blocks(teacher, student, device, False, memory_bytes).loss(rtol, atol)
+        if loss.resolved or route == "blocked":
+            return loss
+    if first == "tsqr":
+        return _by_tsqr(teacher, student).loss(rtol, atol)
+    if first == "gram" and single:
+        loss = loss_from_sums(
+            well_scaled_sums(teacher=teacher, student=student, device=device, single=True),
+            route="gram",
+            rtol=rtol,
+            atol=atol,
+        )
+        if loss.resolved:
+            return loss
+    scaled = well_scaled_sums(teacher=teacher, student=student, device=device)
+    return loss_from_sums(scaled, route=route, rtol=rtol, atol=atol)
+
+
+def well_scaled_sums(
+    *, teacher: Rows, student: Rows, device: str = "cpu", single: bool = False, halves: bool = False
+) -> ScaledSums:
+    """:func:`gram_sums`, and once more on rescaled features if squares left float64's comfortable range."""
+    same = identical(teacher, student)
+    options: dict[str, Any] = {"device": device, "single": single, "halves": halves}
+    low, high = (1e-20, 1e20) if single else (1e-100, 1e100)
+    try:
+        sums = gram_sums(teacher=teacher, student=student, **options)
+        if low < sums.norm_teacher < high and sums.norm_student < high:
+            return ScaledSums(teacher, student, sums, 1.0, same)
+    except DegenerateKernel:
+        if largest_entry(teacher) == 0:
+            raise
+    teacher, student, unit = rescaled(teacher, student)
+    return ScaledSums(teacher, student, gram_sums(teacher=teacher, student=student, **options), unit, same)
+
+
+def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:
+    """Both features times the power of two that brings the largest entry near 1, and what a kernel norm is then worth.
+
+    Raises:
+        DegenerateKernel: if kernel norms cannot be written in float64 at all.
+    """
+    exponent = math.frexp(max(largest_entry(teacher), largest_entry(student)))[1]
+    if exponent > 500:
+        raise DegenerateKernel(
+            f"features reach 2^{exponent}, whose kernel norms exceed float64; divide both by 2^{exponent}"
+        )
+    scale = 2.0 ** min(1000, -exponent)
+    return Affine(teacher, scale=scale), Affine(student, scale=scale), math.ldexp(1.0, 2 * max(exponent, -1000))
+
+
+def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTOL, atol: float = ATOL) -> TransferLoss:
+    """The loss from sums that exist already, going back to the features only where the sums do not resolve it."""
+    best: _Answer | None = None
+    for answer in _answers(scaled, route):
+        if answer.certified and best is not None:
+            # certified intervals may be intersected: both are true
+            answer = replace(answer, low=max(answer.low, best.low), high=min(answer.high, best.high))
+        loss = answer.loss(rtol, atol)
+        if loss.resolved:
+            return loss
+        if answer.certified:
+            best = answer
+    assert best is not None  # every route from sums has a certified answer
+    return best.loss(rtol, atol)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """‖K_S − K_T‖_F by one route, the interval it lies in, and what turns it into a ratio."""
+
+    route: str
+    value: float
+    low: float
+    high: float
+    certified: bool
+    norm_teacher: float
+    norm_student: float
+    teacher_error: float
+    floor: float
+    unit: float = 1.0
+
+    def loss(self, rtol: float, atol: float) -> TransferLoss:
+        b, error = self.norm_teacher, self.teacher_error
+        low = self.low / (b + error)
+        high = self.high / (b - error) if b > error else math.inf
+        value = min(max(self.value / b, low), high)
+        return TransferLoss(
+            value=value,
+            interval=(low, high),
+            certified=self.certified,
+            resolved=(high - low) / 2 <= max(rtol * value, atol),
+            route=self.route,
+            norm_teacher=b * self.unit,
+            norm_student=self.norm_student * self.unit,
+            norm_difference=self.value * self.unit,
+            storage_floor=self.floor / b,
+        )
+
+
+def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
+    """From the cheapest to the sharpest; the caller stops at the first that resolves."""
+    sums, teacher, student = scaled.sums, scaled.teacher, scaled.student
+    common: dict[str, Any] = {
+        "norm_teacher": sums.norm_teacher,
+        "norm_student": sums.norm_student,
+        "teacher_error": sums.norm_error(sums.G_TT),
+        "floor": 2
+        * (
+            storage_roundoff(student) * math.sqrt(sums.trace_student * sums.norm_student)
+            + storage_roundoff(teacher) * math.sqrt(sums.trace_teacher * sums.norm_teacher)
+        ),
+        "unit": scaled.unit,
+    }
+    if scaled.same and route in ("auto", "pair"):
+        yield _Answer("pair", 0.0, 0.0, 0.0, True, **common)
+        return
+    if route in ("auto", "gram"):
+        squared = sums.difference_squared
+        value = math.sqrt(max(0.0, squared))
+        for bar, certified in ((sums.certified_bar(), True), (sums.estimated_bar(), False)):
+            low, high = math.sqrt(max(0.0, squared - bar)), math.sqrt(max(0.0, squared + bar))
+            yield _Answer("gram", value, low, high, certified, **common)
+    if route in ("auto", "pair"):
+        rotations: list[Any] = [procrustes_rotation(sums)]
+        if sums.d_student == sums.d_teacher:
+            rotations.insert(0, None)
+        for rotation in rotations:
+            found = pair_difference(teacher=teacher, student=student, sums=sums, rotation=rotation)
+            yield _Answer("pair", found.difference, found.low, found.high, True, **common)
+        half = (
+            4
+            * UNIT_ROUNDOFF
+            * (math.sqrt(sums.trace_student * sums.norm_student) + math.sqrt(sums.trace_teacher * sums.norm_teacher))
+        )  # ‖X‖_2² ≤ ‖K‖_F; the observed error of this route (THEORY B.3)
+        yield _Answer(
+            "pair", found.difference, max(0.0, found.difference - half), found.difference + half, False, **common
+        )
+
+
+def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> _Answer:
+    unit, comfortable = 1.0, (1e-10, 1e10) if single else (1e-60, 1e60)
+    largest = max(largest_entry(teacher), largest_entry(student))
+    if largest and math.isfinite(largest) and not comfortable[0] < largest < comfortable[1]:
+        teacher, student, unit = rescaled(teacher, student)
+    norms = blocked_norms(teacher=teacher, student=student, device=device, single=single, memory_bytes=memory_bytes)
+    bar = 0.0 if norms.difference == 0 and identical(teacher, student) else norms.bar
+    return _Answer(
+        "blocked",
+        norms.difference,
+        max(0.0, norms.difference - bar),
+        norms.difference + bar,
+        True,
+        norms.teacher,
+        norms.student,
+        norms.teacher_error,
+        2
+        * (
+            storage_roundoff(student) * math.sqrt(norms.trace_student * norms.student)
+            + storage_roundoff(teacher) * math.sqrt(norms.trace_teacher * norms.teacher)
+        ),
+        unit,
+    )
+
+
+def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
+    value, half, R = tsqr_difference(teacher=teacher, student=student)
+    R_S, R_T = R[:, : student.shape[1]], R[:, student.shape[1] :]
+    norm_S, norm_T = frobenius(R_S @ R_S.T), frobenius(R_T @ R_T.T)
+    floor = sum(
+        2 * storage_roundoff(X) * frobenius(part) * math.sqrt(norm)
+        for X, part, norm in ((student, R_S, norm_S), (teacher, R_T, norm_T))
+    )
+    return _Answer("tsqr", value, max(0.0, value - half), value + half, False, norm_T, norm_S, half, floor)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a computation will do, before it does it."""
+
+    route: str
+    multiply_adds: float
+    bytes_read: float
+    memory_bytes: float
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"route {self.route}: {self.multiply_adds:.2g} multiply-adds, {self.bytes_read / 1e6:,.0f} MB read, "
+            f"{self.memory_bytes / 1e6:,.0f} MB of memory ({self.why})"
+        )
+
+
+def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_bytes: int = 4) -> Plan:
+    """Route, cost and memory before anything is read (THEORY B.4).
+
+    ``auto`` goes on to the pair route where the first one does not resolve the loss.
+    """
+    p, d = d_student + d_teacher, max(d_student, d_teacher)
+    read = float(n * p * item_bytes)
+    if route == "blocked" or (route == "auto" and n <= 2 * p):
+        why = "asked for" if route == "blocked" else f"n = {n} is at most 2 (d_S + d_T) = {2 * p}"
+        return Plan("blocked", n * n * p / 2, read * (1 + n // 8192), 8.0 * 3 * min(n, 4096) ** 2, why)
+    if route == "tsqr":
+        return Plan("tsqr", 2.0 * n * p * p, read, 8.0 * 5 * p * p, "asked for")
+    if route == "pair":
+        return Plan("pair", n * p * p / 2 + 3.0 * n * d * d, 2 * read, 8.0 * 8 * d * d, "asked for")
+    why = "asked for" if route == "gram" else f"n = {n} exceeds 2 (d_S + d_T) = {2 * p}"
+    return Plan("gram", n * p * p / 2, read, 8.0 * 3 * p * p, why)
