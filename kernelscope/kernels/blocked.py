@@ -69,7 +69,8 @@ def blocked_norms(
     traces = {"student": 0.0, "teacher": 0.0}
 
     def load(X: Rows, start: int) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(numpy_block(X, start, min(start + rows, n)))).to(device, dtype)
+        block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
+        return torch.from_numpy(block).to(device, dtype)
 
     with full_precision_matmul(), torch.inference_mode():
         for i in range(0, n, rows):

@@ -9,7 +9,7 @@ from typing import Any
 
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
-from kernelscope.kernels.gram import GramSums, frobenius, gram_sums
+from kernelscope.kernels.gram import ZERO_TEACHER, GramSums, frobenius, gram_sums
 from kernelscope.kernels.pair import pair_difference, procrustes_rotation
 from kernelscope.kernels.rows import (
     UNIT_ROUNDOFF,
@@ -18,6 +18,7 @@ from kernelscope.kernels.rows import (
     as_rows,
     identical,
     largest_entry,
+    require_finite,
     require_same_examples,
     storage_roundoff,
 )
@@ -241,11 +242,16 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
         )
 
 
-def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> _Answer:
-    unit, comfortable = 1.0, (1e-10, 1e10) if single else (1e-60, 1e60)
+def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows, float]:
+    """The features, rescaled if their largest entry is beyond ``limit`` or below its inverse, and the unit of norms."""
     largest = max(largest_entry(teacher), largest_entry(student))
-    if largest and math.isfinite(largest) and not comfortable[0] < largest < comfortable[1]:
-        teacher, student, unit = rescaled(teacher, student)
+    if largest == 0 or not math.isfinite(largest) or 1 / limit < largest < limit:
+        return teacher, student, 1.0
+    return rescaled(teacher, student)
+
+
+def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> _Answer:
+    teacher, student, unit = _comfortable(teacher, student, 1e10 if single else 1e60)
     norms = blocked_norms(teacher=teacher, student=student, device=device, single=single, memory_bytes=memory_bytes)
     bar = 0.0 if norms.difference == 0 and identical(teacher, student) else norms.bar
     return _Answer(
@@ -267,14 +273,19 @@ def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_b
 
 
 def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
+    require_finite(teacher, "teacher features")
+    require_finite(student, "student features")
+    teacher, student, unit = _comfortable(teacher, student, 1e60)
     value, half, R = tsqr_difference(teacher=teacher, student=student)
     R_S, R_T = R[:, : student.shape[1]], R[:, student.shape[1] :]
     norm_S, norm_T = frobenius(R_S @ R_S.T), frobenius(R_T @ R_T.T)
+    if norm_T == 0:
+        raise DegenerateKernel(ZERO_TEACHER)
     floor = sum(
         2 * storage_roundoff(X) * frobenius(part) * math.sqrt(norm)
         for X, part, norm in ((student, R_S, norm_S), (teacher, R_T, norm_T))
     )
-    return _Answer("tsqr", value, max(0.0, value - half), value + half, False, norm_T, norm_S, half, floor)
+    return _Answer("tsqr", value, max(0.0, value - half), value + half, False, norm_T, norm_S, half, floor, unit)
 
 
 @dataclass(frozen=True)

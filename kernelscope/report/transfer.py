@@ -294,7 +294,7 @@ class TransferReport:
             raise UnreadableInput(f"not a {FORMAT} document; give what `kernelscope measure --save` wrote")
         if document.get("format_version") != FORMAT_VERSION:
             raise UnreadableInput(
-                f"report has format_version {document.get('format_version')!r}, expected {FORMAT_VERSION}; update kernelscope"
+                f"report has format_version {document.get('format_version')!r}, expected {FORMAT_VERSION}; update"
             )
         try:
             return cls(

@@ -1,0 +1,142 @@
+"""``kernelscope measure``: two files in, the report out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kernelscope.cli import options
+
+
+@click.command("measure")
+@options.networks
+@options.data
+@options.split
+@options.limit
+@click.option("--labels", type=options.PATH, metavar="FILE.npy", help="Class of each row, for feature files.")
+@click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered feature files by example id.")
+@options.layers
+@click.option(
+    "--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; `all` for every pair."
+)
+@options.pool
+@click.option(
+    "--landmarks", metavar="SPEC", help="class-means[:k], kmeans:m, uniform:m, leverage:m or FILE.npy of row indices."
+)
+@click.option(
+    "--route",
+    type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
+    default="auto",
+    show_default=True,
+    help="How the transfer loss is computed.",
+)
+@click.option("--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to.")
+@click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route.")
+@options.device
+@options.dtype
+@options.seed
+@options.batch_size
+@options.no_cache
+@options.outputs
+def command(**given: Any) -> None:
+    """How much of the teacher's kernel a student inherited: the transfer loss and what it means.
+
+    Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz)
+    are told apart by content.
+    """
+    from kernelscope.report.measurement import measure
+
+    outputs = {key: given.pop(key) for key in ("as_json", "save", "csv", "html", "overwrite", "quiet")}
+    refuse_outputs(outputs)
+    report = measure(**measurement_options(given), progress=progress_for(outputs))
+    finish(report, outputs)
+
+
+def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Command-line values as keyword arguments of :func:`kernelscope.report.measurement.measure`."""
+    given = dict(given)
+    students = given.pop("students")
+    return {
+        "student": list(students),
+        "labels": None if given["labels"] is None else Path(given.pop("labels")),
+        "memory_bytes": size_in_bytes(given.pop("max_memory")),
+        "cache": not given.pop("no_cache"),
+        "student_arch": _one_each("--student-arch", given.pop("student_archs"), len(students)),
+        "student_arch_kwargs": [
+            parse_json("--student-arch-kwargs", text)
+            for text in _one_each("--student-arch-kwargs", given.pop("student_archs_kwargs"), len(students))
+        ],
+        "teacher_arch_kwargs": parse_json("--teacher-arch-kwargs", given.pop("teacher_arch_kwargs")),
+        **{key: value for key, value in given.items() if key != "labels"},
+    }
+
+
+def refuse_outputs(outputs: dict[str, Any]) -> None:
+    """Stop before any work if an output exists and may not be replaced."""
+    from kernelscope.files import refuse_existing
+
+    refuse_existing(*(p for k in ("save", "csv", "html") if (p := outputs[k])), overwrite=outputs["overwrite"])
+
+
+def finish(report: Any, outputs: dict[str, Any]) -> None:
+    """Write the files asked for, then the table or the JSON on stdout."""
+    from kernelscope.files import write_text
+
+    if outputs["save"]:
+        report.save(outputs["save"])
+    if outputs["csv"]:
+        report.to_csv(outputs["csv"])
+    if outputs["html"]:
+        write_text(outputs["html"], report.to_html())
+    if outputs["as_json"]:
+        click.echo(report.to_json())
+    else:
+        from kernelscope.report import tables
+
+        tables.show(report)
+
+
+def progress_for(outputs: dict[str, Any]) -> Any:
+    """A progress display on stderr, unless told to be quiet or nobody is looking."""
+    if outputs["quiet"] or not sys.stderr.isatty():
+        return None
+    from kernelscope.cli.progress import ExtractionProgress
+
+    return ExtractionProgress()
+
+
+def size_in_bytes(text: str) -> int:
+    """``512M``, ``2G``, ``1.5GiB`` or a plain number as bytes."""
+    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    word = text.strip().upper().removesuffix("IB").removesuffix("B")
+    number, unit = (word[:-1], word[-1]) if word and word[-1] in units else (word, "")
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"--max-memory {text!r} is not a size; write for example 512M or 2G") from None
+
+
+def parse_json(option: str, text: str | None) -> dict[str, Any] | None:
+    """A JSON object given on the command line."""
+    import json
+
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{option} is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise click.BadParameter(f'{option} must be a JSON object such as {{"num_classes": 10}}')
+    return value
+
+
+def _one_each(option: str, values: tuple[str, ...], count: int) -> list[str | None]:
+    if len(values) not in (0, 1, count):
+        raise click.UsageError(
+            f"{option} was given {len(values)} times for {count} students; give it once, or once each"
+        )
+    return list(values) if len(values) == count and count else [values[0] if values else None] * count

@@ -1,0 +1,65 @@
+"""Progress on stderr while networks train and features are extracted."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress:
+    """One bar per network: epochs done, mean loss, accuracy, time left."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}  accuracy {task.fields[accuracy]:.3f}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> TrainingProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def start(self, name: str, epochs: int) -> None:
+        """A new bar for the next network."""
+        self._task = self._bars.add_task(name, total=epochs, loss=float("nan"), accuracy=float("nan"))
+
+    def __call__(self, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+        """Called by the training loop after each epoch."""
+        self._bars.update(self._task, completed=epoch, total=epochs, loss=loss, accuracy=accuracy)
+
+
+class ExtractionProgress:
+    """One bar per network: examples done, time left; gone when finished."""
+
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bars.start()
+            self._task = self._bars.add_task(f"features of {name}", total=total)
+        self._bars.update(self._task, completed=done, description=f"features of {name}", total=total)
+        if done >= total:
+            self._bars.stop()
+            self._bars = None

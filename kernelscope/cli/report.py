@@ -1,0 +1,22 @@
+"""``kernelscope report``: the page and the tables again, from saved numbers alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kernelscope.cli import options
+from kernelscope.cli.measure import finish, refuse_outputs
+
+
+@click.command("report")
+@click.argument("path", metavar="REPORT.json", type=options.PATH)
+@options.outputs
+def command(path: Path, **outputs: Any) -> None:
+    """Show a saved report again: table, page, CSV. Needs no network, no features and no data."""
+    from kernelscope.report.transfer import TransferReport
+
+    refuse_outputs(outputs)
+    finish(TransferReport.load(path), outputs)
