@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
 from kernelscope.kernels.gram import ZERO_TEACHER, GramSums, frobenius, gram_sums
@@ -244,8 +246,11 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
 
 def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows, float]:
     """The features, rescaled if their largest entry is beyond ``limit`` or below its inverse, and the unit of norms."""
-    largest = max(largest_entry(teacher), largest_entry(student))
-    if largest == 0 or not math.isfinite(largest) or 1 / limit < largest < limit:
+    largest = float(np.maximum(largest_entry(teacher), largest_entry(student)))
+    if not math.isfinite(largest):
+        require_finite(teacher, "teacher features")
+        require_finite(student, "student features")
+    if largest == 0 or 1 / limit < largest < limit:
         return teacher, student, 1.0
     return rescaled(teacher, student)
 
@@ -273,8 +278,6 @@ def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_b
 
 
 def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
-    require_finite(teacher, "teacher features")
-    require_finite(student, "student features")
     teacher, student, unit = _comfortable(teacher, student, 1e60)
     value, half, R = tsqr_difference(teacher=teacher, student=student)
     R_S, R_T = R[:, : student.shape[1]], R[:, student.shape[1] :]

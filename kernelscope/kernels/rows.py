@@ -82,8 +82,8 @@ class Affine:
 
 
 def largest_entry(X: Rows) -> float:
-    """``max |X_ij|``; costs a pass over the rows."""
-    return max(float(np.max(np.abs(block), initial=0.0)) for _, block in row_blocks(X))
+    """``max |X_ij|``, NaN if any is NaN; costs a pass over the rows."""
+    return float(np.max([np.max(np.abs(block), initial=0.0) for _, block in row_blocks(X)]))
 
 
 def identical(teacher: Rows, student: Rows) -> bool:

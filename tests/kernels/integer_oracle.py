@@ -1,4 +1,4 @@
-"""The transfer loss in whole numbers: floats are integers times a power of two, so nothing is rounded before the end."""
+"""The transfer loss in whole numbers: a float is an integer times a power of two, so nothing is rounded."""
 
 from __future__ import annotations
 
