@@ -1,3 +1,62 @@
-"""kernelscope: how much of the teacher's kernel did the student inherit, where, and can the number be trusted?"""
+"""kernelscope: how much of the teacher's kernel did the student inherit, where, and can the number be trusted?
+
+    >>> import kernelscope as ks
+    >>> report = ks.measure(teacher=X_T, student=X_S, labels=y)
+    >>> report.transfer_loss, report.ladder.scaled
+
+Names load when they are first used: importing the package imports neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernelscope.distill.training import train
+    from kernelscope.features.extraction import extract
+    from kernelscope.features.store import FeatureStore
+    from kernelscope.kernels.exact import TransferLoss, transfer_loss
+    from kernelscope.kernels.landmarks import Landmarks
+    from kernelscope.networks.sources import load
+    from kernelscope.report.measurement import measure
+    from kernelscope.report.transfer import PairReport, TransferReport
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "FeatureStore",
+    "Landmarks",
+    "PairReport",
+    "TransferLoss",
+    "TransferReport",
+    "__version__",
+    "extract",
+    "load",
+    "measure",
+    "train",
+    "transfer_loss",
+]
+
+_ROOMS = {
+    "FeatureStore": "kernelscope.features.store",
+    "Landmarks": "kernelscope.kernels.landmarks",
+    "PairReport": "kernelscope.report.transfer",
+    "TransferLoss": "kernelscope.kernels.exact",
+    "TransferReport": "kernelscope.report.transfer",
+    "extract": "kernelscope.features.extraction",
+    "load": "kernelscope.networks.sources",
+    "measure": "kernelscope.report.measurement",
+    "train": "kernelscope.distill.training",
+    "transfer_loss": "kernelscope.kernels.exact",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'kernelscope' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_ROOMS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

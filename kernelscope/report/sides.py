@@ -1,0 +1,234 @@
+"""What the caller gave for a teacher or a student, made into features of layers with their examples' identity."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import Mismatch, UsageError
+from kernelscope.files import require_readable
+from kernelscope.kernels.rows import Rows, as_rows
+from kernelscope.report.transfer import NetworkReport
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """How features of networks are obtained; of no effect on feature files and arrays."""
+
+    data: Any = None
+    split: str | None = None
+    limit: int | None = None
+    layers: str | Sequence[str] | None = None
+    pool: str = "auto"
+    batch_size: int = 256
+    device: str = "cpu"
+    dtype: str = "float32"
+    cache: bool = True
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class ArrayFeatures:
+    """Bare arrays with the reading face of a feature store; rows are taken to correspond."""
+
+    path: str
+    arrays: dict[str, Rows]
+    labels: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
+    order_sha256: str | None = None
+    checkpoint_sha256: str | None = None
+    arch: str | None = None
+    top1: float | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.arrays)
+
+    @property
+    def n(self) -> int:
+        return next(iter(self.arrays.values())).shape[0]
+
+    def features(self, layer: str) -> Rows:
+        return self.arrays[layer]
+
+    def pool(self, layer: str) -> str | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Side:
+    """One network as measured: its features by layer, and what the report says of it."""
+
+    name: str
+    store: Any
+    network: NetworkReport
+    split: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network to be listened to, before it is known on which examples."""
+
+    name: str
+    loaded: Any
+
+
+def open_sides(
+    teacher: Any,
+    students: Sequence[Any],
+    options: ExtractionOptions,
+    *,
+    teacher_arch: tuple[str | None, dict[str, Any] | None],
+    student_archs: Sequence[tuple[str | None, dict[str, Any] | None]],
+) -> tuple[Side, list[Side]]:
+    """The teacher and every student as :class:`Side`; networks run over the same examples.
+
+    Raises:
+        UnreadableInput: a file that is none of the kinds, or damaged.
+        Mismatch: checkpoints that name different data where none was given.
+    """
+    opened = [_open(teacher, "teacher", *teacher_arch)]
+    opened += [
+        _open(s, "student" if len(students) == 1 else f"student {i + 1}", *arch)
+        for i, (s, arch) in enumerate(zip(students, student_archs))
+    ]
+    networks = [side for side in opened if isinstance(side, _Network)]
+    if networks:
+        examples = _examples(networks, options)
+        opened = [_extract(side, examples, options) if isinstance(side, _Network) else side for side in opened]
+    sides = [side for side in opened if isinstance(side, Side)]
+    return sides[0], _distinct_names(sides)[1:]
+
+
+def _distinct_names(sides: list[Side]) -> list[Side]:
+    """Students that share a name are told apart by a number."""
+    from dataclasses import replace
+
+    names = [side.name for side in sides]
+    return [
+        replace(side, name=f"{side.name} ({names[:i].count(side.name) + 1})") if i and names[:i].count(side.name) else side
+        for i, side in enumerate(sides)
+    ]
+
+
+def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
+    """Tell apart by content: a path to a feature file or a checkpoint, a module, a store, an array, named arrays."""
+    if isinstance(given, Side):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return _open_path(Path(given), arch, arch_kwargs)
+    if _is_module(given):
+        from kernelscope.networks.sources import loaded_module
+
+        return _Network(role, loaded_module(given, name=role))
+    if hasattr(given, "features") and hasattr(given, "layers"):
+        return _side_of_store(str(getattr(given, "path", role)), given)
+    if isinstance(given, dict):
+        arrays = {str(layer): as_rows(X, f"{role} layer {layer!r}") for layer, X in given.items()}
+    else:
+        arrays = {"features": as_rows(given, f"{role} features")}
+    if not arrays:
+        raise UsageError(f"{role} is an empty dict; give at least one layer's features")
+    return Side(role, ArrayFeatures(role, arrays), NetworkReport(role, None, None, None))
+
+
+def _open_path(path: Path, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
+    from kernelscope.features.store import is_feature_file, open_features
+
+    require_readable(path)
+    if is_feature_file(path):
+        if arch is not None:
+            raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
+        return _side_of_store(str(path), open_features(path))
+    from kernelscope.networks.sources import load
+
+    return _Network(str(path), load(path, arch=arch, arch_kwargs=arch_kwargs))
+
+
+def _side_of_store(name: str, store: Any) -> Side:
+    return Side(name, store, NetworkReport(name, store.checkpoint_sha256, store.arch, store.top1))
+
+
+def _examples(networks: Sequence[_Network], options: ExtractionOptions) -> Any:
+    """The examples every network is measured on: as asked, else what the checkpoints say, if they agree."""
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.datasets.sources import load
+
+    if isinstance(options.data, Examples):
+        return options.data.head(options.limit) if options.limit else options.data
+    if options.data is not None:
+        return load(str(options.data), options.split or "test", limit=options.limit)
+    said = {}
+    for network in networks:
+        checkpoint = network.loaded.checkpoint
+        if checkpoint is None or not checkpoint.data.get("name"):
+            raise UsageError(f"{network.name} does not say which data it belongs to; pass --data NAME")
+        said[network.name] = {key: checkpoint.data.get(key) for key in ("name", "split", "seed", "order_sha256")}
+    (first, expected), *others = said.items()
+    for name, found in others:
+        if found != expected:
+            raise Mismatch(
+                f"{first} was evaluated on {_data_in_words(expected)} and {name} on {_data_in_words(found)}; pass --data NAME"
+            )
+    examples = load(expected["name"], options.split or expected["split"], seed=expected["seed"] or 0)
+    if options.split is None and expected["order_sha256"] not in (None, examples.order_sha256):
+        raise Mismatch(f"{first} was evaluated on other examples than {examples.name} holds now; pass --data NAME")
+    return examples.head(options.limit) if options.limit else examples
+
+
+def _data_in_words(data: dict[str, Any]) -> str:
+    digest = (data["order_sha256"] or "")[:8]
+    return f"{data['name']}/{data['split']} (order {digest})"
+
+
+def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
+    from kernelscope.features.cache import cached_features
+
+    report = options.progress
+    name = network.name
+    store = cached_features(
+        network.loaded,
+        examples,
+        layers=options.layers,
+        pool=options.pool,
+        batch_size=options.batch_size,
+        device=options.device,
+        dtype=options.dtype,
+        no_cache=not options.cache,
+        progress=None if report is None else lambda done, total: report(Path(name).name, done, total),
+    )
+    checkpoint = network.loaded.checkpoint
+    training = (checkpoint.training if checkpoint else None) or {}
+    return Side(
+        name,
+        store,
+        NetworkReport(
+            name,
+            network.loaded.sha256,
+            network.loaded.arch,
+            store.top1,
+            history=training.get("history"),
+            trajectory=training.get("trajectory"),
+        ),
+        split=f"{examples.name}/{examples.split}",
+        notes=tuple(getattr(store, "notes", ())),
+    )
+
+
+def _is_module(given: Any) -> bool:
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.nn.Module)

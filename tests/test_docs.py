@@ -1,0 +1,67 @@
+"""The documents say what the program does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kernelscope.cli.main import VERBS, kernelscope
+from kernelscope.cli.reference import reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_stands_in_the_reference(verb):
+    result = CliRunner().invoke(kernelscope, [verb, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
+    assert f"## kernelscope {verb}\n" in (ROOT / "docs" / "cli.md").read_text()
+
+
+def test_the_command_reference_is_what_make_docs_writes():
+    assert (ROOT / "docs" / "cli.md").read_text() == reference()
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
+def test_python_in_the_documents_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    for block in python_blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_documents_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_commands_in_the_readme_name_real_verbs_and_options():
+    text = (ROOT / "README.md").read_text()
+    for line in re.findall(r"^\s*\$?\s*kernelscope ([a-z]+.*)$", text, flags=re.MULTILINE):
+        verb, *words = line.split()
+        assert verb in VERBS, line
+        offered = CliRunner().invoke(kernelscope, [verb, "--help"]).output
+        for option in (word.split("=")[0] for word in words if word.startswith("--")):
+            assert option in offered, f"kernelscope {verb} has no {option}"
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from click.testing import CliRunner; from kernelscope.cli.main import kernelscope as k;"
+    code += "assert CliRunner().invoke(k, ['--help']).exit_code == 0;"
+    code += "assert not {'torch', 'numpy', 'matplotlib', 'rich'} & set(sys.modules), sorted(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_importing_the_front_door_needs_no_torch():
+    code = "import sys, kernelscope; assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
