@@ -1,8 +1,8 @@
 """Blocked route: ‖K_S − K_T‖_F from the n × n kernels themselves, a block at a time, nothing stored.
 
-The second opinion for every other route, the cheap one where n ≤ 2 (d_S + d_T), and the only exact one for
-kernels that have no feature space. Blocks above the diagonal count twice; squares of the *difference* are
-summed, so nothing cancels: the relative error is about u / loss (THEORY B.2).
+The second opinion for every other route, and the cheap one where n ≤ 2 (d_S + d_T). Blocks above the diagonal
+count twice; squares of the *difference* are summed, so nothing cancels: the relative error is about u / loss
+(THEORY B.2).
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, ResourceError
-from kernelscope.kernels.gram import SINGLE_ROUNDOFF, ZERO_TEACHER, gamma
-from kernelscope.kernels.rows import UNIT_ROUNDOFF, Rows, numpy_block, require_finite, require_same_examples
+from kernelscope.kernels.gram import SINGLE_ROUNDOFF, ZERO_TEACHER, frobenius, gamma
+from kernelscope.kernels.rows import (
+    UNIT_ROUNDOFF,
+    Rows,
+    numpy_block,
+    require_finite,
+    require_same_examples,
+    row_blocks,
+)
 
 DEFAULT_MEMORY_BYTES = 512 * 2**20
 
@@ -42,7 +49,6 @@ def blocked_norms(
     device: str = "cpu",
     single: bool = False,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
-    kernel: Any = None,
 ) -> BlockedNorms:
     """‖K_S − K_T‖_F, ‖K_S‖_F and ‖K_T‖_F by upper-triangular blocks. Costs n² (d_S + d_T) / 2 multiply-adds.
 
@@ -52,8 +58,6 @@ def blocked_norms(
         device: any torch device; TF32 is off inside and as it was before afterwards.
         single: multiply in float32 (row norms in float32, their squares summed in float64).
         memory_bytes: what the blocks may take together.
-        kernel: ``None`` for the linear kernel, else a function ``(A, B) -> (a, b)`` on tensors; the bound on the
-            error then covers the summation only.
 
     Raises:
         Mismatch, NumericalError, DegenerateKernel: as :func:`kernelscope.kernels.gram.gram_sums`.
@@ -63,10 +67,8 @@ def blocked_norms(
 
     n = require_same_examples(teacher, student)
     dtype = torch.float32 if single else torch.float64
-    width = student.shape[1] + teacher.shape[1]
-    rows = block_size(n, width, 4 if single else 8, memory_bytes)
-    squares: dict[str, list[float]] = {"difference": [], "student": [], "teacher": []}
-    traces = {"student": 0.0, "teacher": 0.0}
+    rows = block_size(n, student.shape[1] + teacher.shape[1], 4 if single else 8, memory_bytes)
+    squares: list[float] = []
 
     def load(X: Rows, start: int) -> Any:
         block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
@@ -75,44 +77,45 @@ def blocked_norms(
     with full_precision_matmul(), torch.inference_mode():
         for i in range(0, n, rows):
             S_i, T_i = load(student, i), load(teacher, i)
-            traces["student"] += float(S_i.double().square().sum())
-            traces["teacher"] += float(T_i.double().square().sum())
             for j in range(i, n, rows):
                 S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
-                K_S, K_T = (S_i @ S_j.T, T_i @ T_j.T) if kernel is None else (kernel(S_i, S_j), kernel(T_i, T_j))
-                twice = 1.0 if i == j else 2.0
-                squares["student"].append(twice * _square_sum(K_S))
-                squares["teacher"].append(twice * _square_sum(K_T))
-                squares["difference"].append(twice * _square_sum(K_S.sub_(K_T)))
-    if not all(math.isfinite(v) for v in (*squares["difference"], *squares["teacher"])):
+                difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
+                norms = torch.linalg.vector_norm(difference, dim=1).double()
+                squares.append((1.0 if i == j else 2.0) * float(norms.square().sum()))
+    if not all(map(math.isfinite, squares)):
         require_finite(teacher, "teacher features")
         require_finite(student, "student features")
         raise DegenerateKernel("features are so large that their products overflow; divide both by a common factor")
-    norms = {name: math.sqrt(math.fsum(values)) for name, values in squares.items()}
-    if norms["teacher"] == 0:
+    (norm_S, trace_S), (norm_T, trace_T) = _norm_and_trace(student), _norm_and_trace(teacher)
+    if norm_T == 0:
         raise DegenerateKernel(ZERO_TEACHER)
+    value = math.sqrt(math.fsum(squares))
     u = SINGLE_ROUNDOFF if single else UNIT_ROUNDOFF
-    # one more rounding per entry and product where float64 features are first narrowed to float32
-    entries_S, entries_T = (gamma(X.shape[1] + (3 if single else 1), u) for X in (student, teacher))
+    # each entry is one chain of d_S + d_T products; narrowing float64 features to float32 adds two roundings
+    entries = gamma(student.shape[1] + teacher.shape[1] + (4 if single else 2), u) * (trace_S + trace_T)
     summing = gamma(rows + 3, u) + gamma(rows + 3)
+    teacher_error = gamma(n + teacher.shape[1] ** 2 + 4) * trace_T
     return BlockedNorms(
-        difference=norms["difference"],
-        student=norms["student"],
-        teacher=norms["teacher"],
-        trace_student=traces["student"],
-        trace_teacher=traces["teacher"],
-        bar=1.01
-        * (entries_S * traces["student"] + entries_T * traces["teacher"] + (u + summing) * norms["difference"]),
-        teacher_error=1.01 * (entries_T * traces["teacher"] + summing * norms["teacher"]),
+        difference=value,
+        student=norm_S,
+        teacher=norm_T,
+        trace_student=trace_S,
+        trace_teacher=trace_T,
+        bar=1.01 * (entries + (u + summing) * value),
+        teacher_error=1.01 * teacher_error,
     )
 
 
 def block_size(n: int, width: int, item_bytes: int, memory_bytes: int) -> int:
-    """Rows per block so that two row blocks and three square ones fit; at most 4,096, where BLAS is at full rate."""
+    """Rows per block so that two pairs of row blocks and two square ones fit; at most 4,096, where BLAS is fastest.
+
+    Raises:
+        ResourceError: if one row does not fit.
+    """
     rows = min(n, 4096)
-    while rows > 1 and item_bytes * (3 * rows * rows + 2 * rows * width) > memory_bytes:
+    while rows > 1 and item_bytes * (2 * rows * rows + 2 * rows * width) > memory_bytes:
         rows = rows // 2 if rows > 64 else rows - 1
-    if item_bytes * (3 + 2 * width) > memory_bytes:
+    if item_bytes * (2 + 2 * width) > memory_bytes:
         raise ResourceError(f"{memory_bytes:,} bytes do not hold one row of {width:,} features; raise --max-memory")
     return rows
 
@@ -130,8 +133,10 @@ def full_precision_matmul() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _square_sum(K: Any) -> float:
-    """Σ K_ij²: row norms in the block's precision, their squares in double."""
-    import torch
-
-    return float(torch.linalg.vector_norm(K, dim=1).double().square().sum())
+def _norm_and_trace(X: Rows) -> tuple[float, float]:
+    """``(‖X Xᵀ‖_F, ‖X‖_F²)``, from whichever of the two Grams is smaller."""
+    if X.shape[0] <= X.shape[1]:
+        whole = np.concatenate([block for _, block in row_blocks(X)])
+        return frobenius(whole @ whole.T), float(np.sum(whole * whole))
+    G = sum(block.T @ block for _, block in row_blocks(X))
+    return frobenius(np.asarray(G)), float(np.trace(G))

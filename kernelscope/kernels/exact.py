@@ -258,12 +258,12 @@ def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows
 def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> _Answer:
     teacher, student, unit = _comfortable(teacher, student, 1e10 if single else 1e60)
     norms = blocked_norms(teacher=teacher, student=student, device=device, single=single, memory_bytes=memory_bytes)
-    bar = 0.0 if norms.difference == 0 and identical(teacher, student) else norms.bar
+    value, bar = (0.0, 0.0) if identical(teacher, student) else (norms.difference, norms.bar)
     return _Answer(
         "blocked",
-        norms.difference,
-        max(0.0, norms.difference - bar),
-        norms.difference + bar,
+        value,
+        max(0.0, value - bar),
+        value + bar,
         True,
         norms.teacher,
         norms.student,
