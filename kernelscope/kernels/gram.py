@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk, ssyrk
+from scipy.linalg.blas import dgemv, dsyrk, sgemv, ssyrk
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.rows import (
@@ -161,6 +161,7 @@ def gram_sums(
     d_S, p = student.shape[1], student.shape[1] + teacher.shape[1]
     make = _SyrkSum if device == "cpu" else _TorchSum
     parts = [make(p, single, device) for _ in range(2 if halves else 1)]
+    gemv = sgemv if single else dgemv
     sums, ones = np.zeros(p), np.ones(min(block_rows, n), np.float32 if single else np.float64)
     buffer = np.empty((min(block_rows, n), p), np.float32 if single else np.float64)
     for start in range(0, n, block_rows):
@@ -172,7 +173,8 @@ def gram_sums(
             block[rows, d_S:] = X_T[part]
         for (rows, _), total in zip(_split(stop - start, parts), parts):
             total.add(block[rows])
-        sums += ones[: stop - start] @ block  # gemv: quicker than a sum over an axis
+        # SciPy's gemv, as the syrk below: NumPy brings a BLAS of its own whose idle threads would fight for the cores
+        sums += gemv(1.0, block.T, ones[: stop - start])
     grams = [part.result() for part in parts]
     gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]
     _require_usable(gram, d_S, teacher, student, may_vanish)
