@@ -11,35 +11,44 @@ import click
 from kernelscope.cli import options
 
 
+def measurement_inputs(required: bool = True) -> Any:
+    """Every option that decides what is measured and how; shared by the verbs that measure."""
+    return options.together(
+        options.networks(required),
+        options.data,
+        options.split,
+        options.limit,
+        click.option("--labels", type=options.PATH, metavar="FILE.npy", help="Class of each row, for feature files."),
+        click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
+        options.layers,
+        click.option("--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; or `all`."),
+        options.pool,
+        click.option(
+            "--landmarks",
+            metavar="SPEC",
+            help="class-means[:k], kmeans:m, uniform:m, leverage:m, or FILE.npy of row indices.",
+        ),
+        click.option(
+            "--route",
+            type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
+            default="auto",
+            show_default=True,
+            help="How the transfer loss is computed.",
+        ),
+        click.option(
+            "--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to."
+        ),
+        click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route."),
+        options.device,
+        options.dtype,
+        options.seed,
+        options.batch_size,
+        options.no_cache,
+    )
+
+
 @click.command("measure")
-@options.networks
-@options.data
-@options.split
-@options.limit
-@click.option("--labels", type=options.PATH, metavar="FILE.npy", help="Class of each row, for feature files.")
-@click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered feature files by example id.")
-@options.layers
-@click.option(
-    "--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; `all` for every pair."
-)
-@options.pool
-@click.option(
-    "--landmarks", metavar="SPEC", help="class-means[:k], kmeans:m, uniform:m, leverage:m or FILE.npy of row indices."
-)
-@click.option(
-    "--route",
-    type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
-    default="auto",
-    show_default=True,
-    help="How the transfer loss is computed.",
-)
-@click.option("--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to.")
-@click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route.")
-@options.device
-@options.dtype
-@options.seed
-@options.batch_size
-@options.no_cache
+@measurement_inputs()
 @options.outputs
 def command(**given: Any) -> None:
     """How much of the teacher's kernel a student inherited: the transfer loss and what it means.
@@ -47,12 +56,16 @@ def command(**given: Any) -> None:
     Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz)
     are told apart by content.
     """
+    outputs = options.take_outputs(given)
+    refuse_outputs(outputs)
+    finish(measurement(given, outputs), outputs)
+
+
+def measurement(given: dict[str, Any], outputs: dict[str, Any]) -> Any:
+    """The report the options ask for."""
     from kernelscope.report.measurement import measure
 
-    outputs = {key: given.pop(key) for key in ("as_json", "save", "csv", "html", "overwrite", "quiet")}
-    refuse_outputs(outputs)
-    report = measure(**measurement_options(given), progress=progress_for(outputs))
-    finish(report, outputs)
+    return measure(**measurement_options(given), progress=progress_for(outputs))
 
 
 def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +94,8 @@ def refuse_outputs(outputs: dict[str, Any]) -> None:
     refuse_existing(*(p for k in ("save", "csv", "html") if (p := outputs[k])), overwrite=outputs["overwrite"])
 
 
-def finish(report: Any, outputs: dict[str, Any]) -> None:
-    """Write the files asked for, then the table or the JSON on stdout."""
+def finish(report: Any, outputs: dict[str, Any], *, table: bool = True) -> None:
+    """Write the files asked for, then the JSON, or the table, on stdout."""
     from kernelscope.files import write_text
 
     if outputs["save"]:
@@ -93,7 +106,7 @@ def finish(report: Any, outputs: dict[str, Any]) -> None:
         write_text(outputs["html"], report.to_html())
     if outputs["as_json"]:
         click.echo(report.to_json())
-    else:
+    elif table:
         from kernelscope.report import tables
 
         tables.show(report)

@@ -48,27 +48,39 @@ dtype = click.option(
 )
 no_cache = click.option("--no-cache", is_flag=True, help="Extract features afresh and keep none.")
 
-networks = together(
-    click.option("--teacher", "teacher", type=PATH, required=True, help="Checkpoint or feature file of the teacher."),
-    click.option(
-        "--student",
-        "students",
-        type=PATH,
-        required=True,
-        multiple=True,
-        help="The same for a student; may be repeated.",
-    ),
-    click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not say it."),
-    click.option(
-        "--student-arch",
-        "student_archs",
-        metavar="NAME",
-        multiple=True,
-        help="The same for students: once for all, or once each in order.",
-    ),
-    click.option("--teacher-arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture."),
-    click.option("--student-arch-kwargs", "student_archs_kwargs", metavar="JSON", multiple=True, help="The same."),
-)
+
+def networks(required: bool = True) -> Callable[[F], F]:
+    """The teacher and the students, and what their files may not say."""
+    return together(
+        click.option("--teacher", type=PATH, required=required, help="Checkpoint or feature file of the teacher."),
+        click.option(
+            "--student",
+            "students",
+            type=PATH,
+            required=required,
+            multiple=True,
+            help="The same for a student; may be repeated.",
+        ),
+        click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not say it."),
+        click.option(
+            "--student-arch",
+            "student_archs",
+            metavar="NAME",
+            multiple=True,
+            help="The same for students: once for all, or once each in order.",
+        ),
+        click.option("--teacher-arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture."),
+        click.option("--student-arch-kwargs", "student_archs_kwargs", metavar="JSON", multiple=True, help="The same."),
+    )
+
+
+OUTPUTS = ("as_json", "save", "csv", "html", "overwrite", "quiet")
+
+
+def take_outputs(given: dict[str, Any]) -> dict[str, Any]:
+    """Remove the output options from ``given`` and return them."""
+    return {key: given.pop(key) for key in OUTPUTS}
+
 
 outputs = together(
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else."),

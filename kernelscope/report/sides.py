@@ -118,7 +118,9 @@ def _distinct_names(sides: list[Side]) -> list[Side]:
 
     names = [side.name for side in sides]
     return [
-        replace(side, name=f"{side.name} ({names[:i].count(side.name) + 1})") if i and names[:i].count(side.name) else side
+        replace(side, name=f"{side.name} ({names[:i].count(side.name) + 1})")
+        if i and names[:i].count(side.name)
+        else side
         for i, side in enumerate(sides)
     ]
 
