@@ -182,7 +182,8 @@ def _examples(networks: Sequence[_Network], options: ExtractionOptions) -> Any:
     for name, found in others:
         if found != expected:
             raise Mismatch(
-                f"{first} was evaluated on {_data_in_words(expected)} and {name} on {_data_in_words(found)}; pass --data NAME"
+                f"{first} was evaluated on {_data_in_words(expected)}, {name} on {_data_in_words(found)}; "
+                "pass --data NAME"
             )
     examples = load(expected["name"], options.split or expected["split"], seed=expected["seed"] or 0)
     if options.split is None and expected["order_sha256"] not in (None, examples.order_sha256):

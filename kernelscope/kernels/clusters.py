@@ -1,0 +1,58 @@
+"""Groups of points: sums over groups, and k-means (k-means++ seeding, Lloyd's iterations) on points in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+ITERATIONS = 100
+
+
+def lloyd(points: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
+    """At most m centres ``(m', d)`` of points ``(k, d)``; fewer where there are fewer distinct points."""
+    centres = _plus_plus(points, m, rng)
+    groups = np.full(len(points), -1)
+    for _ in range(ITERATIONS):
+        found = nearest(points, centres)
+        if np.array_equal(found, groups):
+            break
+        groups = found
+        counts = np.bincount(groups, minlength=len(centres))
+        filled = counts > 0
+        centres[filled] = sum_by_group(points, groups, len(centres))[filled] / counts[filled, None]
+    return centres
+
+
+def nearest(points: np.ndarray, centres: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
+    """Index of the nearest centre for each point, the first one at ties; ``allowed (k, m)`` rules some out."""
+    shift = centres.mean(axis=0)  # distances are formed from inner products, which an offset would drown
+    points, centres = points - shift, centres - shift
+    distances = np.einsum("ij,ij->i", centres, centres) - 2 * (points @ centres.T)
+    if allowed is not None:
+        distances[~allowed] = np.inf
+    return distances.argmin(axis=1)
+
+
+def sum_by_group(points: np.ndarray, groups: np.ndarray, m: int) -> np.ndarray:
+    """Sums ``(m, d)`` of points ``(k, d)`` over groups ``(k,)``, −1 for none; O(k d) whatever m is."""
+    member = np.flatnonzero(groups >= 0)
+    shape = (m, len(points))
+    return csr_array((np.ones(len(member)), (groups[member], member)), shape=shape) @ points
+
+
+def _plus_plus(points: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
+    """Seeds by squared distance to the seeds so far (Arthur and Vassilvitskii 2007); stops when none are left."""
+    chosen = [int(rng.integers(len(points)))]
+    distances = _squared_distances(points, points[chosen[0]])
+    while len(chosen) < m:
+        total = distances.sum()
+        if not total > 0:
+            break
+        chosen.append(int(rng.choice(len(points), p=distances / total)))
+        distances = np.minimum(distances, _squared_distances(points, points[chosen[-1]]))
+    return points[chosen].copy()
+
+
+def _squared_distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    gap = points - centre
+    return np.einsum("ij,ij->i", gap, gap)

@@ -1,0 +1,220 @@
+"""Tap: what named layers of a network take in and put out, heard by hooks; the network stays as it is.
+
+Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module takes in), ``fc:out`` (the default),
+``name@1`` (second call in one forward), globs ``layer*.1``, ``re:...``, and two words: ``embedding`` (the input of the
+last ``nn.Linear`` to run, the paper's "before the last FC") and ``logits`` (what the network returns).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+from kernelscope.errors import Mismatch, UsageError
+
+WORDS = ("embedding", "logits")
+POOLS = ("auto", "avg", "max", "flatten")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One layer to listen to: the name as asked, the module's path, its input or output, and which call."""
+
+    name: str
+    path: str
+    side: str
+    call: int | None
+
+
+def layer_names(net: nn.Module) -> tuple[str, ...]:
+    """Every module path that may be asked for, and the two words."""
+    return (*WORDS, *(path for path, _ in net.named_modules() if path))
+
+
+def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """``(names, notes)``: globs and ``re:`` opened up, every name checked before any data is read.
+
+    ``None`` means the default, ``embedding,logits``; a default that does not exist is dropped with a note.
+
+    Raises:
+        UsageError: an unknown name, with the nearest ones.
+    """
+    if layers is None:
+        if any(isinstance(module, nn.Linear) for module in net.modules()):
+            return WORDS, ()
+        return ("logits",), ("no embedding: the network has no nn.Linear",)
+    asked = [word.strip() for word in layers.split(",")] if isinstance(layers, str) else list(layers)
+    names: list[str] = []
+    for word in filter(None, asked):
+        names += [name for name in _matches(net, word) if name not in names]
+    if not names:
+        raise UsageError("no layer named; give for example embedding,logits")
+    return tuple(names), ()
+
+
+class Tap:
+    """Listens to ``layers`` of ``net`` while open; ``features`` holds the last forward's tensors by name as asked.
+
+    Tensors are clones, so in-place operations after a layer do not reach them; with ``detach=False`` they keep the
+    autograd graph. Hooks are removed and every module's train/eval mode is restored on leaving, also by an exception.
+
+        with Tap(net, ["embedding"], training=False) as tap:
+            net(x)
+            tap.features["embedding"]
+
+    Args:
+        training: mode to run in while open; None leaves the network as it is.
+    """
+
+    def __init__(
+        self, net: nn.Module, layers: Sequence[str], *, detach: bool = True, training: bool | None = None
+    ) -> None:
+        self.net = net
+        self.detach = detach
+        self.training = training
+        names, _ = resolve_layers(net, list(layers))
+        self.wanted = [_parse(name) for name in names]
+        self._heard: dict[str, torch.Tensor] = {}
+        self._calls: dict[tuple[str, str], int] = {}
+        self._handles: list[Any] = []
+        self._modes: dict[nn.Module, bool] = {}
+
+    def __enter__(self) -> Tap:
+        self._modes = {module: module.training for module in self.net.modules()}
+        if self.training is not None:
+            self.net.train(self.training)
+        modules = dict(self.net.named_modules())
+        self._handles.append(self.net.register_forward_pre_hook(self._forget))
+        for path in {w.path for w in self.wanted if w.path not in WORDS}:
+            self._listen(modules[path], path)
+        if any(w.path == "embedding" for w in self.wanted):
+            for module in modules.values():
+                if isinstance(module, nn.Linear):
+                    self._handles.append(module.register_forward_pre_hook(self._hear_embedding, with_kwargs=True))
+        if any(w.path == "logits" for w in self.wanted):
+            self._handles.append(self.net.register_forward_hook(self._hear_logits))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        for module, mode in self._modes.items():
+            module.training = mode
+
+    @property
+    def features(self) -> dict[str, torch.Tensor]:
+        """What the layers said in the last forward.
+
+        Raises:
+            UsageError: a layer that did not run, by name.
+        """
+        missing = [w.name for w in self.wanted if w.name not in self._heard]
+        if missing:
+            raise UsageError(f"layer {missing[0]} did not run in the forward pass; choose a layer that is used")
+        return {w.name: self._heard[w.name] for w in self.wanted}
+
+    def _forget(self, module: nn.Module, inputs: Any) -> None:
+        self._heard.clear()
+        self._calls.clear()
+
+    def _listen(self, module: nn.Module, path: str) -> None:
+        def before(module: nn.Module, inputs: Any, named: Any) -> None:
+            self._hear(path, "in", inputs or tuple(named.values()))
+
+        def after(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._hear(path, "out", output)
+
+        self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        self._handles.append(module.register_forward_hook(after))
+
+    def _hear(self, path: str, side: str, said: Any) -> None:
+        call = self._calls.get((path, side), 0)
+        self._calls[path, side] = call + 1
+        for w in self.wanted:
+            if w.path == path and w.side == side and w.call in (None, call):
+                self._keep(w.name, said)
+
+    def _hear_embedding(self, module: nn.Module, inputs: Any, named: Any) -> None:
+        self._keep("embedding", inputs or tuple(named.values()))
+
+    def _hear_logits(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._keep("logits", output)
+
+    def _keep(self, name: str, said: Any) -> None:
+        tensor = _first_tensor(said)
+        if tensor is None:
+            raise Mismatch(f"layer {name} gives a {type(said).__name__} without a tensor; choose another layer")
+        self._heard[name] = (tensor.detach() if self.detach else tensor).clone()
+
+
+def pool(x: torch.Tensor, how: str = "auto") -> torch.Tensor:
+    """A layer's tensor as rows ``(n, d)``.
+
+    ``auto`` averages the positions of ``(n, c, h, w)`` maps and ``(n, t, d)`` tokens and leaves ``(n, d)`` alone;
+    ``avg`` and ``max`` reduce positions, ``flatten`` keeps them all side by side.
+
+    Raises:
+        UsageError: an unknown way. Mismatch: a tensor without a row per example.
+    """
+    if how not in POOLS:
+        raise UsageError(f"unknown pooling {how!r}; choose one of {', '.join(POOLS)}")
+    if x.ndim == 1:
+        return x[:, None]
+    if x.ndim == 2:
+        return x
+    if x.ndim == 0:
+        raise Mismatch("a layer gives a single number, expected a row per example; choose another layer")
+    if how == "flatten":
+        return x.flatten(1)
+    positions = (1,) if x.ndim == 3 else tuple(range(2, x.ndim))
+    return x.amax(positions) if how == "max" else x.mean(positions)
+
+
+def _parse(name: str) -> _Wanted:
+    path, at, call = name.partition("@")
+    path, _, side = path.partition(":")
+    return _Wanted(name, path, side or "out", int(call) if at else None)
+
+
+def _matches(net: nn.Module, word: str) -> list[str]:
+    """Names that ``word`` stands for."""
+    paths = [path for path, _ in net.named_modules() if path]
+    if word in WORDS:
+        return [word]
+    if word.startswith("re:"):
+        try:
+            found = [path for path in paths if re.fullmatch(word[3:], path)]
+        except re.error as error:
+            raise UsageError(f"layer pattern {word!r} is not a regular expression ({error}); mend it") from error
+        if not found:
+            raise UsageError(f"layer pattern {word!r} matches none of {len(paths)} modules; see kernelscope inspect")
+        return found
+    base, suffix = re.fullmatch(r"(.*?)((?::(?:in|out))?(?:@\d+)?)", word).groups()  # type: ignore[union-attr]
+    pattern = re.escape(base).replace(r"\*", "[^.]*").replace(r"\?", "[^.]")  # a star stays within one level
+    found = [path for path in paths if re.fullmatch(pattern, path)]
+    if not found:
+        near = difflib.get_close_matches(base, [*WORDS, *paths], n=3, cutoff=0.4)
+        raise UsageError(f"unknown layer {word!r}; nearest: {', '.join(near) or ', '.join([*WORDS, *paths][:6])}")
+    return [path + suffix for path in found]
+
+
+def _first_tensor(said: Any) -> torch.Tensor | None:
+    if isinstance(said, torch.Tensor):
+        return said
+    if hasattr(said, "logits"):
+        return _first_tensor(said.logits)
+    if isinstance(said, dict):
+        return _first_tensor(said.get("logits", tuple(said.values())))
+    if isinstance(said, (tuple, list)):
+        return next((t for t in map(_first_tensor, said) if t is not None), None)
+    return None
