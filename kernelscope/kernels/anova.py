@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.nystrom_sums import NystromSums
 
+RESOLVED = 1e-13  #: relative loss below which the shares would be those of rounding
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -26,7 +28,7 @@ class Shares:
 
 
 def anova(sums: NystromSums) -> Shares | None:
-    """The three shares, for landmarks that are exact means; None if the two kernels are equal.
+    """The three shares, for landmarks that are exact means; None if the kernels are equal as far as float64 can tell.
 
     Each term is a square of differences formed row by row or, for ``within_within``, a kernel difference of centred
     rows, so none is the difference of two others: each is accurate to about 1e-12 (‖K‖ / ‖Δ‖) of the whole.
@@ -40,4 +42,6 @@ def anova(sums: NystromSums) -> Shares | None:
         )
     parts = sums.between, sums.across, sums.within
     total = math.fsum(parts)
-    return Shares(*(part / total for part in parts)) if total > 0 else None
+    if total <= (RESOLVED * (sums.student.K_norm + sums.teacher.K_norm)) ** 2:
+        return None
+    return Shares(*(part / total for part in parts))
