@@ -26,13 +26,17 @@ def losses_of(method: str) -> dict[str, Any]:
     for text in _split_terms(method):
         match = TERM.fullmatch(text)
         if match is None:
-            raise UsageError(f"method {text!r} is not NAME[@LAYER][(key=value,...)]; write for example kda(weight=0.04)")
+            raise UsageError(
+                f"method {text!r} is not NAME[@LAYER][(key=value,...)]; write for example kda(weight=0.04)"
+            )
         name, layer, options = match["name"], match["layer"], _options(match["options"] or "", text)
         if name == "ce":
             continue
         if name not in LOSSES:
             near = difflib.get_close_matches(name, [*LOSSES, "ce"], n=2)
-            raise UsageError(f"unknown method {name!r}; {'nearest' if near else 'there are'}: {', '.join(near or ['ce', *LOSSES])}")
+            raise UsageError(
+                f"unknown method {name!r}; {'nearest' if near else 'there are'}: {', '.join(near or ['ce', *LOSSES])}"
+            )
         if layer:
             options["layer"] = layer.strip()
         key = text.strip() if text.strip() not in found else f"{text.strip()}#{len(found)}"
@@ -71,7 +75,9 @@ def _options(text: str, term: str) -> dict[str, Any]:
     for part in filter(None, (p.strip() for p in text.split(","))):
         key, equals, value = part.partition("=")
         if not equals:
-            raise UsageError(f"option {part!r} of method {term.strip()!r} is not key=value; write for example weight=0.04")
+            raise UsageError(
+                f"option {part!r} of method {term.strip()!r} is not key=value; write for example weight=0.04"
+            )
         try:
             options[key.strip()] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError):

@@ -35,7 +35,7 @@ Progress = Callable[[int, int, float, float], None]  #: epoch, epochs, mean loss
 
 @dataclass(frozen=True)
 class Trained:
-    """``last``: after the last epoch. ``best``: the epoch with the highest validation accuracy (the first of equals)."""
+    """``last``: after the last epoch. ``best``: at the highest validation accuracy (the first of equals)."""
 
     last: Checkpoint
     best: Checkpoint
@@ -127,7 +127,9 @@ class _Run:
         means = {name: float(value) / self.training.n for name, value in totals.items()}
         for name, value in means.items():
             if not math.isfinite(value):
-                raise NumericalError(f"loss term {name} is {value} in epoch {epoch + 1}; lower --lr or the term's weight")
+                raise NumericalError(
+                    f"loss term {name} is {value} in epoch {epoch + 1}; lower --lr or the term's weight"
+                )
         accuracy = top1(self.network, self.validation, self.device)
         if accuracy > self.best[0]:
             weights = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
@@ -164,7 +166,7 @@ class _Run:
         return {name: term.detach() for name, term in terms.items()}, (logits.detach().argmax(1) == labels).sum()
 
     def _teacher_says(self, raw: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The teacher's layers on the same augmented images, in eval mode, without gradients, by its own preprocessing."""
+        """The teacher's layers on the same augmented images: its own preprocessing, eval mode, no gradients."""
         assert self.teacher is not None and self.teacher_network is not None
         checkpoint = self.teacher.checkpoint
         operations = self.training.preprocess if checkpoint is None else checkpoint.preprocess
@@ -214,7 +216,12 @@ class _Run:
                 "seed": test.seed,
                 "order_sha256": test.order_sha256,
             },
-            metrics={"top1": scores[which], "top1_last": scores["last"], "top1_best": scores["best"], "split": test.split},
+            metrics={
+                "top1": scores[which],
+                "top1_last": scores["last"],
+                "top1_best": scores["best"],
+                "split": test.split,
+            },
             training={
                 "recipe": self.recipe.to_dict(),
                 "epoch": epoch,

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kernelscope.errors import Mismatch, UsageError
+from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.files import require_readable
-from kernelscope.kernels.rows import Rows, as_rows
+from kernelscope.kernels.rows import as_rows
 from kernelscope.report.transfer import NetworkReport
 
 Progress = Callable[[str, int, int], None]
@@ -32,38 +31,6 @@ class ExtractionOptions:
     dtype: str = "float32"
     cache: bool = True
     progress: Progress | None = None
-
-
-@dataclass(frozen=True)
-class ArrayFeatures:
-    """Bare arrays with the reading face of a feature store; rows are taken to correspond."""
-
-    path: str
-    arrays: dict[str, Rows]
-    labels: np.ndarray | None = None
-    ids: np.ndarray | None = None
-    classes: tuple[str, ...] | None = None
-    order_sha256: str | None = None
-    checkpoint_sha256: str | None = None
-    arch: str | None = None
-    top1: float | None = None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return tuple(self.arrays)
-
-    @property
-    def n(self) -> int:
-        return next(iter(self.arrays.values())).shape[0]
-
-    def features(self, layer: str) -> Rows:
-        return self.arrays[layer]
-
-    def pool(self, layer: str) -> str | None:
-        return None
-
-    def close(self) -> None:
-        pass
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ class KDA:
             if self.counts is None:
                 self.counts = student.new_zeros(step.classes)
                 self.sums = {
-                    side: x.new_zeros((step.classes, x.shape[1])) for side, x in (("student", student), ("teacher", teacher))
+                    side: x.new_zeros((step.classes, x.shape[1]))
+                    for side, x in (("student", student), ("teacher", teacher))
                 }
             self.counts += torch.bincount(step.labels, minlength=step.classes)
             for side, x in (("student", student), ("teacher", teacher)):

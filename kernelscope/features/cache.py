@@ -1,0 +1,104 @@
+"""Features of (weights, data, layers), extracted once and kept for the next call."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kernelscope.datasets.examples import Examples
+from kernelscope.errors import ResourceError, UnreadableInput
+from kernelscope.features.extraction import config_sha256, configuration, extract
+from kernelscope.features.store import FeatureStore
+from kernelscope.networks.sources import Loaded
+from kernelscope.networks.tap import resolve_layers
+
+
+def cache_folder() -> Path:
+    """``$KERNELSCOPE_CACHE``, else ``$XDG_CACHE_HOME/kernelscope``, else ``~/.cache/kernelscope``."""
+    if named := os.environ.get("KERNELSCOPE_CACHE"):
+        return Path(named)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "kernelscope"
+    return Path.home() / ".cache" / "kernelscope"
+
+
+def cached_features(
+    loaded: Loaded,
+    examples: Examples,
+    *,
+    layers: str | Sequence[str] | None = None,
+    pool: str = "auto",
+    batch_size: int = 256,
+    device: str = "cpu",
+    dtype: str = "float32",
+    no_cache: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStore:
+    """The features, from the cache if they are there; arguments as :func:`extract`.
+
+    A cache that cannot be written is no error: the features then live in a temporary file until the program ends. A
+    cached file that is damaged is extracted again.
+    """
+    names, _ = resolve_layers(loaded.module, layers)
+    operations = examples.preprocess if loaded.checkpoint is None else loaded.checkpoint.preprocess
+    key = config_sha256(configuration(loaded, examples, names, operations, pool, batch_size, dtype))
+    path = None if no_cache else _writable(cache_folder() / f"{key[:32]}.h5")
+    if path is not None and (known := _known(path)) is not None:
+        return known
+    if path is None:
+        path = _temporary() / "features.h5"
+
+    def run(out: Path) -> FeatureStore:
+        return extract(
+            loaded,
+            examples,
+            layers=layers,
+            out=out,
+            pooling=pool,
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
+            overwrite=True,
+            progress=progress,
+        )
+
+    try:
+        return run(path)
+    except ResourceError:
+        # somebody else extracts the same features now, or the cache's disk is full: work aside
+        return run(_temporary() / "features.h5")
+
+
+def _known(path: Path) -> FeatureStore | None:
+    """The cached store, if it is there and every checksum fits."""
+    if not path.exists():
+        return None
+    store = None
+    try:
+        store = FeatureStore.open(path)
+        store.verify()
+        return store
+    except UnreadableInput:
+        if store is not None:
+            store.close()
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _writable(path: Path) -> Path | None:
+    """``path`` if its folder can be made and written, else None."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path if os.access(path.parent, os.W_OK) else None
+    except OSError:
+        return None
+
+
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="kernelscope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,155 @@
+"""Extraction: a network listens to examples in order, its layers go to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from kernelscope.datasets.examples import Examples
+from kernelscope.errors import Mismatch
+from kernelscope.features.store import FeatureStore
+from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
+from kernelscope.networks.sources import Loaded
+from kernelscope.networks.tap import Tap, pool, resolve_layers
+
+
+def extract(
+    loaded: Loaded,
+    examples: Examples,
+    *,
+    layers: str | Sequence[str] | None = None,
+    out: str | os.PathLike[str],
+    pooling: str = "auto",
+    batch_size: int = 256,
+    device: str = "cpu",
+    dtype: str = "float32",
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStore:
+    """Layer features of a network over examples, in eval mode and in order, written to ``out``.
+
+    Interrupted, the same call goes on at the last whole batch and ends with the same bits.
+
+    Args:
+        layers: names or globs (see ``networks/tap.py``); ``embedding,logits`` by default.
+        pooling: how maps become rows: auto, avg, max, flatten.
+        dtype: storage type, float32 or float16.
+        progress: called with examples done and their number.
+
+    Raises:
+        UsageError: an unknown layer, before any data is read; an output that exists.
+        Mismatch: features of different widths from batch to batch, or inputs the network does not take.
+        ResourceError: the disk cannot take the features.
+    """
+    names, notes = resolve_layers(loaded.module, layers)
+    checkpoint = loaded.checkpoint
+    operations = examples.preprocess if checkpoint is None else checkpoint.preprocess
+    config = configuration(loaded, examples, names, operations, pooling, batch_size, dtype)
+    network = loaded.module.to(device)
+    labels = examples.labels
+    with feature_writer(
+        out,
+        config=config,
+        ids=examples.ids,
+        order_sha256=examples.order_sha256,
+        source=f"{examples.name}/{examples.split}",
+        labels=labels,
+        classes=examples.classes,
+        dtype=dtype,
+        overwrite=overwrite,
+    ) as writer:
+        first = writer.rows_done // batch_size * batch_size
+        right = np.zeros(examples.n, bool)
+        listening = [*names, *(["logits"] if "logits" not in names else [])]
+        with torch.inference_mode(), Tap(network, listening, training=False) as tap:
+            # accuracy needs every row, so a resumed run listens to the earlier ones again without writing them
+            for start in range(0, examples.n, batch_size):
+                stop = min(start + batch_size, examples.n)
+                _forward(network, examples.batch(start, stop, operations).to(device), loaded.name)
+                heard = tap.features
+                right[start:stop] = _right(heard["logits"], labels, start, stop)
+                if start >= first:
+                    _write(writer, start, {name: heard[name] for name in names}, pooling, stop - start)
+                if progress is not None:
+                    progress(stop, examples.n)
+        scored = labels is not None and heard["logits"].ndim == 2
+        writer.note(
+            checkpoint_sha256=loaded.sha256,
+            arch=loaded.arch,
+            top1=float(right.mean()) if scored else None,
+            notes=json.dumps(list(notes)),
+            versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
+            config_sha256=config_sha256(config),
+        )
+    return reopen(out)
+
+
+def configuration(
+    loaded: Loaded,
+    examples: Examples,
+    layers: Sequence[str],
+    operations: list[dict[str, Any]],
+    pooling: str,
+    batch_size: int,
+    dtype: str,
+) -> dict[str, Any]:
+    """Everything that decides the bits of a feature file."""
+    return {
+        "weights": loaded.sha256,
+        "arch": loaded.arch,
+        "data": [examples.name, examples.split, examples.order_sha256],
+        "preprocess": operations,
+        "layers": list(layers),
+        "pool": pooling,
+        "batch_size": batch_size,
+        "dtype": dtype,
+        "torch": str(torch.__version__),
+    }
+
+
+def config_sha256(config: dict[str, Any]) -> str:
+    """Hex SHA-256 of the canonical JSON of a configuration."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def _forward(network: torch.nn.Module, x: torch.Tensor, name: str) -> None:
+    try:
+        network(x)
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0][:90]
+        raise Mismatch(f"{name} does not take inputs of shape {tuple(x.shape)} ({reason}); check --data") from error
+
+
+def _write(writer: FeatureWriter, start: int, heard: dict[str, torch.Tensor], pooling: str, rows: int) -> None:
+    pooled = {name: pool(tensor, pooling) for name, tensor in heard.items()}
+    for name, tensor in pooled.items():
+        if len(tensor) != rows:
+            raise Mismatch(
+                f"layer {name} gives {len(tensor)} rows for {rows} examples; choose another layer or pooling"
+            )
+    if not writer.laid_out:
+        writer.create_layers(
+            {
+                name: {
+                    "width": tensor.shape[1],
+                    "pool": pooling,
+                    "raw_shape": list(heard[name].shape[1:]),
+                    "torch_dtype": str(heard[name].dtype).removeprefix("torch."),
+                }
+                for name, tensor in pooled.items()
+            }
+        )
+    writer.write(start, {name: tensor.float().cpu().numpy() for name, tensor in pooled.items()})
+
+
+def _right(logits: torch.Tensor, labels: np.ndarray | None, start: int, stop: int) -> np.ndarray:
+    if labels is None or logits.ndim != 2 or len(logits) != stop - start:
+        return np.zeros(stop - start, bool)
+    return np.asarray(logits.argmax(1).cpu().numpy() == labels[start:stop])

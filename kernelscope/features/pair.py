@@ -1,0 +1,118 @@
+"""FeaturePair: features of a teacher and a student that exist together only if their rows correspond."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import Mismatch
+from kernelscope.features.arrays import ASSUMED
+from kernelscope.kernels.rows import Rows
+
+
+class FeaturePair:
+    """Two stores over the same examples in the same order.
+
+    Args:
+        teacher, student: :class:`FeatureStore` or :class:`ArrayFeatures`.
+        align: ``"ids"`` pairs a student whose examples stand in another order.
+
+    Raises:
+        Mismatch: other examples, another order, or other labels.
+    """
+
+    def __init__(self, teacher: Any, student: Any, *, align: str | None = None) -> None:
+        self.teacher, self.student = teacher, student
+        self.notes: tuple[str, ...] = ()
+        self._order: np.ndarray | None = None
+        if teacher.n != student.n:
+            raise Mismatch(
+                f"teacher {teacher.path} has {teacher.n} examples and student {student.path} {student.n}; "
+                "extract both from the same data"
+            )
+        if teacher.ids is None or student.ids is None:
+            self.notes = (ASSUMED,)
+        elif not np.array_equal(teacher.ids, student.ids):
+            self._order = self._other_order(align)
+            self.notes = ("rows of the student were re-ordered by example id",)
+        self._require_same_labels()
+
+    @property
+    def n(self) -> int:
+        return int(self.teacher.n)
+
+    @property
+    def ids(self) -> np.ndarray | None:
+        return self.teacher.ids if self.teacher.ids is not None else self.student.ids
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Class of each example, from whichever side knows."""
+        if self.teacher.labels is not None:
+            return np.asarray(self.teacher.labels)
+        labels = self.student.labels
+        return labels if labels is None or self._order is None else np.asarray(labels)[self._order]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.teacher.classes or self.student.classes or ())
+
+    @property
+    def order_sha256(self) -> str | None:
+        return self.teacher.order_sha256 or self.student.order_sha256
+
+    def pair(self, teacher_layer: str, student_layer: str) -> tuple[Rows, Rows]:
+        """``(X_T, X_S)`` of one layer each, row by row the same examples."""
+        X_S = self.student.features(student_layer)
+        return self.teacher.features(teacher_layer), X_S if self._order is None else Reordered(X_S, self._order)
+
+    def _other_order(self, align: str | None) -> np.ndarray:
+        """Where each of the teacher's examples stands in the student's rows."""
+        where = {identity.tobytes(): row for row, identity in enumerate(self.student.ids)}
+        order = np.array([where.get(identity.tobytes(), -1) for identity in self.teacher.ids])
+        others = int((order < 0).sum())
+        if others:
+            raise Mismatch(
+                f"{others} of {self.n} examples of teacher {self.teacher.path} are not in student {self.student.path}; "
+                "extract both from the same data"
+            )
+        if align != "ids":
+            raise Mismatch("teacher and student hold the same examples in another order; pass --align ids to pair them")
+        return order
+
+    def _require_same_labels(self) -> None:
+        ours, theirs = self.teacher.labels, self.student.labels
+        for side in (self.teacher, self.student):
+            if side.labels is not None and len(side.labels) != self.n:
+                raise Mismatch(f"{side.path} has {len(side.labels)} labels for {self.n} examples; write it again")
+        if ours is None or theirs is None:
+            return
+        theirs = theirs if self._order is None else theirs[self._order]
+        if not np.array_equal(ours, theirs):
+            count = int((np.asarray(ours) != np.asarray(theirs)).sum())
+            raise Mismatch(
+                f"{count} of {self.n} labels differ between teacher and student; extract both from the same data"
+            )
+
+
+class Reordered:
+    """Rows of ``X`` in another order, gathered block by block."""
+
+    def __init__(self, X: Rows, order: np.ndarray) -> None:
+        self.X, self.order = X, order
+        self.dtype = getattr(X, "dtype", np.dtype("float64"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.X.shape
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        wanted = self.order[rows]
+        out = np.empty((len(wanted), self.shape[1]), self.dtype)
+        # one pass over the span that holds them, in pieces: HDF5 reads single rows a thousand times slower
+        for start in range(int(wanted.min(initial=0)), int(wanted.max(initial=-1)) + 1, 8192):
+            inside = (wanted >= start) & (wanted < start + 8192)
+            if inside.any():
+                out[inside] = np.asarray(self.X[start : start + 8192])[wanted[inside] - start]
+        return out
