@@ -161,7 +161,7 @@ class _Run:
             step = Step(_pooled(student), self._teacher_says(raw), labels, logits.shape[1], epoch, recipe.epochs)
             terms |= {name: loss(step) for name, loss in self.losses.items()}
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
         return {name: term.detach() for name, term in terms.items()}, (logits.detach().argmax(1) == labels).sum()
 

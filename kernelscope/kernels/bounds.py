@@ -60,6 +60,7 @@ def bounds(sums: NystromSums, truth: float, norm_student: float, norm_teacher: f
 
     ``theorem2*`` need an assignment, ``class_centres_*`` its exact means; a value beyond float64 is left out.
     """
+    truth, norm_student, norm_teacher = float(truth), float(norm_student), float(norm_teacher)
     values = {**_assigned(sums), **_corrected(sums), **_printed(sums), **_class_centres(sums)}
     tolerance = TOLERANCE * (norm_student + norm_teacher)
     below, above = abs(norm_student - norm_teacher), math.hypot(norm_student, norm_teacher)  # needs no landmarks
@@ -218,9 +219,10 @@ def _failed_assumption(sums: NystromSums, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Theorem1:
-    """Theorem 1 as printed, on one network: ``residual <= tail + m^(−1/4) ‖K‖`` with the constant 1.
+    """Theorem 1 as printed for k = m, on one network: ``residual <= tail + m^(−1/4) ‖K‖`` with the constant 1.
 
-    ``quotient`` = (residual − tail) / (m^(−1/4) ‖K‖), None for an all-zero network; ``assumption`` what failed.
+    ``tail`` is that of rank m, whatever the landmarks' rank; ``quotient`` = (residual − tail) / (m^(−1/4) ‖K‖), None
+    for an all-zero network; ``assumption`` what failed.
     """
 
     residual: float
@@ -242,10 +244,10 @@ def theorem1(sums: NystromSums) -> tuple[Theorem1, Theorem1]:
 
 def _theorem1(sums: NystromSums, network: NetworkSums) -> Theorem1:
     epsilon = sums.m**-0.25 * network.K_norm
-    excess = network.residual - network.tail
+    excess = network.residual - network.tail_at_m
     return Theorem1(
         residual=network.residual,
-        tail=network.tail,
+        tail=network.tail_at_m,
         epsilon=epsilon,
         quotient=excess / epsilon if epsilon > 0 else None,
         holds=excess <= epsilon + TOLERANCE * network.K_norm,

@@ -18,6 +18,7 @@ from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.clusters import lloyd, nearest, sum_by_group
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
+    UNIT_ROUNDOFF,
     Rows,
     as_rows,
     numpy_block,
@@ -83,6 +84,20 @@ class Landmarks:
             return take_rows(rows, self.indices)
         assert self.assignment is not None
         return group_means(rows, self.assignment, self.m)
+
+    def noise(self, X: Any) -> float:
+        """‖·‖_2 of what rounding may have added to :meth:`of`: means of large rows that cancel are not to be trusted.
+
+        u of the stored type, or some sixteen roundings of the sum, times the groups' mean row norms; 0 for single
+        rows. One pass.
+        """
+        if self.assignment is None:
+            return 0.0
+        rows = as_rows(X)
+        with np.errstate(over="ignore"):
+            lengths = np.concatenate([np.linalg.norm(block, axis=1) for _, block in row_blocks(rows)])
+        means = group_means(lengths[:, None], self.assignment, self.m)
+        return max(16 * UNIT_ROUNDOFF, storage_roundoff(rows)) * float(np.linalg.norm(means))
 
 
 def group_means(X: Rows, assignment: np.ndarray, m: int) -> np.ndarray:

@@ -36,7 +36,7 @@ def partial(*, teacher: Any, student: Any, landmarks: Landmarks, sums: GramSums 
     Raises:
         Mismatch: numbers of rows differ.
         NumericalError: NaN or infinite features.
-        DegenerateKernel: features so large that their products overflow.
+        DegenerateKernel: kernel norms outside 1e-150 .. 1e150, whose squares float64 does not hold.
     """
     return partial_with(
         teacher=teacher,
@@ -48,6 +48,7 @@ def partial(*, teacher: Any, student: Any, landmarks: Landmarks, sums: GramSums 
         strategy=landmarks.strategy,
         sums=sums,
         repeats=landmarks.repeats,
+        noise=(landmarks.noise(student), landmarks.noise(teacher)),
     )
 
 
@@ -63,6 +64,7 @@ def partial_with(
     sums: GramSums | None = None,
     rank: int | None = None,
     repeats: int = 1,
+    noise: tuple[float, float] = (0.0, 0.0),
 ) -> NystromSums:
     """The same for any landmark vectors, also stale or foreign ones, with an assignment or none.
 
@@ -74,6 +76,7 @@ def partial_with(
         strategy: how the landmarks were chosen; ``external`` if they are not made from these examples.
         rank: cut the landmarks at this rank (the paper's k); cutting never helps a bound.
         repeats: how often the most frequent row serves as a landmark.
+        noise: what rounding may have added to D_S and to D_T, in ‖·‖_2.
     """
     teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
     n = require_same_examples(teacher, student)
@@ -82,12 +85,10 @@ def partial_with(
     means = (D_S, D_T)
     if assignment is not None and not exact_centres:
         means = group_means(student, assignment, m), group_means(teacher, assignment, m)
+    grams = (None, None) if sums is None else (sums.G_SS, sums.G_TT)
     sides = [
-        RunningSide(X, D, mean, None if sums is None else gram, landmark_basis(D, storage_roundoff(X), rank))
-        for X, D, mean, gram in (
-            (student, D_S, means[0], None if sums is None else sums.G_SS),
-            (teacher, D_T, means[1], None if sums is None else sums.G_TT),
-        )
+        RunningSide(X, D, mean, gram, landmark_basis(D, storage_roundoff(X), floor, rank), floor)
+        for X, D, mean, gram, floor in zip((student, teacher), (D_S, D_T), means, grams, noise)
     ]
     both = RunningSums(sides[0], sides[1], m, assigned=assignment is not None)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found in the sums
@@ -151,7 +152,7 @@ def error_against_m(
     choose: Callable[[int], Landmarks],
     sums: GramSums | None = None,
 ) -> tuple[ErrorAtM, ...]:
-    """The approximation's error for growing numbers of landmarks; three passes over the rows for each m.
+    """The approximation's error for growing numbers of landmarks; some passes over the rows for each m.
 
     Args:
         choose: the landmarks for m, say ``lambda m: uniform(n, m, seed)``, which grow by adding rows.

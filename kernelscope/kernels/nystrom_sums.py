@@ -18,18 +18,19 @@ from kernelscope.kernels.gram import ZERO_TEACHER, frobenius
 from kernelscope.kernels.rows import Rows, require_finite, storage_roundoff
 from kernelscope.kernels.spectrum import Basis, LandmarkSpectrum, landmark_spectrum
 
+SMALLEST = 1e-150  #: a kernel norm whose square float64 still holds in full
+
 
 @dataclass(frozen=True, eq=False)
 class NetworkSums:
     """One network's side. Norms are Frobenius norms unless their name ends in ``_2``.
 
-    ``spectrum`` that of all of W;
-    ``residual`` ‖K − K~‖, ``residual_trace`` its trace, ``tail`` the best that any rank-r matrix does
-    (Eckart–Young, r the rank of the landmarks); ``A = C W^{+½}`` with ``A_norm`` and ``A_norm_2``; ``Y_norm_2``
-    = ‖C W⁺‖_2 = ‖X D⁺‖_2; ``W_min`` the smallest nonzero eigenvalue of W (0: no landmark). ``cut_C`` and
-    ``cut_W`` bound what cutting D at its rank took from C and W. ``longest`` = max ‖x_i‖; of the assigned
-    landmark (None without an assignment): ``distances`` = Σ_i ‖x_i − d_l(i)‖, ``F = X − Y D`` with
-    ``sse`` = ‖F‖², ``FF_norm`` = ‖F Fᵀ‖, ``FX_norm`` = ‖F Xᵀ‖.
+    ``W_min`` is the smallest nonzero eigenvalue of W (0: no landmark), ``spectrum`` all of them;
+    ``A = C W^{+½}`` with ``A_norm`` and ``A_norm_2``; ``Y_norm_2`` = ‖C W⁺‖_2 = ‖X D⁺‖_2; ``residual`` ‖K − K~‖,
+    ``residual_trace`` its trace; ``tail`` the best that any matrix of the landmarks' rank does (Eckart–Young),
+    ``tail_at_m`` any of rank m; ``cut_C`` and ``cut_W`` bound what cutting D at its rank took from C and W;
+    ``longest`` = max ‖x_i‖. With an assignment, else None: ``distances`` = Σ_i ‖x_i − d_l(i)‖, and of
+    ``F = X − Y D`` the ``sse`` = ‖F‖², ``FF_norm`` = ‖F Fᵀ‖, ``FX_norm`` = ‖F Xᵀ‖.
     """
 
     K_norm: float
@@ -44,6 +45,7 @@ class NetworkSums:
     residual: float
     residual_trace: float
     tail: float
+    tail_at_m: float
     cut_C: float
     cut_W: float
     longest: float
@@ -127,9 +129,11 @@ class NystromSums:
 class RunningSide:
     """Running sums of one network."""
 
-    def __init__(self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray | None, basis: Basis) -> None:
+    def __init__(
+        self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray | None, basis: Basis, noise: float
+    ) -> None:
         d = X.shape[1]
-        self.X, self.D, self.means, self.basis = X, D, means, basis
+        self.X, self.D, self.means, self.basis, self.noise = X, D, means, basis, noise
         self.known_gram = gram
         self.gram = np.zeros((d, d)) if gram is None else gram
         self.residual = np.zeros((d, d))
@@ -161,13 +165,14 @@ class RunningSide:
             W_norm=frobenius(self.D.T @ self.D),
             W_min=float(sigma[-1] ** 2) if len(sigma) else 0.0,
             rank=len(sigma),
-            spectrum=landmark_spectrum(self.D, storage_roundoff(self.X)),
+            spectrum=landmark_spectrum(self.D, storage_roundoff(self.X), self.noise),
             A_norm=math.sqrt(float(np.trace(coordinates_gram))),
             A_norm_2=_spectral_root(coordinates_gram),
             Y_norm_2=_spectral_root(coordinates_gram / np.outer(sigma, sigma)),
             residual=frobenius(self.residual),
             residual_trace=trace,
-            tail=self.tail(),
+            tail=self.tail(len(sigma)),
+            tail_at_m=self.tail(len(self.D)),
             cut_C=float(cut[0]) * math.sqrt(trace) if len(cut) else 0.0,
             cut_W=float(np.sqrt(np.sum(cut**4))),
             longest=math.sqrt(self.longest_square),
@@ -177,10 +182,10 @@ class RunningSide:
             FX_norm=None if F_gram is None else math.sqrt(max(0.0, float(np.vdot(F_gram, self.gram)))),
         )
 
-    def tail(self) -> float:
-        """(Σ_{i > r} λ_i(XᵀX)²)^½. Interlacing, λ_{r+i} <= λ_i(residual), takes off the Gram's rounding."""
-        left = np.linalg.eigvalsh(self.gram)[::-1][self.basis.rank :]
-        ceiling = np.linalg.eigvalsh(self.residual)[::-1][: len(left)]
+    def tail(self, k: int) -> float:
+        """(Σ_{i > k} λ_i(XᵀX)²)^½, k >= r. Interlacing, λ_{r+i} <= λ_i(residual), takes off the Gram's rounding."""
+        left = np.linalg.eigvalsh(self.gram)[::-1][k:]
+        ceiling = np.linalg.eigvalsh(self.residual)[::-1][k - self.basis.rank :][: len(left)]
         return float(np.linalg.norm(np.clip(np.minimum(left, ceiling), 0, None)))
 
 
@@ -220,11 +225,15 @@ class RunningSums:
             self.F_gram += F.T @ F
 
     def require_usable(self) -> None:
-        if all(np.isfinite(a).all() for a in (self.student.gram, self.teacher.gram, self.dC_squares)):
-            return
-        require_finite(self.teacher.X, "teacher features")
-        require_finite(self.student.X, "student features")
-        raise DegenerateKernel("features are so large that their products overflow; divide both by a common factor")
+        """NaN, Inf and squares that leave float64 show in the sums, so looking for them costs no pass."""
+        if not all(np.isfinite(a).all() for a in (self.student.gram, self.teacher.gram, self.dC_squares)):
+            require_finite(self.teacher.X, "teacher features")
+            require_finite(self.student.X, "student features")
+        norm = max(frobenius(self.student.gram), frobenius(self.teacher.gram))
+        if not (norm == 0 or SMALLEST < norm < 1 / SMALLEST) or not np.isfinite(self.dC_squares).all():
+            raise DegenerateKernel(
+                f"kernel norms reach {norm:.3g}, whose squares leave float64; multiply all features by a common factor"
+            )
 
     def result(
         self,

@@ -35,18 +35,19 @@ class Basis:
         return len(self.sigma)
 
 
-def landmark_basis(D: np.ndarray, roundoff: float = 0.0, rank: int | None = None) -> Basis:
-    """Singular value decomposition of landmarks ``D (m, d)``, cut where storage makes singular values of nothing.
+def landmark_basis(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0, rank: int | None = None) -> Basis:
+    """Singular value decomposition of landmarks ``D (m, d)``, cut where rounding makes singular values of nothing.
 
     Args:
         D: landmarks, float64.
         roundoff: unit roundoff of the type the features are *stored* in, 0 for float64.
+        noise: ‖·‖_2 of what forming D may have added (:meth:`Landmarks.noise`): means of large rows that cancel.
         rank: keep at most this many (the paper's k).
     """
     if D.size == 0:
         return Basis(np.zeros((D.shape[0], 0)), np.zeros(0), np.zeros((D.shape[1], 0)), np.zeros(0))
     U, sigma, Vt = np.linalg.svd(D, full_matrices=False)
-    kept = int(np.count_nonzero(sigma > _singular_tolerance(D, sigma[0], roundoff)))
+    kept = int(np.count_nonzero(sigma > max(noise, _singular_tolerance(D, sigma[0], roundoff))))
     if rank is not None:
         kept = min(kept, rank)
     return Basis(U[:, :kept], sigma[:kept], Vt[:kept].T, sigma[kept:])
@@ -79,9 +80,12 @@ class LandmarkSpectrum:
     effective_rank: float
 
 
-def landmark_spectrum(D: np.ndarray, roundoff: float = 0.0) -> LandmarkSpectrum:
-    """Spectrum of W from the singular values of landmarks ``D (m, d)``; those beyond the rank count as 0."""
-    basis = landmark_basis(D, roundoff)
+def landmark_spectrum(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0) -> LandmarkSpectrum:
+    """Spectrum of W from the singular values of landmarks ``D (m, d)``; those beyond the rank count as 0.
+
+    ``roundoff`` and ``noise`` as for :func:`landmark_basis`.
+    """
+    basis = landmark_basis(D, roundoff, noise)
     eigenvalues = np.zeros(len(D))
     eigenvalues[: basis.rank] = basis.sigma**2
     full = basis.rank == len(D) > 0

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from kernelscope import files
-from kernelscope.errors import NumericalError, UnreadableInput
-from kernelscope.networks import weights_file, zoo
+from kernelscope.errors import ResourceError, UnreadableInput, UsageError, one_line
+from kernelscope.networks import fitting, weights_file, zoo
 
 FORMAT = "kernelscope.checkpoint"
 FORMAT_VERSION = 1
@@ -25,10 +26,21 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint file holds; see the fields of the same name in docs/checkpoint.md.
+    """What a checkpoint file holds.
 
-    ``data`` names the evaluation examples (name, split, n, seed, order_sha256), ``metrics`` what the network scored
-    on them, ``training`` the recipe, history and teacher. ``path`` and ``sha256`` are set when read from a file.
+    Attributes:
+        arch: a built-in architecture, as ``zoo.build`` takes it, with ``arch_kwargs``.
+        state_dict: dense CPU tensors by name.
+        layers: what ``embedding`` and ``logits`` are in this network.
+        input: ``shape`` of one example and its ``layout``.
+        preprocess: operations from raw examples to that input, see ``datasets/preprocess.py``.
+        classes: their names, in the order of the logits.
+        data: the evaluation examples: name, split, n, seed, order_sha256.
+        metrics: what the network scored on them.
+        training: recipe, history, trajectory, the teacher's sha256.
+        versions: of kernelscope, python, torch, numpy.
+        created: ISO 8601.
+        path, sha256: set when read from a file.
     """
 
     arch: str
@@ -47,7 +59,7 @@ class Checkpoint:
     sha256: str | None = None
 
     def network(self) -> nn.Module:
-        """The network on the CPU, in eval mode, every key and shape matched.
+        """The network on the CPU, in eval mode, every key, shape and kind of number matched.
 
         Raises:
             UnreadableInput: keys missing, extra or misshapen, or an architecture that is not built in.
@@ -56,29 +68,48 @@ class Checkpoint:
         name = self.path or "checkpoint"
         if not zoo.is_built_in(self.arch):
             raise UnreadableInput(
-                f"{name} wants architecture {self.arch!r}, which is not built in; pass --teacher-arch or --student-arch"
+                f"{name} wants arch {one_line(self.arch, 60)!r}, which is not built in; "
+                "pass --teacher-arch or --student-arch"
             )
-        return fitted(lambda: zoo.build(self.arch, **self.arch_kwargs), self.state_dict, name)
+        try:
+            fitting.outline(self.arch, self.arch_kwargs)
+        except Exception as error:  # arguments come from the file, so whatever they break is the file's fault
+            raise UnreadableInput(
+                f"{name} names {self.arch} with arguments that cannot be built ({one_line(str(error), 80)}); "
+                "save the checkpoint again"
+            ) from error
+        return fitting.built_in(self.arch, self.arch_kwargs, self.state_dict, name)
 
 
 #: field name -> annotation of everything that stands in the file
 _STORED = {f.name: str(f.type) for f in dataclasses.fields(Checkpoint) if f.name not in ("path", "sha256")}
+#: what ``data`` may say, each None where it is not known
+_DATA = {"name": str, "split": str, "n": int, "seed": int, "order_sha256": str}
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
-    """Write the file whole or not at all.
+    """Write the file whole or not at all; equal checkpoints give equal bytes.
 
     Raises:
-        UsageError: ``path`` exists and may not be replaced.
+        UsageError: ``path`` exists and may not be replaced, or a field holds more than plain data (NumPy numbers
+            become Python's).
         ResourceError: the disk is full.
     """
     files.refuse_existing(path, overwrite=overwrite)
-    fields = {
-        f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(Checkpoint) if f.name not in ("path", "sha256")
-    }
-    fields["state_dict"] = {key: value.detach().cpu().contiguous() for key, value in checkpoint.state_dict.items()}
-    with files.whole_or_absent(path) as temporary:
-        torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **fields}, temporary)
+    document: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    document |= {name: _plain(getattr(checkpoint, name), name) for name in _STORED if name != "state_dict"}
+    document["state_dict"] = {key: _compact(value) for key, value in checkpoint.state_dict.items()}
+    files.require_space(Path(path).parent, sum(value.nbytes for value in document["state_dict"].values()))
+    with files.whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(document, stream)
+            stream.flush()
+        except RuntimeError as error:  # torch reports a failed write so, with the disk's own error behind it
+            if not isinstance(error.__context__, OSError):
+                raise
+            raise ResourceError(
+                f"writing {path} failed ({error.__context__.strerror}); free some space and run again"
+            ) from error
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -90,60 +121,91 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return from_document(weights_file.read(path), Path(path))
 
 
+def is_described(document: Any) -> bool:
+    """Whether a loaded file says that it is our checkpoint."""
+    return isinstance(document, dict) and document.get("format") == FORMAT
+
+
 def from_document(document: Any, path: Path) -> Checkpoint:
     """The checkpoint in a loaded file.
 
     Raises:
-        UnreadableInput: if it is another file's content or lacks fields.
+        UnreadableInput: if it is another file's content, lacks fields or holds something else in them.
     """
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not is_described(document):
         raise UnreadableInput(f"{path} does not describe its network; pass --teacher-arch or --student-arch NAME")
     if document.get("format_version") != FORMAT_VERSION:
         raise UnreadableInput(
-            f"{path} has format_version {document.get('format_version')!r}, expected {FORMAT_VERSION}; update"
+            f"{path} has format_version {one_line(repr(document.get('format_version')), 20)}, "
+            f"expected {FORMAT_VERSION}; update kernelscope"
         )
     missing = [name for name in _STORED if name not in document]
     if missing:
         raise UnreadableInput(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
-    kinds = {"str": str, "dict[str, Any]": dict, "dict[str, torch.Tensor]": dict}
     for name, annotation in _STORED.items():
-        kind = kinds.get(annotation, list)
-        if not isinstance(document[name], kind):
-            raise UnreadableInput(f"{path} holds a {type(document[name]).__name__} as {name}, expected {kind.__name__}")
-    return Checkpoint(**{name: document[name] for name in _STORED}, path=str(path), sha256=files.sha256(path))
+        kind = {"str": str, "list[str]": list, "list[dict[str, Any]]": list}.get(annotation, dict)
+        _require_kind(document[name], kind, name, path)
+        for item in document[name] if kind is list else ():
+            _require_kind(item, str if annotation == "list[str]" else dict, f"{name} item", path)
+    for key, data_kind in _DATA.items():
+        if document["data"].get(key) is not None:
+            _require_kind(document["data"][key], data_kind, f"data {key}", path)
+    weights_file.require_dense(document["state_dict"], path)
+    fields = {name: document[name] for name in _STORED if name != "state_dict"}
+    _require_small(fields, path)
+    try:
+        plain = {name: _plain(value, name) for name, value in fields.items()}
+    except UsageError as error:
+        raise UnreadableInput(f"{path} holds more than plain data: {error}") from error
+    return Checkpoint(**plain, state_dict=document["state_dict"], path=str(path), sha256=files.sha256(path))
 
 
-def fitted(make: Any, state_dict: dict[str, Any], name: str) -> nn.Module:
-    """The network ``make`` builds, with exactly these weights, in eval mode on the CPU.
+def _require_kind(value: Any, kind: type, what: str, path: Path) -> None:
+    if not isinstance(value, kind):
+        raise UnreadableInput(f"{path} holds a {type(value).__name__} as {what}, expected {kind.__name__}")
 
-    It is first built without memory (meta device) and every key and shape compared, both ways, so that a wrong or
-    hostile file costs nothing.
+
+def _require_small(fields: Any, path: Path) -> None:
+    """Refuse what is nested without end, or grows without end by sharing its parts (which costs a file nothing)."""
+    waiting, seen = [(fields, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if depth > 50 or seen > 1_000_000:
+            raise UnreadableInput(f"{path} nests or repeats its fields beyond a million items; save it again")
+        if isinstance(value, dict):
+            waiting += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(item, depth + 1) for item in value]
+
+
+def _plain(value: Any, where: str) -> Any:
+    """``value`` as numbers, text, lists, tuples and dicts alone: what loads without any class.
+
+    Subclasses lose their class: ``np.float64`` becomes float, torch's version becomes str.
     """
-    with torch.device("meta"):
-        expected = {key: tuple(value.shape) for key, value in make().state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state_dict.items() if isinstance(value, torch.Tensor)}
-    _require_same_shapes(expected, found, name)
-    for key, value in state_dict.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise NumericalError(f"{name} holds NaN or infinite weights in {key}; take another checkpoint")
-    network: nn.Module = make()
-    network.load_state_dict(state_dict, strict=True)
-    return network.eval()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
+        return _plain(value.item(), where)
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise UsageError(f"{where} has the key {one_line(repr(key), 40)}, expected text; use str keys")
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    raise UsageError(
+        f"{one_line(where, 60)} is a {type(value).__name__}, expected plain data; use numbers, text, lists and dicts"
+    )
 
 
-def _require_same_shapes(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], name: str) -> None:
-    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-    if missing or extra:
-        first = [
-            f"{len(keys)} {word} (first {keys[0]})" for keys, word in ((missing, "missing"), (extra, "extra")) if keys
-        ]
-        raise UnreadableInput(
-            f"{name} does not fit the architecture: {', '.join(first)} keys; check architecture and file"
-        )
-    wrong = [key for key in expected if expected[key] != found[key]]
-    if wrong:
-        key = wrong[0]
-        raise UnreadableInput(
-            f"{name} does not fit the architecture: {len(wrong)} shapes differ, first {key} {found[key]} for "
-            f"{expected[key]}; check its width and classes"
-        )
+def _compact(value: torch.Tensor) -> torch.Tensor:
+    """On the CPU and alone in its storage: torch.save would write all of a view's storage."""
+    value = value.detach().cpu().contiguous()
+    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from kernelscope import files
-from kernelscope.errors import UnreadableInput, UsageError
-from kernelscope.networks import weights_file, zoo
-from kernelscope.networks.checkpoint import FORMAT, Checkpoint, fitted, from_document
+from kernelscope.errors import UnreadableInput, UsageError, one_line
+from kernelscope.networks import fitting, weights_file
+from kernelscope.networks.checkpoint import Checkpoint, from_document, is_described
 
 CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "network")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
@@ -56,13 +56,23 @@ def load(
         )
     path = Path(path)
     document = weights_file.read(path)
-    described = isinstance(document, dict) and document.get("format") == FORMAT
-    if arch is None:
-        checkpoint = from_document(document, path)
+    checkpoint = from_document(document, path) if arch is None or is_described(document) else None
+    if checkpoint is not None and arch is None:
         return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
-    make = factory(arch, arch_kwargs or {})
-    module = fitted(make, _state_dict_for(make, document, path), str(path))
-    return Loaded(module, from_document(document, path) if described else None, str(path), arch, files.sha256(path))
+    assert arch is not None
+    options = arch_kwargs
+    if options is None:  # the file knows the arguments of its own architecture
+        options = checkpoint.arch_kwargs if checkpoint is not None and checkpoint.arch == arch else {}
+    module = _named_by_caller(arch, options, document, path)
+    return Loaded(module, checkpoint, str(path), arch, files.sha256(path))
+
+
+def _named_by_caller(arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path) -> nn.Module:
+    if ":" in arch:
+        network = called(arch, arch_kwargs)
+        return fitting.filled(network, _weights_for(network, document, path), str(path))
+    weights = _weights_for(fitting.outline(arch, arch_kwargs), document, path)
+    return fitting.built_in(arch, arch_kwargs, weights, str(path))
 
 
 def loaded_module(module: nn.Module, *, name: str) -> Loaded:
@@ -70,22 +80,36 @@ def loaded_module(module: nn.Module, *, name: str) -> Loaded:
     return Loaded(module, None, name, type(module).__name__, weights_sha256(module.state_dict()))
 
 
-def factory(arch: str, arch_kwargs: dict[str, Any]) -> Callable[[], nn.Module]:
-    """What builds ``arch``; only a caller may name code, never a file.
+def called(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
+    """What ``pkg.mod:factory`` makes; only a caller may name code, never a file. The working folder is importable.
 
     Raises:
-        UsageError: an unknown name, or a factory that cannot be imported.
+        UsageError: a factory that cannot be imported or called, or that makes no network.
     """
-    if ":" not in arch:
-        return lambda: zoo.build(arch, **arch_kwargs)
     module_name, _, attribute = arch.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    if module_name in ("torchvision", "timm", "hf"):
+        raise UsageError(f"arch {arch} is not read here; pass pkg.mod:factory, such as torchvision.models:resnet18")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
-        make = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"architecture {arch!r} cannot be imported ({error}); write pkg.mod:factory") from error
-    return lambda: make(**arch_kwargs)
+        make = functools.reduce(getattr, attribute.split("."), importlib.import_module(module_name))
+    except Exception as error:  # importing runs the caller's code, which may fail in any way
+        raise UsageError(f"arch {arch} cannot be imported ({_in_words(error)}); write pkg.mod:factory") from error
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = make(**arch_kwargs)
+    except Exception as error:
+        raise UsageError(
+            f"arch {arch} cannot be called with {arch_kwargs} ({_in_words(error)}); mend its arguments"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"arch {arch} makes a {type(network).__name__}, expected an nn.Module; name its factory")
+    return network
+
+
+def _in_words(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}", 80)
 
 
 def weights_sha256(state_dict: dict[str, torch.Tensor]) -> str:
@@ -97,23 +121,28 @@ def weights_sha256(state_dict: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _state_dict_for(make: Callable[[], nn.Module], document: Any, path: Path) -> dict[str, torch.Tensor]:
-    """The container and prefix under which the file fits the architecture completely; as it is if none does."""
-    with torch.device("meta"):
-        expected = set(make().state_dict())
-    inner = [document[key] for key in CONTAINERS if isinstance(document, dict) and isinstance(document.get(key), dict)]
-    candidates = [
-        c for c in [*inner, document] if isinstance(c, dict) and any(isinstance(v, torch.Tensor) for v in c.values())
-    ]
+def _weights_for(network: nn.Module, document: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The container and prefix under which the file fits the network completely; as it is if none does."""
+    if not isinstance(document, dict):
+        raise UnreadableInput(f"{path} holds a {type(document).__name__}, not weights; save a state_dict by torch.save")
+    inner = [document[key] for key in CONTAINERS if isinstance(document.get(key), dict)]
+    candidates = [c for c in [*inner, document] if any(isinstance(v, torch.Tensor) for v in c.values())]
     if not candidates:
-        raise UnreadableInput(f"{path} holds no weights; give a state_dict saved by torch.save")
+        raise UnreadableInput(f"{path} holds no weights; save a state_dict by torch.save")
+    expected = set(network.state_dict())
     for candidate in candidates:
-        stripped = candidate
+        if not all(isinstance(key, str) for key in candidate):
+            continue
+        stripped = {key: value for key, value in candidate.items() if key != "n_averaged"}  # of AveragedModel
         while stripped:
-            if set(stripped) == expected:
-                return stripped
-            prefix = next((p for p in PREFIXES if all(str(key).startswith(p) for key in stripped)), None)
+            complete = fitting.with_counters(stripped, network)
+            if set(complete) == expected:
+                weights_file.require_dense(complete, path)
+                return complete
+            prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in stripped)), None)
             if prefix is None:
                 break
             stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
-    return {key: value for key, value in candidates[0].items() if isinstance(value, torch.Tensor)}
+    first: dict[str, torch.Tensor] = candidates[0]
+    weights_file.require_dense(first, path)
+    return first

@@ -1,8 +1,9 @@
 """Tap: what named layers of a network take in and put out, heard by hooks; the network stays as it is.
 
 Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module takes in), ``fc:out`` (the default),
-``name@1`` (second call in one forward), globs ``layer*.1``, ``re:...``, and two words: ``embedding`` (the input of the
-last ``nn.Linear`` to run, the paper's "before the last FC") and ``logits`` (what the network returns).
+``name@1`` (second call in one forward; without ``@`` the last call), globs ``layer*.1`` (a star stays within one level),
+``re:...`` (the whole path), and two words: ``embedding`` (the input of the last ``nn.Linear`` to run, the paper's
+"before the last FC") and ``logits`` (what the network returns).
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from kernelscope.errors import Mismatch, UsageError
+from kernelscope.errors import Mismatch, UsageError, one_line
 
-WORDS = ("embedding", "logits")
+WORDS = ("embedding", "logits")  #: a module that bears one of these names is reached as ``logits:out``
 POOLS = ("auto", "avg", "max", "flatten")
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """One layer to listen to: the name as asked, the module's path, its input or output, and which call."""
+    """One layer to listen to: the name as asked, the module's path, its side (in, out, or a word), and which call."""
 
     name: str
     path: str
@@ -50,7 +51,7 @@ def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[
         if any(isinstance(module, nn.Linear) for module in net.modules()):
             return WORDS, ()
         return ("logits",), ("no embedding: the network has no nn.Linear",)
-    asked = [word.strip() for word in layers.split(",")] if isinstance(layers, str) else list(layers)
+    asked = [word.strip() for word in _split(layers)] if isinstance(layers, str) else list(layers)
     names: list[str] = []
     for word in filter(None, asked):
         names += [name for name in _matches(net, word) if name not in names]
@@ -88,23 +89,22 @@ class Tap:
 
     def __enter__(self) -> Tap:
         self._modes = {module: module.training for module in self.net.modules()}
-        if self.training is not None:
-            self.net.train(self.training)
-        modules = dict(self.net.named_modules())
-        self._handles.append(self.net.register_forward_pre_hook(self._forget))
-        for path in {w.path for w in self.wanted if w.path not in WORDS}:
-            self._listen(modules[path], path)
-        if any(w.path == "embedding" for w in self.wanted):
-            for module in modules.values():
-                if isinstance(module, nn.Linear):
-                    self._handles.append(module.register_forward_pre_hook(self._hear_embedding, with_kwargs=True))
-        if any(w.path == "logits" for w in self.wanted):
-            self._handles.append(self.net.register_forward_hook(self._hear_logits))
+        try:
+            self._hook()
+            if self.training is not None:
+                self.net.train(self.training)
+        except BaseException:  # __exit__ is not called for a failed __enter__
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove every hook and restore every module's mode; what was heard stays."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -118,10 +118,25 @@ class Tap:
         Raises:
             UsageError: a layer that did not run, by name.
         """
-        missing = [w.name for w in self.wanted if w.name not in self._heard]
-        if missing:
-            raise UsageError(f"layer {missing[0]} did not run in the forward pass; choose a layer that is used")
+        for w in self.wanted:
+            if w.name not in self._heard:
+                calls = self._calls.get((w.path, w.side), 0)
+                ran = f"ran {calls} times in the forward pass, not {(w.call or 0) + 1}" if calls else "did not run"
+                raise UsageError(f"layer {w.name} {ran}; choose a layer that is used")
         return {w.name: self._heard[w.name] for w in self.wanted}
+
+    def _hook(self) -> None:
+        modules = dict(self.net.named_modules())
+        self._handles.append(self.net.register_forward_pre_hook(self._forget))
+        for path in {w.path for w in self.wanted if w.side != "word"}:
+            self._listen(modules[path], path)
+        words = {w.name for w in self.wanted if w.side == "word"}
+        if "embedding" in words:
+            for module in modules.values():
+                if isinstance(module, nn.Linear):
+                    self._handles.append(module.register_forward_pre_hook(self._hear_embedding, with_kwargs=True))
+        if "logits" in words:
+            self._handles.append(self.net.register_forward_hook(self._hear_logits))
 
     def _forget(self, module: nn.Module, inputs: Any) -> None:
         self._heard.clear()
@@ -174,6 +189,8 @@ def pool(x: torch.Tensor, how: str = "auto") -> torch.Tensor:
         return x
     if x.ndim == 0:
         raise Mismatch("a layer gives a single number, expected a row per example; choose another layer")
+    if not x.is_floating_point():  # token numbers, say: there is no mean of whole numbers
+        x = x.float()
     if how == "flatten":
         return x.flatten(1)
     positions = (1,) if x.ndim == 3 else tuple(range(2, x.ndim))
@@ -181,9 +198,29 @@ def pool(x: torch.Tensor, how: str = "auto") -> torch.Tensor:
 
 
 def _parse(name: str) -> _Wanted:
-    path, at, call = name.partition("@")
-    path, _, side = path.partition(":")
-    return _Wanted(name, path, side or "out", int(call) if at else None)
+    if name in WORDS:
+        return _Wanted(name, name, "word", None)
+    path, side, call = _parts(name)
+    return _Wanted(name, path, side.removeprefix(":") or "out", int(call[1:]) if call else None)
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Path, ``:in`` or ``:out`` or nothing, ``@`` and a number or nothing."""
+    match = re.fullmatch(r"(.*?)(:in|:out|)(@\d+|)", name, flags=re.DOTALL)
+    assert match is not None  # its parts may all be empty
+    return match[1], match[2], match[3]
+
+
+def _split(text: str) -> list[str]:
+    """At commas, except those inside the brackets of a ``re:`` pattern."""
+    words, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            words.append("")
+        else:
+            words[-1] += character
+    return words
 
 
 def _matches(net: nn.Module, word: str) -> list[str]:
@@ -191,21 +228,20 @@ def _matches(net: nn.Module, word: str) -> list[str]:
     paths = [path for path, _ in net.named_modules() if path]
     if word in WORDS:
         return [word]
-    if word.startswith("re:"):
-        try:
-            found = [path for path in paths if re.fullmatch(word[3:], path)]
-        except re.error as error:
-            raise UsageError(f"layer pattern {word!r} is not a regular expression ({error}); mend it") from error
-        if not found:
-            raise UsageError(f"layer pattern {word!r} matches none of {len(paths)} modules; see kernelscope inspect")
-        return found
-    base, suffix = re.fullmatch(r"(.*?)((?::(?:in|out))?(?:@\d+)?)", word).groups()  # type: ignore[union-attr]
-    pattern = re.escape(base).replace(r"\*", "[^.]*").replace(r"\?", "[^.]")  # a star stays within one level
-    found = [path for path in paths if re.fullmatch(pattern, path)]
+    path, side, call = _parts(word)
+    if path.startswith("re:"):
+        pattern = path[3:]
+    else:
+        pattern = re.escape(path).replace(r"\*", "[^.]*").replace(r"\?", "[^.]")  # a star stays within one level
+    try:
+        found = [known for known in paths if re.fullmatch(pattern, known)]
+    except re.error as error:
+        raise UsageError(f"layer pattern {word!r} is not a regular expression ({error}); mend it") from error
     if not found:
-        near = difflib.get_close_matches(base, [*WORDS, *paths], n=3, cutoff=0.4)
-        raise UsageError(f"unknown layer {word!r}; nearest: {', '.join(near) or ', '.join([*WORDS, *paths][:6])}")
-    return [path + suffix for path in found]
+        known = [*WORDS, *paths]
+        near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or known[:6]
+        raise UsageError(f"unknown layer {one_line(word, 60)!r}; nearest: {', '.join(near)}")
+    return [path + side + call for path in found]
 
 
 def _first_tensor(said: Any) -> torch.Tensor | None:

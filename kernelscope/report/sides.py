@@ -73,7 +73,7 @@ def open_sides(
     ]
     networks = [side for side in opened if isinstance(side, _Network)]
     if networks:
-        examples = _examples(networks, options)
+        examples = examples_for({network.name: network.loaded for network in networks}, options)
         opened = [_extract(side, examples, options) if isinstance(side, _Network) else side for side in opened]
     sides = [side for side in opened if isinstance(side, Side)]
     return sides[0], _distinct_names(sides)[1:]
@@ -130,8 +130,12 @@ def _side_of_store(name: str, store: Any) -> Side:
     return Side(name, store, NetworkReport(name, store.checkpoint_sha256, store.arch, store.top1))
 
 
-def _examples(networks: Sequence[_Network], options: ExtractionOptions) -> Any:
-    """The examples every network is measured on: as asked, else what the checkpoints say, if they agree."""
+def examples_for(networks: dict[str, Any], options: ExtractionOptions) -> Any:
+    """The examples every network is measured on: as asked, else what the checkpoints say, if they agree.
+
+    Raises:
+        UsageError: a network that does not say, and no data named. Mismatch: they disagree.
+    """
     from kernelscope.datasets.examples import Examples
     from kernelscope.datasets.sources import load
 
@@ -140,11 +144,11 @@ def _examples(networks: Sequence[_Network], options: ExtractionOptions) -> Any:
     if options.data is not None:
         return load(str(options.data), options.split or "test", limit=options.limit)
     said = {}
-    for network in networks:
-        checkpoint = network.loaded.checkpoint
+    for name, loaded in networks.items():
+        checkpoint = loaded.checkpoint
         if checkpoint is None or not checkpoint.data.get("name"):
-            raise UsageError(f"{network.name} does not say which data it belongs to; pass --data NAME")
-        said[network.name] = {key: checkpoint.data.get(key) for key in ("name", "split", "seed", "order_sha256")}
+            raise UsageError(f"{name} does not say which data it belongs to; pass --data NAME")
+        said[name] = {key: checkpoint.data.get(key) for key in ("name", "split", "seed", "order_sha256")}
     (first, expected), *others = said.items()
     for name, found in others:
         if found != expected:

@@ -34,6 +34,7 @@ class Ladder:
     scaled: float
     centred: float | None
     head: float | None
+    head_held_out: float | None
     width_floor: float | None
 
 

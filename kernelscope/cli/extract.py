@@ -1,0 +1,57 @@
+"""``kernelscope extract``: layer features of one network into HDF5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kernelscope.cli import options
+from kernelscope.cli.measure import parse_json, progress_for
+
+
+@click.command("extract")
+@click.argument("model", type=options.PATH)
+@click.option("--out", type=options.PATH, required=True, metavar="FILE.h5", help="Feature file to write.")
+@click.option("--arch", metavar="NAME", help="Architecture, if the file does not say it.")
+@click.option("--arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture.")
+@options.data
+@options.split
+@options.limit
+@options.layers
+@options.pool
+@options.batch_size
+@options.device
+@options.dtype
+@options.overwrite
+@options.quiet
+@options.debug
+def command(model: Path, out: Path, **given: Any) -> None:
+    """Run MODEL over its evaluation data, in order, and keep what its layers say.
+
+    Interrupted, the same command goes on where it stopped and ends with the same bits.
+    """
+    from kernelscope.features.extraction import extract
+    from kernelscope.files import refuse_existing
+    from kernelscope.networks.sources import load
+    from kernelscope.report.sides import ExtractionOptions, examples_for
+
+    refuse_existing(out, overwrite=given["overwrite"])
+    loaded = load(model, arch=given["arch"], arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]))
+    chosen = ExtractionOptions(data=given["data"], split=given["split"], limit=given["limit"])
+    report = progress_for(given)
+    with extract(
+        loaded,
+        examples_for({str(model): loaded}, chosen),
+        layers=given["layers"],
+        out=out,
+        pooling=given["pool"],
+        batch_size=given["batch_size"],
+        device=given["device"],
+        dtype=given["dtype"],
+        overwrite=given["overwrite"],
+        progress=None if report is None else lambda done, total: report(model.name, done, total),
+    ) as store:
+        widths = ", ".join(f"{name} {store.features(name).shape[1]}" for name in store.layers)
+        click.echo(f"{out}: {store.n} examples, {widths}")
