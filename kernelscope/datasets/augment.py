@@ -6,10 +6,11 @@ import torch
 from torch.nn import functional
 
 
-def shift_and_flip(x: torch.Tensor, generator: torch.Generator, *, pad: int, flip: bool) -> torch.Tensor:
+def shift_and_flip(x: torch.Tensor, generator: torch.Generator, pad: int, flip: bool) -> torch.Tensor:
     """Each image of ``(n, c, h, w)`` shifted by up to ``pad`` pixels (zeros come in), and mirrored half the time.
 
-    The usual random crop after zero padding: 2 pad + 1 positions each way, independently per image.
+    The usual random crop after zero padding: 2 pad + 1 positions each way, independently per image. ``generator`` lives
+    on the CPU, so that a run draws the same shifts on every device.
     """
     n, channels, height, width = x.shape
     if pad:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.errors import Mismatch
+from kernelscope.errors import Mismatch, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,10 @@ class Examples:
             raise Mismatch(
                 f"{self.name} has {len(self.inputs)} inputs and {len(self.labels)} labels; give one label per example"
             )
+        if self.ids.shape != (len(self.inputs), 16):
+            raise Mismatch(
+                f"{self.name} has ids of shape {self.ids.shape}, expected ({len(self.inputs)}, 16); use example_ids"
+            )
 
     @property
     def n(self) -> int:
@@ -60,7 +64,13 @@ class Examples:
         )
 
     def head(self, limit: int) -> Examples:
-        """The first ``limit`` examples."""
+        """The first ``limit`` examples; all of them if there are fewer.
+
+        Raises:
+            UsageError: a limit below 1.
+        """
+        if limit < 1:
+            raise UsageError(f"limit is {limit}, expected at least 1 of {self.n} examples; leave it out for all")
         return self.take(np.arange(min(limit, self.n)))
 
     def batch(self, start: int, stop: int, preprocess: list[dict[str, Any]] | None = None) -> torch.Tensor:
@@ -78,11 +88,11 @@ def example_ids(inputs: np.ndarray) -> np.ndarray:
     seen: Counter[bytes] = Counter()
     ids = np.empty((len(inputs), 16), np.uint8)
     for row, example in enumerate(inputs):
-        raw = np.ascontiguousarray(example).tobytes()
-        ids[row] = np.frombuffer(
-            hashlib.blake2b(raw + seen[raw].to_bytes(8, "little"), digest_size=16).digest(), np.uint8
-        )
-        seen[raw] += 1
+        content = hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=16)
+        alone = content.digest()
+        content.update(seen[alone].to_bytes(8, "little"))
+        ids[row] = np.frombuffer(content.digest(), np.uint8)
+        seen[alone] += 1
     return ids
 
 

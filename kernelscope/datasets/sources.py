@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from kernelscope.datasets.examples import Examples
-from kernelscope.errors import UsageError
+from kernelscope.errors import UsageError, one_line
 
 NAMES = ("digits",)
 
@@ -14,7 +14,7 @@ def load(name: str, split: str, *, seed: int = 0, limit: int | None = None) -> E
     """The examples of one split; ``seed`` draws the split where the data set has none of its own.
 
     Raises:
-        UsageError: an unknown data set or split.
+        UsageError: an unknown data set or split, or a limit below 1.
     """
     match name:
         case "digits":
@@ -22,9 +22,8 @@ def load(name: str, split: str, *, seed: int = 0, limit: int | None = None) -> E
 
             examples = digits(split, seed=seed)
         case _:
-            near = difflib.get_close_matches(name, NAMES, n=1)
-            raise UsageError(f"unknown data set {name!r}; {f'did you mean {near[0]}' if near else 'there is digits'}")
-    return examples.head(limit) if limit else examples
+            raise _unknown(name)
+    return examples if limit is None else examples.head(limit)
 
 
 def splits(name: str) -> tuple[str, ...]:
@@ -35,4 +34,10 @@ def splits(name: str) -> tuple[str, ...]:
 
             return SPLITS
         case _:
-            raise UsageError(f"unknown data set {name!r}; there is {', '.join(NAMES)}")
+            raise _unknown(name)
+
+
+def _unknown(name: str) -> UsageError:
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    known = f"did you mean {near[0]}" if near else f"there is {', '.join(NAMES)}"
+    return UsageError(f"unknown data set {one_line(name, 60)!r}; {known}")

@@ -92,7 +92,7 @@ class FeatureStore:
         self.config_sha256 = _text(file, "config_sha256")
         self.top1 = float(file.attrs["top1"]) if "top1" in file.attrs else None
         self.notes: tuple[str, ...] = tuple(json.loads(file.attrs.get("notes", "[]")))
-        self._groups = {str(groups[key].attrs["name"]): groups[key] for key in sorted(groups)}
+        self._groups = {str(groups[key]["features"].attrs["name"]): groups[key] for key in sorted(groups)}
         self._rows: dict[str, CheckedRows] = {}
 
     @classmethod

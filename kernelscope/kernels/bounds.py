@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.landmarks import Landmarks, take_rows
+from kernelscope.kernels.groups import Landmarks, take_rows
 from kernelscope.kernels.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.rows import UNIT_ROUNDOFF, as_rows, require_same_examples
 

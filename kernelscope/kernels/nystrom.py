@@ -19,7 +19,7 @@ from scipy.special import stdtrit as t_quantile
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.derived import row_steps
 from kernelscope.kernels.gram import GramSums, gram_sums
-from kernelscope.kernels.landmarks import Landmarks, group_means
+from kernelscope.kernels.groups import Landmarks, group_means
 from kernelscope.kernels.nystrom_sums import NystromSums, RunningSide, RunningSums
 from kernelscope.kernels.rows import Rows, as_rows, numpy_block, require_finite, require_same_examples, storage_roundoff
 from kernelscope.kernels.spectrum import landmark_basis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import os
@@ -44,25 +43,27 @@ def load(
             that DataParallel and torch.compile leave).
         arch: a built-in name, or ``pkg.mod:factory`` (the working folder is importable). Needed where the file does
             not describe itself; wins over what the file says.
-        arch_kwargs: arguments of that architecture.
+        arch_kwargs: arguments of that architecture; by default the file's own if it names the same one.
 
     Raises:
         UnreadableInput: the file cannot be read, or does not fit.
-        UsageError: an unknown architecture.
+        UsageError: an unknown architecture, or arguments without one.
     """
     if isinstance(path, Checkpoint):
         return Loaded(
             path.network(), path, path.path or "checkpoint", path.arch, path.sha256 or weights_sha256(path.state_dict)
         )
+    if arch is None and arch_kwargs:
+        raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
     path = Path(path)
     document = weights_file.read(path)
     checkpoint = from_document(document, path) if arch is None or is_described(document) else None
     if checkpoint is not None and arch is None:
         return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
     assert arch is not None
-    options = arch_kwargs
-    if options is None:  # the file knows the arguments of its own architecture
-        options = checkpoint.arch_kwargs if checkpoint is not None and checkpoint.arch == arch else {}
+    options = arch_kwargs or {}
+    if not options and checkpoint is not None and checkpoint.arch == arch:
+        options = checkpoint.arch_kwargs  # the file knows the arguments of its own architecture
     module = _named_by_caller(arch, options, document, path)
     return Loaded(module, checkpoint, str(path), arch, files.sha256(path))
 
@@ -93,7 +94,9 @@ def called(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        make = functools.reduce(getattr, attribute.split("."), importlib.import_module(module_name))
+        make: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            make = getattr(make, part)
     except Exception as error:  # importing runs the caller's code, which may fail in any way
         raise UsageError(f"arch {arch} cannot be imported ({_in_words(error)}); write pkg.mod:factory") from error
     try:

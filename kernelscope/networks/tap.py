@@ -1,7 +1,7 @@
 """Tap: what named layers of a network take in and put out, heard by hooks; the network stays as it is.
 
 Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module takes in), ``fc:out`` (the default),
-``name@1`` (second call in one forward; without ``@`` the last call), globs ``layer*.1`` (a star stays within one level),
+``name@1`` (second call in one forward; without ``@`` the last), globs ``layer*.1`` (a star stays within one level),
 ``re:...`` (the whole path), and two words: ``embedding`` (the input of the last ``nn.Linear`` to run, the paper's
 "before the last FC") and ``logits`` (what the network returns).
 """
@@ -166,7 +166,7 @@ class Tap:
         self._keep("logits", output)
 
     def _keep(self, name: str, said: Any) -> None:
-        tensor = _first_tensor(said)
+        tensor = first_tensor(said)
         if tensor is None:
             raise Mismatch(f"layer {name} gives a {type(said).__name__} without a tensor; choose another layer")
         self._heard[name] = (tensor.detach() if self.detach else tensor).clone()
@@ -244,13 +244,14 @@ def _matches(net: nn.Module, word: str) -> list[str]:
     return [path + side + call for path in found]
 
 
-def _first_tensor(said: Any) -> torch.Tensor | None:
+def first_tensor(said: Any) -> torch.Tensor | None:
+    """The tensor in what a module takes in or puts out: itself, its ``logits``, or the first of a sequence."""
     if isinstance(said, torch.Tensor):
         return said
     if hasattr(said, "logits"):
-        return _first_tensor(said.logits)
+        return first_tensor(said.logits)
     if isinstance(said, dict):
-        return _first_tensor(said.get("logits", tuple(said.values())))
+        return first_tensor(said.get("logits", tuple(said.values())))
     if isinstance(said, (tuple, list)):
-        return next((t for t in map(_first_tensor, said) if t is not None), None)
+        return next((t for t in map(first_tensor, said) if t is not None), None)
     return None

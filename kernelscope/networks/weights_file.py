@@ -117,6 +117,9 @@ def _check_archive(path: Path) -> None:
             raise UnreadableInput(f"{path} would unpack to more than it holds; {MEND}")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise UnreadableInput(f"{path} is a compressed archive, which torch.save never writes; {MEND}")
+        if any(member.external_attr & 0x10 or member.is_dir() for member in members):
+            # torch reads a member that is marked as a folder as whatever lay in memory
+            raise UnreadableInput(f"{path} is corrupt: a tensor is marked as a folder; copy or download it again")
         broken = archive.testzip()
         if broken is not None:
             raise UnreadableInput(

@@ -1,27 +1,26 @@
-"""Built-in architectures by name: ``resnet8``, ``resnet18x0.5`` (half the channels)."""
+"""Built-in architectures by name: ``resnet8``, ``resnet18x0.5`` (half the channels), ``mlp``."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from typing import Any
 
 from torch import nn
 
-from kernelscope.errors import UsageError
+from kernelscope.errors import UsageError, one_line
 from kernelscope.networks.zoo.resnet import STAGES, resnet
+from kernelscope.networks.zoo.small import mlp
 
 
 def architectures() -> tuple[str, ...]:
     """Base names; each also takes a width, as in ``resnet18x0.5``."""
-    return tuple(STAGES)
+    return (*STAGES, "mlp")
 
 
 def is_built_in(arch: str) -> bool:
     """Whether ``arch`` names one of ours, with or without a width."""
-    match = re.fullmatch(r"(.+?)(?:x(\d+(?:\.\d+)?))?", arch)
-    return match is not None and match[1] in STAGES
+    return _name_and_width(arch) is not None
 
 
 def build(arch: str, **options: Any) -> nn.Module:
@@ -29,21 +28,33 @@ def build(arch: str, **options: Any) -> nn.Module:
 
     Args:
         arch: ``NAME`` or ``NAMExWIDTH``.
-        options: ``num_classes``, ``in_channels``, ``stem``.
+        options: ``num_classes``, ``in_channels``; of the residual networks ``stem`` (``cifar`` or ``imagenet``), of
+            ``mlp`` ``hidden`` and ``in_features``.
 
     Raises:
         UsageError: an unknown name (with the nearest ones), width or option.
     """
-    match = re.fullmatch(r"(.+?)(?:x(\d+(?:\.\d+)?))?", arch)
-    if match is None or match[1] not in STAGES:
-        near = difflib.get_close_matches(arch, STAGES, n=3, cutoff=0.5)
-        raise UsageError(
-            f"unknown architecture {arch!r}; {'nearest' if near else 'there are'}: {', '.join(near or STAGES)}"
-        )
-    width = float(match[2] or 1)
-    if not 0 < width <= 16 or not math.isfinite(width):
-        raise UsageError(f"width {width:g} of {arch!r} is outside 0 … 16; write for example {match[1]}x0.5")
+    found = _name_and_width(arch)
+    if found is None:
+        near = difflib.get_close_matches(arch, architectures(), n=3, cutoff=0.5)
+        known = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(architectures())}"
+        raise UsageError(f"unknown architecture {one_line(arch, 60)!r}; {known}")
+    name, width = found
+    if not 0 < width <= 16:
+        raise UsageError(f"width {width:g} of {name} is outside 0 … 16; write for example {name}x0.5")
+    for option in ("num_classes", "in_channels", "in_features", "hidden"):
+        value = options.get(option, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UsageError(
+                f"{name} was given {option} {one_line(repr(value), 20)}, expected a number from 1; mend it"
+            )
     try:
-        return resnet(match[1], width, **options)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{arch} cannot be built with {options} ({error}); check the options") from error
+        return mlp(width, **options) if name == "mlp" else resnet(name, width, **options)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        given = one_line(str(options), 60)
+        raise UsageError(f"{name} cannot be built with {given} ({one_line(str(error), 80)}); mend them") from error
+
+
+def _name_and_width(arch: str) -> tuple[str, float] | None:
+    match = re.fullmatch(r"(.+?)(?:x(\d{1,6}(?:\.\d{1,6})?))?", arch)
+    return (match[1], float(match[2] or 1)) if match is not None and match[1] in architectures() else None
