@@ -205,6 +205,23 @@ def test_the_assumption_that_failed_is_named() -> None:
     assert found.holds
 
 
+def test_corollary_2_pays_for_what_cutting_the_landmarks_took() -> None:
+    rng = np.random.default_rng(4)
+    X_S, X_T = rng.standard_normal((20, 4)), rng.standard_normal((20, 4))
+    sums = partial_with(teacher=X_T, student=X_S, D_T=X_T[:3], D_S=X_S[:3], rank=1)
+    dC, dW, y, r = sums.partial_norm, sums.dW, [], []
+    for X in (X_S, X_T):
+        _, sigma, Vt = np.linalg.svd(X[:3])
+        rest = X - np.outer(X @ Vt[0], Vt[0])
+        dC += sigma[1] * norm(rest)  # at least ‖X D_restᵀ‖
+        dW += norm(sigma[1:] ** 2)
+        y.append(norm(X @ Vt[0]) / sigma[0])
+        r.append(norm(rest.T @ rest))
+        assert norm(rest @ X[:3].T) <= sigma[1] * norm(rest)
+    value = bounds_by_name(sums, X_S, X_T)["corollary2"].value
+    assert value == pytest.approx(math.hypot(*r) + sum(y) * dC + y[0] * y[1] * dW, rel=1e-12)
+
+
 def test_a_value_beyond_float64_is_left_out() -> None:
     X = 1e70 * np.diag([1.0, 2, 3])
     found = bounds_by_name(partial(teacher=X, student=X[::-1], landmarks=given([0], 3)), X[::-1], X)

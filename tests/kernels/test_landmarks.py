@@ -75,7 +75,7 @@ def test_kmeans_finds_blobs_and_leaves_no_group_empty() -> None:
 
 
 def test_kmeans_is_not_misled_by_an_offset() -> None:
-    landmarks = kmeans(X_T + 1e8, 5, seed=3)
+    landmarks = kmeans(X_T + 1e9, 5, seed=3)
     assert len({(a, b) for a, b in zip(landmarks.assignment, BLOBS)}) == 5
 
 
@@ -84,11 +84,13 @@ def test_collapsed_features_give_fewer_groups_than_asked_for() -> None:
     assert kmeans(np.ones((10, 2)), 4).m == 1
 
 
-def test_joint_kmeans_separates_what_only_the_student_separates() -> None:
+def test_joint_kmeans_weighs_both_spaces_alike() -> None:
     side = np.arange(400) % 2
-    both = kmeans(np.ones((400, 2)), 2, student=1e-3 * np.eye(2)[side])
-    assert both.m == 2
+    cloud = 1e3 * np.random.default_rng(1).standard_normal((400, 2))  # no clusters, but a thousand times as large
+    split = np.array([[1.0], [-1.0]])[side]
+    both, alone = kmeans(cloud, 2, student=split), kmeans(cloud, 2)
     assert len({(a, b) for a, b in zip(both.assignment, side)}) == 2
+    assert len({(a, b) for a, b in zip(alone.assignment, side)}) == 4
 
 
 @drawn(k=st.integers(2, 4), seed=st.integers(0, 99))
@@ -132,6 +134,15 @@ def test_given_rows_keep_their_order_and_may_repeat() -> None:
     landmarks = given(rows, 400)
     np.testing.assert_array_equal(landmarks.of(X_T), X_T[rows])
     assert landmarks.repeats == 2
+
+
+def test_means_of_rows_that_cancel_are_known_to_be_rounding() -> None:
+    half = np.random.default_rng(2).standard_normal((50, 3))
+    X = np.vstack([half, -half])
+    landmarks = class_means(np.zeros(100, int))
+    assert np.linalg.norm(landmarks.of(X)) <= landmarks.noise(X) <= 1e-14
+    assert landmarks.noise(X.astype(np.float32)) == pytest.approx(2.0**-24 * np.linalg.norm(X, axis=1).mean(), rel=1e-6)
+    assert uniform(100, 3).noise(X) == 0
 
 
 def test_landmarks_read_any_rows(tmp_path: Path) -> None:
