@@ -235,10 +235,10 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
             found = pair_difference(teacher=teacher, student=student, sums=sums, rotation=rotation)
             yield _Answer("pair", found.difference, found.low, found.high, True, **common)
         half = (
-            4
+            16
             * UNIT_ROUNDOFF
             * (math.sqrt(sums.trace_student * sums.norm_student) + math.sqrt(sums.trace_teacher * sums.norm_teacher))
-        )  # ‖X‖_2² ≤ ‖K‖_F; the observed error of this route (THEORY B.3)
+        )  # ‖X‖_2² ≤ ‖K‖_F; three times the largest error seen of this route, as of TSQR
         yield _Answer(
             "pair", found.difference, max(0.0, found.difference - half), found.difference + half, False, **common
         )

@@ -241,6 +241,7 @@ class RunningSums:
         exact_centres: bool,
         assignment: np.ndarray | None,
         repeats: int,
+        same: bool,
     ) -> NystromSums:
         S, T, F, r_S, d_S = self.student, self.teacher, self.F_gram, self.r_S, self.student.X.shape[1]
         student = S.result(self.coordinates[:r_S, :r_S], None if F is None else F[:d_S, :d_S])
@@ -252,7 +253,8 @@ class RunningSums:
             between, across = self.between(counts), 2 * math.fsum(counts * self.within_squares)
         if exact_centres and F is not None and assignment is not None:
             rest = Centred(S.X, S.D, assignment), Centred(T.X, T.D, assignment)
-            within = kernel_difference(F, d_S, *rest, negligible=RESOLVED * ((between or 0.0) + (across or 0.0))) ** 2
+            seen = (between or 0.0) + (across or 0.0)
+            within = 0.0 if same else kernel_difference(F, d_S, *rest, negligible=RESOLVED * seen) ** 2
         projected = Projected(S.X, S.basis.V), Projected(T.X, T.basis.V)
         scale = student.K_norm + teacher.K_norm
         return NystromSums(
@@ -268,7 +270,9 @@ class RunningSums:
             dC_sums=self.dC_sums,
             dA=math.sqrt(self.dA_square),
             dW=math.sqrt(math.fsum(float(np.vdot(b, b)) for b in _dW_blocks(S.D, T.D))),
-            dK=kernel_difference(self.coordinates, r_S, *projected, negligible=(RESOLVED * scale) ** 2),
+            dK=0.0
+            if same
+            else kernel_difference(self.coordinates, r_S, *projected, negligible=(RESOLVED * scale) ** 2),
             between=between,
             across=across,
             within=within,
