@@ -30,7 +30,9 @@ def imports_between_rooms() -> set[tuple[str, str, str]]:
         room = path.relative_to(PACKAGE).with_suffix("").parts[0]
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
-                names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "kernelscope" else [node.module]
+                names = [node.module]
+                if node.module == "kernelscope":
+                    names = [f"kernelscope.{alias.name}" for alias in node.names]
             elif isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:

@@ -60,7 +60,7 @@ class CheckedRows:
                 continue
             first, last = number * CHECKED_ROWS, min((number + 1) * CHECKED_ROWS, self.shape[0])
             rows = block[first - start : last - start] if last <= stop else self._data[first:last]
-            if zlib.crc32(np.ascontiguousarray(rows)) != self._sums[number]:
+            if zlib.crc32(np.ascontiguousarray(rows).data) != self._sums[number]:
                 raise UnreadableInput(f"{self._where} is corrupt in rows {first} to {last - 1}; extract it again")
             self._verified[number] = True
 

@@ -60,11 +60,11 @@ def _closed_forms(device: str) -> Iterator[Check]:
     tall = np.hstack([centred, np.zeros((160, 1))])
     moved = tall + 3 * np.eye(7)[6]
     norm = np.linalg.norm(tall.T @ tall)
-    cases = {
+    cases: dict[str, tuple[np.ndarray, np.ndarray, float]] = {
         "Hadamard columns": (H[:, S], H[:, T], math.sqrt(len(set(S) ^ set(T)) / len(T))),
         "a copy stretched by 1 + 2^-10": ((1 + 2.0**-10) * X, X, 2.0**-9 + 2.0**-20),
         "a student three times the teacher": (3 * X, X, 8.0),
-        "an offset orthogonal to the features": (moved, tall, 160 * 9 / norm),
+        "an offset orthogonal to the features": (moved, tall, 160 * 9 / float(norm)),
     }
     for name, (student, teacher, truth) in cases.items():
         for route in ROUTES:

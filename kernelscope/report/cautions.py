@@ -36,7 +36,7 @@ def cautions(
     if s.n < max(s.d_student, s.d_teacher):
         yield Warning(
             "few-examples",
-            f"{s.n} examples for {max(s.d_student, s.d_teacher)} features: even unrelated networks look alike; use more",
+            f"{s.n} examples for {max(s.d_student, s.d_teacher)} features: even unrelated networks look alike",
         )
     if labels is not None and len(np.unique(labels)) < 3:
         yield Warning(
@@ -46,8 +46,8 @@ def cautions(
         if network.rank < sums.m:
             yield Warning(
                 "rank-deficient-landmarks",
-                f"the {name}'s {sums.m} landmarks span {network.rank} dimensions, so W has eigenvalues 0 and the paper's "
-                "assumption fails",
+                f"the {name}'s {sums.m} landmarks span {network.rank} dimensions, so W has eigenvalues 0 and the "
+                "paper's assumption fails",
             )
     yield from _mean_direction(scaled)
 

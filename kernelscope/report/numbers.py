@@ -25,7 +25,6 @@ from kernelscope.kernels.spectrum import (
     difference_spectrum,
     difference_spectrum_of_gram,
     feature_spectrum,
-    landmark_spectrum,
 )
 from kernelscope.kernels.tsqr import r_factor
 from kernelscope.report import transfer as fields
@@ -106,7 +105,7 @@ def measure_pair(
         null=fields.Null(**dataclasses.asdict(companions.chance(scaled.sums, centred.sums, moments))),
         landmarks=fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed),
         nystrom=_nystrom(sums, scaled.unit),
-        landmark_spectrum=_landmark_spectra(scaled, chosen),
+        landmark_spectrum=_landmark_spectra(scaled, sums),
         feature_spectrum=_feature_spectra(scaled),
         difference_spectrum=_difference_spectrum(scaled, loss),
         anova=_anova(sums),
@@ -176,13 +175,22 @@ def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:
     )
 
 
-def _landmark_spectra(scaled: ScaledSums, chosen: Landmarks) -> fields.LandmarkSpectra:
+def _landmark_spectra(scaled: ScaledSums, sums: NystromSums) -> fields.LandmarkSpectra:
     """Eigenvalues of W for the features themselves: the paper's "above 1" is about these, not about rescaled ones."""
     both = []
-    for X in (scaled.teacher, scaled.student):
-        spectrum = landmark_spectrum(chosen.of(X) * scaled.unit**0.5, storage_roundoff(X))
-        kept = {f.name for f in dataclasses.fields(fields.LandmarkSpectrum)}
-        both.append(fields.LandmarkSpectrum(**{k: v for k, v in dataclasses.asdict(spectrum).items() if k in kept}))
+    for network in (sums.teacher, sums.student):
+        spectrum = network.spectrum
+        eigenvalues = tuple(value * scaled.unit for value in spectrum.eigenvalues)
+        both.append(
+            fields.LandmarkSpectrum(
+                eigenvalues=eigenvalues,
+                min=spectrum.min * scaled.unit,
+                max=spectrum.max * scaled.unit,
+                rank=spectrum.rank,
+                condition=spectrum.condition,
+                below_one=sum(value < 1 for value in eigenvalues),
+            )
+        )
     return fields.LandmarkSpectra(*both)
 
 
@@ -246,6 +254,8 @@ def _paper(sums: NystromSums, truth: float, scaled: ScaledSums) -> fields.Paper:
     """Bounds and terms; values are in the units of norm_difference, that is of the features as given."""
     unit = scaled.unit
     found = {b.name: b for b in bounds(sums, truth, scaled.sums.norm_student, scaled.sums.norm_teacher)}
+    if unit != 1:  # the printed corollaries are not of degree two, so their values do not scale back
+        found = {name: bound for name, bound in found.items() if not name.endswith("_paper")}
     terms = theorem2(sums)
     root = unit**0.5
     return fields.Paper(

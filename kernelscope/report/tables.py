@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 LOSS_COLUMNS = ("loss", "after\nbest\nscalar", "after\nlinear\nhead", "width\nfloor", "chance", "CKA", "top-1")
 LOSS_CAPTION = (
-    "loss: 0 = the teacher's kernel exactly; 1 = what an all-zero student gets. after ...: what is left once the "
-    "student is rescaled, or given the best linear head. width floor: no student this wide goes below it. chance = the "
-    "same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation."
+    "loss: 0 = the teacher's kernel exactly; 1 = what an all-zero student gets. after best scalar, after linear head: "
+    "what is left once the student is rescaled, or given the best linear head. width floor: no student this wide goes "
+    "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation."
 )
 THEORY_COLUMNS = (
     "true\nloss",
@@ -37,13 +37,16 @@ THEORY_COLUMNS = (
     "expanded\nestimate",
     "smallest\nof W_T",
     "smallest\nof W_S",
-    "Theorem 2\n/ truth",
+    "bound\n/ truth",
 )
 THEORY_CAPTION = (
     "paper's estimate = ‖C_S−C_T‖_F / ‖K_T‖_F over the landmarks, expanded = the same weighted to all examples; both "
-    "stand for the true loss. smallest of W: smallest eigenvalue of the landmarks' kernel, assumed above 1. Theorem 2 / "
-    "truth: how many times too large the paper's bound is."
+    "stand for the true loss. smallest of W: smallest eigenvalue of the landmarks' kernel, assumed above 1. bound / "
+    "truth: how many times too large the paper's Theorem 2 is."
 )
+PROSE_WIDTH = 96
+NARROWEST_NAME = 8
+GAP = 2
 
 
 def text(report: TransferReport, width: int = 100) -> str:
@@ -71,12 +74,14 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     if not report.pairs:
         return [Text("no pairs were measured")]
     names = short_names(report)
-    parts: list[RenderableType] = [_opening(report, names), Text(), _loss_table(report, names, console)]
-    parts += [Text(LOSS_CAPTION, style="dim"), Text()]
-    parts += [_verdict_line(pair, names) for pair in first_pairs(report)]
-    if any(_theory_cells(pair) for pair in report):
+    rows = [_loss_cells(report, pair) for pair in report]
+    parts: list[RenderableType] = [_opening(report, names), Text()]
+    parts += [_table(report, names, console, LOSS_COLUMNS, rows), Text(), _prose(LOSS_CAPTION, console), Text()]
+    parts += [_verdicts(report, names, console)]
+    theory = [_theory_cells(pair) for pair in report]
+    if any(theory):
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
-        parts += [_theory_table(report, names, console), Text(THEORY_CAPTION, style="dim")]
+        parts += [_table(report, names, console, THEORY_COLUMNS, theory), Text(), _prose(THEORY_CAPTION, console)]
     warnings = warnings_by_text(report)
     parts += [Text()] if warnings else []
     parts += [Text.assemble(("warning", "bold yellow"), f" ({where}): {words}") for words, where in warnings]
@@ -92,18 +97,29 @@ def _opening(report: TransferReport, names: dict[str, str]) -> RenderableType:
     return Text(f"teacher {teachers}, {counts} examples{f' of {splits}' if splits else ''}")
 
 
-def _verdict_line(pair: PairReport, names: dict[str, str]) -> RenderableType:
+def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -> Table:
+    """One verdict per student, beside its name."""
+    from rich.table import Table
     from rich.text import Text
 
-    return Text.assemble((names[pair.student], "bold"), f", {layer_name(pair)}: {plain(verdict(pair))}")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(max_width=max(12, console.width // 3), overflow="fold", style="bold")
+    grid.add_column(max_width=PROSE_WIDTH)
+    for pair in first_pairs(report):
+        grid.add_row(Text(f"{names[pair.student]} {layer_name(pair)}"), Text(plain(verdict(pair))))
+    return grid
 
 
-def _loss_table(report: TransferReport, names: dict[str, str], console: Console) -> Table:
-    """One row per student and layer: the ladder, chance, CKA, accuracy."""
-    return _table(report, names, console, LOSS_COLUMNS, {id(pair): _loss_cells(report, pair) for pair in report})
+def _prose(words: str, console: Console) -> RenderableType:
+    """A paragraph no wider than reads well."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(words, style="dim"), (0, max(0, console.width - PROSE_WIDTH), 0, 0), expand=False)
 
 
 def _loss_cells(report: TransferReport, pair: PairReport) -> list[str]:
+    """The ladder, chance, CKA, accuracy."""
     network = network_of(report, pair.student)
     ladder = pair.ladder
     return [
@@ -113,14 +129,11 @@ def _loss_cells(report: TransferReport, pair: PairReport) -> list[str]:
     ]
 
 
-def _theory_table(report: TransferReport, names: dict[str, str], console: Console) -> Table:
-    """The paper's side: its estimate, the estimate in the loss's own units, W's smallest eigenvalues, Theorem 2."""
-    cells = {id(pair): _theory_cells(pair) for pair in report}
-    return _table(report, names, console, THEORY_COLUMNS, cells)
-
-
 def _theory_cells(pair: PairReport) -> list[str]:
-    """Nothing where the pair has no landmarks at all."""
+    """The paper's estimate and the one in the loss's own units, W's smallest eigenvalues, Theorem 2.
+
+    Nothing where the pair has no landmarks at all.
+    """
     spectra, paper, nystrom = pair.landmark_spectrum, pair.paper, pair.nystrom
     if spectra is None and paper is None and nystrom is None:
         return []
@@ -140,34 +153,32 @@ def _table(
     names: dict[str, str],
     console: Console,
     columns: tuple[str, ...],
-    cells: dict[int, list[str]],
+    rows: list[list[str]],
 ) -> Table:
-    """Rows of one student after another; names fold where the terminal is narrow, numbers never do."""
+    """One row per pair; names fold where the terminal is narrow, numbers never do."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    rows = [row or [NONE] * len(columns) for row in rows]
     widths = [
         max(len(line) for cell in (heading, *column) for line in cell.split("\n"))
-        for heading, column in zip(columns, _columns(columns, list(cells.values())))
+        for heading, *column in zip(columns, *rows)
     ]
-    for_names = console.width - sum(widths) - 2 * len(columns) - 2
-    layers = max(len("layer"), *(len(layer_name(pair)) for pair in report))
-    students = max(len("student"), *(len(names[pair.student]) for pair in report))
-    layers = min(layers, max(9, for_names - min(students, 12)))
-    students = min(students, max(9, for_names - layers))
-    table = Table(box=None, pad_edge=False, header_style="bold", width=students + layers + 2 + sum(widths) + 2 * len(widths))
+    for_names = console.width - sum(widths) - GAP * (len(widths) + 1)
+    layers = max(len("layer"), *(cell_len(layer_name(pair)) for pair in report))
+    students = max(len("student"), *(cell_len(names[pair.student]) for pair in report))
+    layers = min(layers, max(NARROWEST_NAME, for_names - min(students, 12)))
+    students = min(students, max(NARROWEST_NAME, for_names - layers))
+    whole = students + layers + sum(widths) + GAP * (len(widths) + 1)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), width=whole)
     table.add_column("student", width=students, overflow="fold", vertical="top")
     table.add_column("layer", width=layers, overflow="fold")
     for heading, width in zip(columns, widths):
         table.add_column(heading, width=width, justify="right", no_wrap=True)
     before = None
-    for pair in report:
+    for pair, row in zip(report, rows):
         student = names[pair.student] if pair.student != before else ""
-        row = cells[id(pair)] or [NONE] * len(columns)
         table.add_row(Text(student, style="bold"), Text(layer_name(pair)), *map(Text, row))
         before = pair.student
     return table
-
-
-def _columns(headings: tuple[str, ...], rows: list[list[str]]) -> list[list[str]]:
-    return [[row[i] for row in rows if row] for i in range(len(headings))]

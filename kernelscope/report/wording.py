@@ -47,7 +47,7 @@ def network_of(report: TransferReport, name: str) -> NetworkReport | None:
 
 
 def number(value: float | None, decimals: int = PLAIN_DECIMALS) -> str:
-    """A number short enough for a table: ``0.753``, ``12.35``, ``1,382``, ``8.98e6``, ``2.3e-5``."""
+    """A number short enough for a table: ``0.753``, ``615.3``, ``1,382``, ``8.98e6``, ``2.3e-5``."""
     if value is None:
         return NONE
     size = abs(value)
@@ -55,10 +55,10 @@ def number(value: float | None, decimals: int = PLAIN_DECIMALS) -> str:
         return "0"
     if size < 10.0**-decimals:
         return _scientific(value, 1)
-    if size < 9.9995:
+    if size < 99.9995:
         return f"{value:.{decimals}f}"
     if size < 999.95:
-        return f"{value:.{max(0, decimals - 1 if size < 99.995 else decimals - 2)}f}"
+        return f"{value:.{max(0, decimals - 2)}f}"
     return f"{value:,.0f}" if size < 99_999.5 else _scientific(value, 2)
 
 
@@ -83,10 +83,10 @@ def loss_in_digits(pair: PairReport) -> str:
 
 
 def measured(value: float, half_width: float) -> str:
-    """``value`` with no digit smaller than twice its half-width."""
+    """``value`` with no digit finer than its half-width."""
     if half_width <= 0:
         return number(value)
-    known = math.floor(-math.log10(2 * half_width))
+    known = math.floor(-math.log10(half_width))
     if value < 10.0**-PLAIN_DECIMALS:
         return _scientific(value, max(0, min(1, known + math.floor(math.log10(value)))))
     if known >= PLAIN_DECIMALS:

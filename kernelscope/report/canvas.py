@@ -1,0 +1,153 @@
+"""What every figure shares: paper, palette, labels that do not collide, and SVG fit to stand in a page."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.report.wording import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, SOFT, GRID, PAPER = "#20242b", "#5d6673", "#dde1e7", "#fefefe"
+# Okabe and Ito's colours, which colour-blind readers tell apart, the light ones darkened until thin lines show
+COLOURS = ("#0072b2", "#c8500a", "#00875f", "#a8558b", "#8a6d00", "#3d8fc4")
+MARKERS = ("o", "s", "D", "^", "v", "P")
+#: colour -> CSS variable, so that a page may re-colour a figure for dark paper
+VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
+WIDTH, HEIGHT = 5.2, 3.4
+TEXT, SMALL = 9.0, 8.0
+STYLE = {
+    "font.size": TEXT,
+    "font.family": "DejaVu Sans",
+    "axes.facecolor": "none",
+    "axes.edgecolor": SOFT,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """The figures' own settings, whatever the user's are, and the user's again afterwards."""
+    from matplotlib import style
+
+    with style.context(["default", STYLE]):
+        yield
+
+
+def new_axes(width: float = WIDTH, height: float = HEIGHT) -> Axes:
+    """Axes on a figure of their own, which no window and no pyplot knows of."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+    return figure.subplots()
+
+
+def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: str = "y") -> None:
+    """Title in words, labels, and no more lines than are read."""
+    ax.set_title(textwrap.fill(title, 64), loc="left", fontsize=TEXT + 1, color=INK, fontweight="bold", pad=10)
+    ax.set_xlabel(x, color=SOFT, fontsize=SMALL)
+    ax.set_ylabel(y, color=SOFT, fontsize=SMALL)
+    ax.tick_params(axis="both", which="both", colors=SOFT, labelcolor=INK, labelsize=SMALL, length=0)
+    for side in ("top", "right", "left", "bottom"):
+        ax.spines[side].set_visible(side == "bottom" and grid == "y")
+        ax.spines[side].set_color(SOFT)
+    ax.set_axisbelow(True)
+    if grid:
+        ax.grid(axis=grid, color=GRID, linewidth=0.8)
+
+
+def words(text: str) -> str:
+    """Somebody's text for a figure: no invisible characters, and a dollar is a dollar, not mathematics."""
+    return plain(text).replace("$", r"\$")
+
+
+def shortened(text: str, most: int = 24) -> str:
+    """A name that fits beside a line; the end, which tells files apart, is kept."""
+    text = plain(text)
+    return words(text if len(text) <= most else f"{text[: most // 3]}…{text[-(most - most // 3 - 1) :]}")
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """The positions nearest to ``wanted``, in its order, with at least ``gap`` between any two."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    blocks: list[list[float]] = []  # [sum, count] of positions less their share of gaps: isotonic regression
+    for place, i in enumerate(order):
+        blocks.append([wanted[i] - place * gap, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+    level = [total / count for total, count in blocks for _ in range(int(count))]
+    found = [0.0] * len(wanted)
+    for place, i in enumerate(order):
+        found[i] = level[place] + place * gap
+    return found
+
+
+def heights(ax: Axes, values: Sequence[float]) -> list[float]:
+    """Data values as fractions of the axes' height, whatever the scale; limits must stand already."""
+    to_axes = ax.transScale + ax.transLimits
+    x = ax.get_xlim()[0]
+    return [float(to_axes.transform((x, value))[1]) for value in values]
+
+
+def line_height(ax: Axes, size: float = SMALL) -> float:
+    """Height of a line of text as a fraction of the axes' height."""
+    return 1.35 * size / max(1.0, 72 * ax.figure.get_figheight() * 0.72 * _share_of_figure(ax))
+
+
+def _share_of_figure(ax: Axes) -> float:
+    box = ax.get_subplotspec()
+    return 1.0 if box is None else 1.0 / box.get_gridspec().nrows
+
+
+def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], x: float = 1.015) -> None:
+    """(value, text, colour) written beside the axes at the height of the value, moved apart where they collide."""
+    places = spread(heights(ax, [value for value, _, _ in ends]), line_height(ax))
+    for (_, text, colour), place in zip(ends, places):
+        ax.text(x, place, text, transform=ax.transAxes, va="center", ha="left", fontsize=SMALL, color=colour)
+
+
+def to_svg(figure: Figure, prefix: str, alt: str) -> str:
+    """The figure as an ``<svg>`` element to stand among others in one page.
+
+    No XML header, no date, no id that is not used, every id begins with ``prefix``, text is text in the page's font,
+    and colours are the CSS variables ``--ks-*`` with the figure's own as a fallback. Two renderings are equal.
+    """
+    stream = io.StringIO()
+    empty: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(stream, format="svg", metadata=empty, facecolor="none")
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", "", svg, count=1, flags=re.DOTALL)
+    svg = svg.replace("xlink:href=", "href=").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    svg = re.sub(r"font-family: [^;\"]*;?\s*", "", svg)
+    svg = _own_ids(svg, prefix)
+    for colour, name in VARIABLES.items():
+        svg = re.sub(rf"(?<=[:\s]){colour}\b", f"var(--ks-{name}, {colour})", svg)
+    head = f'<svg role="img" aria-label="{_attribute(alt)}" style="stroke-linejoin: round" '
+    return head + svg.removeprefix("<svg ").strip() + "\n"
+
+
+def _own_ids(svg: str, prefix: str) -> str:
+    """Ids that are referred to, numbered in order under ``prefix``; the rest dropped."""
+    used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    names = {old: f"{prefix}-{number}" for number, old in enumerate(used)}
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg)
+    return re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], svg)
+
+
+def _attribute(text: str) -> str:
+    from html import escape
+
+    return escape(plain(text), quote=True)
