@@ -32,7 +32,7 @@ stdout holds the result only; progress and logs go to stderr. An error is one li
 
 def reference() -> str:
     """The whole page as Markdown."""
-    top = click.Context(kernelscope, info_name="kernelscope")
+    top = click.Context(kernelscope, info_name="kernelscope", **kernelscope.context_settings)
     parts = [INTRODUCTION]
     for verb in VERBS:
         command = kernelscope.get_command(top, verb)

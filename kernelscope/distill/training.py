@@ -125,10 +125,10 @@ class _Run:
         for loss in self.losses.values():
             loss.end_epoch()
         means = {name: float(value) / self.training.n for name, value in totals.items()}
-        for name, value in means.items():
-            if not math.isfinite(value):
+        for name, mean in means.items():
+            if not math.isfinite(mean):
                 raise NumericalError(
-                    f"loss term {name} is {value} in epoch {epoch + 1}; lower --lr or the term's weight"
+                    f"loss term {name} is {mean} in epoch {epoch + 1}; lower --lr or the term's weight"
                 )
         accuracy = top1(self.network, self.validation, self.device)
         if accuracy > self.best[0]:

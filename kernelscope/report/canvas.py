@@ -23,6 +23,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
 WIDTH, HEIGHT = 5.2, 3.4
 TEXT, SMALL = 9.0, 8.0
+TAG = re.compile(r"<[^>]+>")
+REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
 STYLE = {
     "font.size": TEXT,
     "font.family": "DejaVu Sans",
@@ -130,21 +132,20 @@ def to_svg(figure: Figure, prefix: str, alt: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", "", svg, count=1, flags=re.DOTALL)
-    svg = svg.replace("xlink:href=", "href=").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    svg = re.sub(r"font-family: [^;\"]*;?\s*", "", svg)
-    svg = _own_ids(svg, prefix)
-    for colour, name in VARIABLES.items():
-        svg = re.sub(rf"(?<=[:\s]){colour}\b", f"var(--ks-{name}, {colour})", svg)
+    used = dict.fromkeys(name for tag in TAG.findall(svg) for name in REFERENCE.findall(tag))
+    names = {old: f"{prefix}-{number}" for number, old in enumerate(used)}
+    svg = TAG.sub(lambda tag: _fit_for_a_page(tag[0], names), svg)
     head = f'<svg role="img" aria-label="{_attribute(alt)}" style="stroke-linejoin: round" '
     return head + svg.removeprefix("<svg ").strip() + "\n"
 
 
-def _own_ids(svg: str, prefix: str) -> str:
-    """Ids that are referred to, numbered in order under ``prefix``; the rest dropped."""
-    used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    names = {old: f"{prefix}-{number}" for number, old in enumerate(used)}
-    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg)
-    return re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], svg)
+def _fit_for_a_page(tag: str, names: dict[str, str]) -> str:
+    """One tag (never text, which may be anybody's) with own ids, the page's font, and colours as variables."""
+    tag = tag.replace("xlink:href=", "href=").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    tag = re.sub(r"font-family: [^;\"]*;?\s*", "", tag)
+    tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", tag)
+    tag = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], tag)
+    return re.sub(r"(?<=: )#[0-9a-f]{6}", lambda m: f"var(--ks-{VARIABLES[m[0]]}, {m[0]})" if m[0] in VARIABLES else m[0], tag)
 
 
 def _attribute(text: str) -> str:
