@@ -41,7 +41,8 @@ def main() -> None:
     print(f"n = {given.n}, d = {given.d} + {given.d}, float32 features; {describe_machine()}")
     ours, naive = transfer_loss(teacher=X_T, student=X_S), formed(X_S, X_T)
     blocked = transfer_loss(teacher=X_T, student=X_S, route="blocked")
-    print(f"gram route     {ours.value:.15g}  certified {ours.certified}  interval width {ours.interval[1] - ours.interval[0]:.1e}")
+    width = ours.interval[1] - ours.interval[0]
+    print(f"gram route     {ours.value:.15g}  certified {ours.certified}  interval width {width:.1e}")
     print(f"blocked fp64   {blocked.value:.15g}  relative difference {abs(ours.value / blocked.value - 1):.1e}")
     print(f"formed fp32    {naive:.15g}  relative error {naive / blocked.value - 1:+.2%}")
     seconds = paired_rounds(

@@ -7,6 +7,7 @@ Plain data in a ``torch.save`` file (format ``kernelscope.checkpoint``, version 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class Checkpoint:
 
 #: field name -> annotation of everything that stands in the file
 _STORED = {f.name: str(f.type) for f in dataclasses.fields(Checkpoint) if f.name not in ("path", "sha256")}
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 #: what ``data`` may say, each None where it is not known
 _DATA = {"name": str, "split": str, "n": int, "seed": int, "order_sha256": str}
 
@@ -100,16 +102,17 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, ove
     document |= {name: _plain(getattr(checkpoint, name), name) for name in _STORED if name != "state_dict"}
     document["state_dict"] = {key: _compact(value) for key, value in checkpoint.state_dict.items()}
     files.require_space(Path(path).parent, sum(value.nbytes for value in document["state_dict"].values()))
-    with files.whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+    with files.whole_or_absent(path) as temporary:
         try:
-            torch.save(document, stream)
-            stream.flush()
-        except RuntimeError as error:  # torch reports a failed write so, with the disk's own error behind it
-            if not isinstance(error.__context__, OSError):
-                raise
-            raise ResourceError(
-                f"writing {path} failed ({error.__context__.strerror}); free some space and run again"
-            ) from error
+            with temporary.open("wb") as stream:  # a stream, as from a path torch keeps the path's name in the file
+                torch.save(document, stream)
+        except (RuntimeError, OSError) as error:
+            failed = error if isinstance(error, OSError) else error.__context__  # torch hides the disk's own error
+            if isinstance(failed, OSError) and failed.errno in _DISK_ERRORS:
+                raise ResourceError(
+                    f"writing {path} failed ({failed.strerror}); free some space and run again"
+                ) from error
+            raise
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

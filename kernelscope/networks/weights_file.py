@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -39,8 +39,11 @@ def read(path: str | os.PathLike[str]) -> Any:
     except MemoryError as error:
         raise ResourceError(f"{path} needs more memory than there is; free some or use a larger machine") from error
     except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused is None:
+            raise UnreadableInput(f"{path} is damaged or not a torch file; {MEND}") from error
         raise UnreadableInput(
-            f"{path} holds objects that need code to load{_named(Path(path))}; save its state_dict alone"
+            f"{path} holds objects that need code to load ({one_line(refused[1], 60)}); save its state_dict alone"
         ) from error
     except PermissionError as error:
         raise UnreadableInput(f"{path} may not be read by this user; change its permissions") from error
@@ -125,11 +128,3 @@ def _check_archive(path: Path) -> None:
             raise UnreadableInput(
                 f"{path} is corrupt: {one_line(Path(broken).name, 40)} fails its checksum; copy or download it again"
             )
-
-
-def _named(path: Path) -> str:
-    """`` (posix.system)``: the first object torch refused, found without loading it; empty where it cannot be told."""
-    with contextlib.suppress(Exception):
-        refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        return f" ({one_line(str(refused[0]), 60)})"
-    return ""

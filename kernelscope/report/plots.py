@@ -1,247 +1,256 @@
-"""Figures of a report: ``plot(report, kind)`` draws on matplotlib axes and returns them; no display is needed."""
+"""Figures of a report: ``plot`` draws one on matplotlib axes, ``figure_svg`` writes one for a page.
+
+Kinds: ladder, landmark_spectrum, theorem2, bounds, anova, classes, difference_spectrum, training.
+"""
 
 from __future__ import annotations
 
 import difflib
-import io
-import math
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from kernelscope.errors import UsageError
+from kernelscope.errors import UsageError, one_line
+from kernelscope.report import canvas, plots_loss, plots_spectra, plots_theory, plots_training
 from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.wording import first_pairs, layer_name, network_of, short_names
 
-# Okabe and Ito's palette: told apart by colour-blind eyes and in grey
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
-BOUND_NAMES = {
-    "class_centres_lower": "PY, lower",
-    "class_centres_upper": "PY, upper",
-    "nystrom_exact": "N0 (Nyström)",
-    "theorem2_quadratic": "T2Q",
-    "theorem2_frobenius": "T2F",
-    "corollary1": "Corollary 1, corrected",
-    "corollary2": "Corollary 2, corrected",
-    "theorem2": "Theorem 2, printed",
-    "corollary1_paper": "Corollary 1, printed",
-    "corollary2_paper": "Corollary 2, printed",
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure: how it is drawn, what a pair must have for it, and what to do where none has."""
+
+    draw: Callable[..., None]
+    title: str
+    needs: Callable[[PairReport], object]
+    missing: str
+    one_pair: bool = False
+    coloured: bool = True
+    size: tuple[float, float] = (canvas.WIDTH, canvas.HEIGHT)
+
+
+KINDS: dict[str, Kind] = {
+    "ladder": Kind(
+        plots_loss.ladder, "What each fix would leave of the loss", lambda p: True, "no pair was measured", size=(5.6, 3.5)
+    ),
+    "landmark_spectrum": Kind(
+        plots_spectra.landmark_spectrum,
+        "How the landmarks spread: eigenvalues of W",
+        lambda p: p.landmark_spectrum and p.landmark_spectrum.teacher.eigenvalues,
+        "no pair has landmarks; measure with --landmarks",
+    ),
+    "theorem2": Kind(
+        plots_theory.theorem2,
+        "Theorem 2, term by term",
+        lambda p: p.paper and p.paper.theorem2,
+        "no pair has Theorem 2's terms, which need class-means or kmeans landmarks; pass --landmarks",
+        size=(5.6, 4.0),
+    ),
+    "bounds": Kind(
+        plots_theory.bounds,
+        "How far every bound is from the truth",
+        lambda p: p.paper and any(b and b.over_truth for b in p.paper.bounds.values()) and p.norm_difference > 0,
+        "no pair has bounds on a loss above 0; measure with --landmarks",
+        one_pair=True,
+        size=(5.6, 4.0),
+    ),
+    "anova": Kind(
+        plots_loss.anova,
+        "What class centres see of the difference",
+        lambda p: p.anova,
+        "no pair has shares by class means, which need class-means or kmeans landmarks; pass --landmarks",
+        coloured=False,
+        size=(5.6, 2.4),
+    ),
+    "classes": Kind(
+        plots_loss.classes,
+        "Which classes carry the loss",
+        lambda p: p.classes and p.classes.names,
+        "no pair has shares by class, which need labels of at most 200 classes; pass --labels",
+        one_pair=True,
+        size=(4.2, 4.2),
+    ),
+    "difference_spectrum": Kind(
+        plots_spectra.difference_spectrum,
+        "What was added and what was lost",
+        lambda p: p.difference_spectrum and p.difference_spectrum.eigenvalues and p.norm_teacher > 0,
+        "no pair has the eigenvalues of its kernel difference; measure it again",
+        one_pair=True,
+    ),
 }
+TRAINING_TITLES = {"accuracy": "Accuracy while training", "loss": "Loss terms while training"}
+TRAINING_SIZE = (canvas.WIDTH, canvas.HEIGHT)
 
 
-def plot(report: TransferReport, kind: str = "ladder", *, ax: Axes | None = None, layer: str | None = None) -> Axes:
-    """Draw one figure.
+def plot(
+    report: TransferReport,
+    kind: str = "ladder",
+    ax: Axes | None = None,
+    *,
+    student: str | None = None,
+    teacher_layer: str | None = None,
+    student_layer: str | None = None,
+    quantity: str = "accuracy",
+) -> Axes:
+    """Draw one figure and return its axes; ``axes.figure`` shows it in a notebook and has ``savefig``.
 
     Args:
-        kind: ``ladder``, ``landmark_spectrum``, ``training``, ``bounds``, ``classes``, ``difference_spectrum``.
-        ax: axes to draw on; new ones by default (``ax.figure.savefig(...)`` saves them).
-        layer: the student layer to show; the first measured by default.
+        kind: one of :data:`KINDS`, or ``training``.
+        ax: axes to draw on; by default those of a new figure. pyplot is neither needed nor touched.
+        student, teacher_layer, student_layer: which pairs, as in ``report.sel``; all that fit are drawn. By default
+            one pair of each student, the embedding where it was measured; ``bounds``, ``classes`` and
+            ``difference_spectrum`` show one pair, the first of these.
+        quantity: for ``training``: ``accuracy`` or ``loss``.
 
     Raises:
-        UsageError: an unknown kind, or one whose numbers this report does not have.
+        UsageError: an unknown kind, no such pair, or nothing to draw; the message says what is missing.
     """
-    if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        raise UsageError(
-            f"unknown figure {kind!r}; {f'did you mean {near[0]}' if near else 'there are ' + ', '.join(KINDS)}"
+    with canvas.own_style():
+        if kind == "training":
+            return _plot_training(report, ax, student, quantity)
+        if kind not in KINDS:
+            raise UsageError(_unknown(kind))
+        chosen = KINDS[kind]
+        pairs = [pair for pair in choose(report, student, teacher_layer, student_layer) if chosen.needs(pair)]
+        if not pairs:
+            raise UsageError(f"{kind} cannot be drawn: {chosen.missing}")
+        ax = ax if ax is not None else canvas.new_axes(*_size(chosen, len(pairs)))
+        return _draw(report, chosen, ax, pairs)
+
+
+def figure_svg(
+    report: TransferReport,
+    kind: str = "ladder",
+    *,
+    prefix: str = "ks",
+    student: str | None = None,
+    teacher_layer: str | None = None,
+    student_layer: str | None = None,
+    quantity: str = "accuracy",
+) -> str:
+    """The figure as an inline ``<svg>`` element; see :func:`plot` for what it shows and what it raises.
+
+    Args:
+        prefix: begins every id inside, so give each figure of a page its own.
+    """
+    with canvas.own_style():
+        ax = plot(
+            report,
+            kind,
+            student=student,
+            teacher_layer=teacher_layer,
+            student_layer=student_layer,
+            quantity=quantity,
         )
-    if ax is None:
-        ax = Figure(figsize=(7, 4), layout="constrained").add_subplot()
-    KINDS[kind](report, _chosen(report, layer), ax)
-    ax.spines[["top", "right"]].set_visible(False)
+        return canvas.to_svg(ax.figure, prefix, ax.get_title(loc="left"))
+
+
+def kinds() -> tuple[str, ...]:
+    """What :func:`plot` can draw."""
+    return (*KINDS, "training")
+
+
+def drawable(report: TransferReport, kind: str) -> list[PairReport]:
+    """The pairs that have what a kind of figure needs."""
+    return [pair for pair in report if KINDS[kind].needs(pair)]
+
+
+def choose(
+    report: TransferReport, student: str | None, teacher_layer: str | None, student_layer: str | None
+) -> list[PairReport]:
+    """All pairs that fit; one of each student where nothing is asked.
+
+    Raises:
+        UsageError: none fits.
+    """
+    asked = {"student": student, "teacher_layer": teacher_layer, "student_layer": student_layer}
+    if not any(asked.values()):
+        return first_pairs(report)
+    names = short_names(report)
+    fits = [
+        pair
+        for pair in report
+        if student in (None, pair.student, names[pair.student])
+        and teacher_layer in (None, pair.teacher_layer)
+        and student_layer in (None, pair.student_layer)
+    ]
+    if not fits:
+        have = "; ".join(f"{names[p.student]} {layer_name(p)}" for p in report.pairs[:6])
+        wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value)
+        raise UsageError(one_line(f"no pair has {wanted}; there are: {have}"))
+    return fits
+
+
+def _draw(report: TransferReport, kind: Kind, ax: Axes, pairs: Sequence[PairReport]) -> Axes:
+    """Label the pairs by what differs between them, name in the title what does not."""
+    names = short_names(report)
+    if kind.one_pair:
+        pair = pairs[0]
+        kind.draw(ax, pair, f"{kind.title}: {canvas.shortened(names[pair.student])}, {canvas.words(layer_name(pair))}")
+        return ax
+    students = list(dict.fromkeys(pair.student for pair in pairs))
+    layers = list(dict.fromkeys(layer_name(pair) for pair in pairs))
+    title = kind.title
+    if len(students) == 1 and len(layers) == 1:
+        title += f": {canvas.shortened(names[students[0]])}, {canvas.words(layers[0])}"
+        labels = [names[pair.student] for pair in pairs]
+    elif len(students) == 1:
+        title += f": {canvas.shortened(names[students[0]])}"
+        labels = [layer_name(pair) for pair in pairs]
+    elif len(layers) == 1:
+        title += f" ({canvas.words(layers[0])})"
+        labels = [names[pair.student] for pair in pairs]
+    else:
+        labels = [f"{names[pair.student]} {layer_name(pair)}" for pair in pairs]
+    if kind.coloured:
+        kind.draw(ax, pairs, labels, title, start=_colour(report, students[0]))
+    else:
+        kind.draw(ax, pairs, labels, title)
     return ax
 
 
-def figure_svg(report: TransferReport, kind: str, **options: Any) -> str:
-    """The figure as inline SVG: no XML header, no date, ids of its own, the same bytes every time."""
-    import matplotlib
-
-    figure = Figure(figsize=options.pop("figsize", (7, 4)), layout="constrained")
-    plot(report, kind, ax=figure.add_subplot(), **options)
-    stream = io.StringIO()
-    prefix = f"{kind}-{options.get('layer') or ''}"
-    with matplotlib.rc_context({"svg.hashsalt": prefix, "svg.fonttype": "path"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    key = "f" + format(abs(hash_text(prefix)), "x")
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
-    svg = re.sub(r'(href="#|url\(#)([^")]+)', rf"\g<1>{key}-\2", svg)
-    return re.sub(r'width="[^"]+pt" height="[^"]+pt" ', "", svg, count=1)
-
-
-def hash_text(text: str) -> int:
-    """A number that depends on the text alone (``hash`` is salted)."""
-    import zlib
-
-    return zlib.crc32(text.encode())
-
-
-def _ladder(report: TransferReport, pairs: list[PairReport], ax: Axes) -> None:
-    rungs = ("raw", "scaled", "head", "width_floor")
-    names = ("as it stands", "after the best\nscalar", "after the best\nlinear head", "width floor")
-    for colour, pair in zip(_cycle(len(pairs)), pairs):
-        values = [getattr(pair.ladder, rung) for rung in rungs]
-        known = [(i, v) for i, v in enumerate(values) if v is not None]
-        ax.plot(*zip(*known), "o-", color=colour, label=_short(pair.student), lw=2)
-        if pair.null.transfer_loss is not None:
-            ax.plot([-0.25, 0.25], [pair.null.transfer_loss] * 2, ":", color=colour, lw=2)
-    ax.plot([], [], ":", color="#555555", label="chance (examples shuffled)")
-    ax.set_xticks(range(len(rungs)), names)
-    ax.set_ylim(bottom=0)
-    ax.set_ylabel("loss, ‖K_S − K_T‖ / ‖K_T‖")
-    ax.set_title(f"Where the teacher's kernel goes: {_layer(pairs[0])}")
-    ax.legend(frameon=False)
-
-
-def _landmark_spectrum(report: TransferReport, pairs: list[PairReport], ax: Axes) -> None:
-    found = [p for p in pairs if p.landmark_spectrum is not None]
-    _require(found, "spectra of landmarks")
-    first = found[0].landmark_spectrum
-    assert first is not None
-    _eigenvalues(ax, first.teacher.eigenvalues, "teacher, W_T", "#222222", "s-")
-    for colour, pair in zip(_cycle(len(found)), found):
-        assert pair.landmark_spectrum is not None
-        _eigenvalues(ax, pair.landmark_spectrum.student.eigenvalues, f"{_short(pair.student)}, W_S", colour, "o-")
-    ax.axhline(1, color="#999999", ls="--", lw=1)
-    ax.text(
-        1,
-        1,
-        "the paper assumes all above 1 ",
-        va="bottom",
-        ha="right",
-        color="#666666",
-        transform=ax.get_yaxis_transform(),
-    )
-    ax.set_yscale("log")
-    ax.set_xlabel("eigenvalue, largest first")
-    ax.set_ylabel("eigenvalue of W = D Dᵀ")
-    ax.set_title(f"Landmark kernels: {_layer(found[0])}")
-    ax.legend(frameon=False)
-
-
-def _eigenvalues(ax: Axes, values: tuple[float, ...], label: str, colour: str, style: str) -> None:
-    positive = [v for v in values if v > 0]
-    ax.plot(range(1, len(positive) + 1), positive, style, label=label, color=colour, lw=1.5, ms=4)
-
-
-def _training(report: TransferReport, pairs: list[PairReport], ax: Axes) -> None:
-    found = [network for network in report.networks if network.history]
-    _require(found, "training histories")
-    for colour, network in zip(("#222222", *_cycle(len(found))), found):
-        history = network.history or []
-        epochs = [record["epoch"] for record in history]
-        ax.plot(
-            epochs, [record["validation_top1"] for record in history], color=colour, lw=2, label=_short(network.name)
-        )
-        ax.plot(epochs, [record["train_top1"] for record in history], color=colour, lw=1, ls=":")
-    ax.plot([], [], ":", color="#555555", label="on training examples")
-    ax.set_ylim(top=1.0)
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("top-1 accuracy, validation")
-    ax.set_title("Training")
-    ax.legend(frameon=False, loc="lower right")
-
-
-def _bounds(report: TransferReport, pairs: list[PairReport], ax: Axes) -> None:
-    found = [p for p in pairs if p.paper is not None and any(p.paper.bounds.values())]
-    _require(found, "bounds")
-    names = [name for name in BOUND_NAMES if any(p.paper and p.paper.bounds.get(name) for p in found)]
-    for colour, pair in zip(_cycle(len(found)), found):
-        assert pair.paper is not None
-        for row, name in enumerate(names):
-            bound = pair.paper.bounds.get(name)
-            if bound is not None and bound.over_truth:
-                fill = "white" if bound.vacuous else colour
-                ax.plot(bound.over_truth, row, "o", color=colour, mfc=fill, ms=7)
-        ax.plot([], [], "o", color=colour, label=_short(pair.student))
-    ax.plot([], [], "o", color="#555555", mfc="white", label="says nothing (vacuous)")
-    ax.axvline(1, color="#222222", lw=1)
-    ax.set_xscale("log")
-    ax.set_yticks(range(len(names)), [BOUND_NAMES[name] for name in names])
-    ax.invert_yaxis()
-    ax.set_xlabel("bound / truth")
-    ax.set_title(f"Bounds on ‖K_S − K_T‖, from the truth up: {_layer(found[0])}")
-    ax.legend(frameon=False, fontsize="small")
-
-
-def _classes(report: TransferReport, pairs: list[PairReport], ax: Axes) -> None:
-    found = [p for p in pairs if p.classes is not None]
-    _require(found, "shares by class")
-    pair = max(found, key=lambda p: p.transfer_loss)
-    assert pair.classes is not None
-    shares = 100 * np.array(pair.classes.loss)
-    image = ax.imshow(shares, cmap="magma_r", vmin=0)
-    ticks = range(len(pair.classes.names)) if len(pair.classes.names) <= 30 else ()
-    ax.set_xticks(
-        ticks, [pair.classes.names[i] for i in ticks], rotation=90 if max(map(len, pair.classes.names)) > 3 else 0
-    )
-    ax.set_yticks(ticks, [pair.classes.names[i] for i in ticks])
-    ax.figure.colorbar(image, ax=ax, label="% of ‖K_S − K_T‖²")
-    ax.set_title(f"Which classes carry the loss: {_short(pair.student)}, {_layer(pair)}")
-
-
-def _difference_spectrum(report: TransferReport, pairs: list[PairReport], ax: Axes) -> None:
-    found = [p for p in pairs if p.difference_spectrum is not None and p.difference_spectrum.eigenvalues]
-    _require(found, "spectra of the difference")
-    for colour, pair in zip(_cycle(len(found)), found):
-        assert pair.difference_spectrum is not None
-        values = np.array(sorted(pair.difference_spectrum.eigenvalues, reverse=True)) / pair.norm_teacher
-        ax.plot(np.linspace(0, 1, len(values)), values, "o-", ms=3, lw=1, color=colour, label=_short(pair.student))
-    ax.axhline(0, color="#222222", lw=1)
-    ax.set_yscale("symlog", linthresh=1e-3)
-    ax.set_xticks([])
-    ax.set_xlabel("← added by the student          lost by the student →")
-    ax.set_ylabel("eigenvalue of K_S − K_T, over ‖K_T‖")
-    ax.set_title(f"What was added and what was lost: {_layer(found[0])}")
-    ax.legend(frameon=False)
-
-
-KINDS: dict[str, Callable[[TransferReport, list[PairReport], Axes], None]] = {
-    "ladder": _ladder,
-    "landmark_spectrum": _landmark_spectrum,
-    "training": _training,
-    "bounds": _bounds,
-    "classes": _classes,
-    "difference_spectrum": _difference_spectrum,
-}
-
-
-def _chosen(report: TransferReport, layer: str | None) -> list[PairReport]:
-    """The pairs of one student layer."""
-    if not report.pairs:
-        raise UsageError("the report has no pairs to draw; measure something first")
-    wanted = layer or report.pairs[0].student_layer
-    found = [pair for pair in report if pair.student_layer == wanted]
-    if not found:
+def _plot_training(report: TransferReport, ax: Axes | None, student: str | None, quantity: str) -> Axes:
+    if quantity not in TRAINING_TITLES:
+        raise UsageError(f"training shows {' or '.join(TRAINING_TITLES)}, not {quantity[:40]!r}; pass quantity=...")
+    names = short_names(report)
+    wanted = {pair.student for pair in choose(report, student, None, None)} | {pair.teacher for pair in report}
+    curves = plots_training.accuracy_curve if quantity == "accuracy" else plots_training.loss_curves
+    teachers = {pair.teacher for pair in report}
+    networks = [
+        (network, names[network.name], None if network.name in teachers else _colour(report, network.name))
+        for network in report.networks
+        if network.name in wanted and curves(network)
+    ]
+    if not networks:
         raise UsageError(
-            f"no pair has student layer {wanted!r}; there are {', '.join({p.student_layer for p in report})}"
+            f"training cannot be drawn: no network's file holds its {quantity} by epoch; kernelscope train writes it"
         )
-    return found
+    ax = ax if ax is not None else canvas.new_axes(*TRAINING_SIZE)
+    plots_training.training(ax, networks, quantity, TRAINING_TITLES[quantity])
+    return ax
 
 
-def _require(found: list[Any], what: str) -> None:
-    if not found:
-        raise UsageError(f"this report holds no {what}; measure with labels, or from checkpoints")
+def _colour(report: TransferReport, student: str) -> int:
+    """A student has one colour in every figure."""
+    students = list(dict.fromkeys(pair.student for pair in report))
+    return students.index(student) if student in students else 0
 
 
-def _cycle(count: int) -> tuple[str, ...]:
-    return COLOURS * math.ceil(max(1, count) / len(COLOURS))
+def _size(kind: Kind, pairs: int) -> tuple[float, float]:
+    """Bars need room for every pair."""
+    width, height = kind.size
+    if kind.draw in (plots_theory.theorem2, plots_loss.anova):
+        height += 0.45 * max(0, pairs - 3)
+    return width, height
 
 
-def _short(name: str) -> str:
-    """A file's stem; ``$`` would start a formula in matplotlib."""
-    return (Path(name).stem or name).replace("$", "＄")
+def _unknown(kind: str) -> str:
+    near = difflib.get_close_matches(kind, kinds(), n=1, cutoff=0.4)
+    hint = f", nearest {near[0]}" if near else ""
+    return f"there is no figure {str(kind)[:30]!r}{hint}; choose from {', '.join(kinds())}"
 
 
-def _layer(pair: PairReport) -> str:
-    return (
-        pair.student_layer
-        if pair.teacher_layer == pair.student_layer
-        else f"{pair.teacher_layer} = {pair.student_layer}"
-    )
+__all__ = ["KINDS", "choose", "drawable", "figure_svg", "kinds", "network_of", "plot"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kernelscope.report.canvas import (
     COLOURS,
     GRID,
-    INK,
     MARKERS,
     PAPER,
     SMALL,
@@ -25,8 +26,10 @@ from kernelscope.report.wording import number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RUNGS = ("as it is", "after the\nbest scalar", "after the best\nlinear head", "width\nfloor")
-CENTRED = "both means\nremoved*"
+RUNGS = ("as it is", "after best\nscalar", "after best\nlinear head", "width\nfloor", "both means\nremoved*")
+CENTRED = len(RUNGS) - 1
+FAR = 2.5  #: chance above so many times the largest rung is written, not drawn
+HUNDREDFOLD = 200
 MOST_CLASSES_WRITTEN = 12
 MOST_CLASSES_NAMED = 40
 
@@ -36,55 +39,61 @@ def ladder(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: 
 
     The rung with both means removed is on another kernel, so it stands aside and is not joined to the others.
     """
-    values = [[pair.ladder.raw, pair.ladder.scaled, pair.ladder.head, pair.ladder.width_floor] for pair in pairs]
-    aside = [pair.ladder.centred for pair in pairs]
+    rows = [[p.ladder.raw, p.ladder.scaled, p.ladder.head, p.ladder.width_floor, p.ladder.centred] for p in pairs]
+    known = [value for row in rows for value in row if value is not None]
     chances = [pair.null.transfer_loss for pair in pairs]
-    known = [v for row in [*values, aside] for v in row if v is not None]
-    top = max([*known, 1e-300])
-    near = [chance for chance in chances if chance is not None and chance <= 2.5 * top]
-    _loss_scale(ax, known, max([top, *near]))
-    for i, (row, centred, chance) in enumerate(zip(values, aside, chances)):
+    top = max(*known, *(chance for chance in chances if chance is not None and chance <= FAR * max(known)), 1e-300)
+    _loss_scale(ax, known, top)
+    named = []
+    for i, (row, label, chance) in enumerate(zip(rows, labels, chances)):
         colour, marker = COLOURS[(start + i) % len(COLOURS)], MARKERS[(start + i) % len(MARKERS)]
-        places = [x for x, value in enumerate(row) if value is not None]
-        ax.plot(places, [row[x] for x in places], color=colour, linewidth=1.8, marker=marker, markersize=6, zorder=3)
-        if centred is not None:
-            ax.plot([4], [centred], color=colour, marker=marker, markersize=6, markerfacecolor=PAPER, zorder=3)
-        if chance is not None and chance <= 2.5 * top:
-            ax.plot([-0.35, 3.35], [chance, chance], color=colour, linewidth=1.1, dashes=(4, 3), zorder=2)
-    _write_values(ax, [[*row, centred] for row, centred in zip(values, aside)], start)
-    _write_right(ax, pairs, labels, chances, near, start)
-    ax.axvline(3.5, color=GRID, linewidth=1)
-    ax.set_xlim(-0.45, 4.45)
-    ax.set_xticks(range(5), [*RUNGS, CENTRED])
-    dress(ax, title, y="loss (0 = the teacher's kernel)")
-    ax.text(
-        1, -0.3, "* in units of the teacher's kernel without its mean", transform=ax.transAxes, ha="right", va="top",
-        fontsize=SMALL - 1, color=SOFT,
-    )  # fmt: skip
+        joined = [(x, value) for x, value in enumerate(row[:CENTRED]) if value is not None]
+        ax.plot(*zip(*joined), color=colour, linewidth=1.8, marker=marker, markersize=6, zorder=3)
+        if row[CENTRED] is not None:
+            ax.plot([CENTRED], row[CENTRED:], color=colour, marker=marker, markersize=6, markerfacecolor=PAPER, zorder=3)
+        named.append((row[0], f"{shortened(label, 18)}  {number(row[0])}", colour))
+        if chance is not None and chance <= top:
+            ax.plot([-0.2, CENTRED - 0.65], [chance, chance], color=colour, linewidth=1.1, dashes=(4, 3), zorder=2)
+            named.append((chance, f"chance{_whose(label, labels)}  {number(chance)}", colour))
+    _name_on_the_left(ax, named)
+    _write_values(ax, rows, start)
+    ax.axvline(CENTRED - 0.5, color=GRID, linewidth=1)
+    ax.set_xlim(-0.2, CENTRED + 0.45)
+    ax.set_xticks(range(len(RUNGS)), RUNGS)
+    ax.set_yticks([])
+    dress(ax, title, x=_footnote(labels, chances, top))
 
 
 def _loss_scale(ax: Axes, known: Sequence[float], top: float) -> None:
-    """Linear from 0; where values are a hundredfold apart, logarithmic with 0 at the bottom."""
+    """Linear from 0; where values are some hundredfold apart, logarithmic with 0 at the bottom."""
     positive = [value for value in known if value > 0]
-    if positive and top > 200 * min(positive):
+    if positive and top > HUNDREDFOLD * min(positive):
         ax.set_yscale("symlog", linthresh=min(positive), linscale=0.5)
         ax.set_ylim(0, top * 3)
     else:
-        ax.set_ylim(0, 1.14 * top)
+        ax.set_ylim(0, 1.08 * top)
+    ax.yaxis.minorticks_off()
+
+
+def _name_on_the_left(ax: Axes, named: Sequence[tuple[float, str, str]]) -> None:
+    places = spread(heights(ax, [value for value, _, _ in named]), line_height(ax))
+    for (_, text, colour), place in zip(named, places):
+        ax.text(
+            -0.015, place, text, transform=ax.transAxes, va="center", ha="right", fontsize=SMALL, color=colour
+        )  # fmt: skip
 
 
 def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], start: int) -> None:
-    """Every value right of its dot, apart from one another."""
-    gap = line_height(ax)
-    for x in range(5):
+    """Values above and right of their dots, where a falling line never runs; the first stands with the name."""
+    for x in range(1, len(RUNGS)):
         column = [(i, value) for i, row in enumerate(rows) if (value := row[x]) is not None]
-        places = spread(heights(ax, [value for _, value in column]), gap)
+        places = spread(heights(ax, [value for _, value in column]), line_height(ax))
         for (i, value), place in zip(column, places):
             ax.annotate(
                 number(value),
                 (x, max(place, 0.0)),
                 xycoords=ax.get_xaxis_transform(),
-                xytext=(7, 5 if len(column) == 1 and x < 4 else 0),
+                xytext=(6, 6),
                 textcoords="offset points",
                 va="center",
                 fontsize=SMALL,
@@ -92,24 +101,63 @@ def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], start: int) 
             )
 
 
-def _write_right(
-    ax: Axes,
-    pairs: Sequence[PairReport],
-    labels: Sequence[str],
-    chances: Sequence[float | None],
-    near: Sequence[float],
-    start: int,
-) -> None:
-    """A key under the title, and the chance levels where the dashes end."""
-    for i, label in enumerate(labels):
-        colour, marker = COLOURS[(start + i) % len(COLOURS)], MARKERS[(start + i) % len(MARKERS)]
-        ax.plot([], [], color=colour, marker=marker, markersize=5, linewidth=1.8, label=shortened(label, 30))
-    if near:
-        ax.plot([], [], color=SOFT, linewidth=1.1, dashes=(4, 3), label="chance: its examples shuffled")
-    far = [chance for chance in chances if chance is not None and chance not in near]
+def _whose(label: str, labels: Sequence[str]) -> str:
+    return f", {shortened(label, 14)}" if len(labels) > 1 else ""
+
+
+def _footnote(labels: Sequence[str], chances: Sequence[float | None], top: float) -> str:
+    said = ["loss, 0 = the teacher's kernel; dashed: chance, the same student with its examples shuffled"]
+    far = [f"{number(c)}{_whose(label, labels)}" for label, c in zip(labels, chances) if c is not None and c > top]
     if far:
-        ax.plot([], [], linestyle="none", label=f"chance is above: {', '.join(map(number, far))}")
+        said.append(f"chance beyond the top: {'; '.join(far)}")
+    return "\n".join([*said, "* relative to the teacher's kernel with its own mean removed"])
+
+
+def classes(ax: Axes, pair: PairReport, title: str) -> None:
+    """Share of ‖K_S − K_T‖² of every pair of classes, L × L."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    assert pair.classes is not None
+    shares = 100 * np.asarray(pair.classes.loss)
+    names = [shortened(name, 12) for name in pair.classes.names]
+    colours = LinearSegmentedColormap.from_list("share", ["#f4f6f9", "#9cc3e0", "#2f7fb8", "#0b3c5d"])
+    top = max(float(shares.max(initial=0.0)), 1e-12)
+    ax.imshow(shares, cmap=colours, vmin=0, vmax=top, aspect="equal", interpolation="nearest")
+    if len(names) <= MOST_CLASSES_WRITTEN:
+        for (i, j), share in np.ndenumerate(shares):
+            light = share > 0.55 * top
+            ax.text(
+                j, i, f"{share:.1f}", ha="center", va="center", fontsize=6, color="#ffffff" if light else "#1f2933"
+            )  # fmt: skip
+    dress(ax, title, grid="")
+    step = max(1, len(names) // MOST_CLASSES_NAMED)
+    places, shown = range(0, len(names), step), names[::step]
+    crowded = len(shown) > MOST_CLASSES_WRITTEN or max(map(len, shown), default=0) > 3
+    ax.set_xticks(places, shown, rotation=90 if crowded else 0)
+    ax.set_yticks(places, shown)
+    ax.set_xlabel("percent of the squared difference, class by class; darkest "f"{top:.1f}%", color=SOFT, fontsize=SMALL)
+
+
+def anova(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: str) -> None:
+    """Shares of ‖K_S − K_T‖²: what class means see of it, and the rest, one bar a pair."""
+    parts = ("between class means", "means against members", "within classes, unseen by the centres")
+    places = np.arange(len(pairs))[::-1]
+    left = np.zeros(len(pairs))
+    shares = np.array([[p.anova.mean_mean, p.anova.mean_within, p.anova.within_within] for p in pairs if p.anova])
+    for i, (part, column) in enumerate(zip(parts, shares.T)):
+        ax.barh(places, column, left=left, height=0.56, color=COLOURS[i], edgecolor=PAPER, linewidth=1, label=part)
+        for place, start, share in zip(places, left, column):
+            if share >= 0.08:
+                middle = start + share / 2
+                ax.text(middle, place, f"{share:.0%}", ha="center", va="center", fontsize=SMALL, color=PAPER)
+        left = left + column
+    dress(ax, title, grid="")
+    ax.set_xlim(0, max(1.0, float(left.max(initial=0.0))))
+    ax.set_ylim(-0.6, len(pairs) - 0.4)
+    ax.set_xticks([])
+    ax.set_yticks(places, [shortened(label, 22) for label in labels])
+    ax.spines["bottom"].set_visible(False)
     ax.legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 0.995), ncols=2, frameon=False, fontsize=SMALL, handlelength=2.2,
-        borderaxespad=0.2, columnspacing=1.6,
+        loc="upper left", bbox_to_anchor=(-0.01, -0.02), ncols=1, frameon=False, fontsize=SMALL, handlelength=1,
+        borderaxespad=0.2,
     )  # fmt: skip

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 import pickle
-import resource
-import signal
 import subprocess
 import sys
 import zipfile
@@ -15,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from kernelscope.errors import NumericalError, ResourceError, UnreadableInput, UsageError
+from kernelscope.errors import NumericalError, UnreadableInput, UsageError
 from kernelscope.networks import weights_file, zoo
 from kernelscope.networks.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
 
@@ -164,22 +162,30 @@ def test_an_existing_file_is_replaced_only_if_asked(saved):
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_torso(saved):
-    before = saved.read_bytes()
-    child = os.fork()
-    if child == 0:  # in a child, because a limit on the size of files cannot be lifted again
-        status = 1
-        try:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-            save_checkpoint(saved, checkpoint(state_dict={"a": torch.zeros(200_000)}), overwrite=True)
-        except ResourceError:
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert saved.read_bytes() == before
-    assert list(saved.parent.iterdir()) == [saved]
+FULL_DISK = """
+import resource, signal, sys
+from kernelscope.errors import ResourceError
+from kernelscope.networks.checkpoint import load_checkpoint, save_checkpoint
+checkpoint = load_checkpoint(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for size in (20_000, 4096, 100):  # in the weights, in what is still buffered when the file is closed, in the head
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        save_checkpoint(sys.argv[2], checkpoint, overwrite=True)
+    except ResourceError as error:
+        print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_torso(saved, tmp_path):
+    old = tmp_path / "old.pt"
+    old.write_bytes(b"old")
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, saved, old], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ended.stdout == f"writing {old} failed (File too large); free some space and run again\n" * 3
+    assert old.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == [old, saved]
 
 
 # ---- files that are something else ----
@@ -197,7 +203,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_torso(saved):
         ((60).to_bytes(8, "little") + b'{"a":{"dtype":"F32"}}' + b" " * 90, "is a safetensors file"),
         (b"epoch,loss\n1,0.3\n" * 20, "is not a torch file"),
         (b"PK\x03\x04" + b"\0" * 50, "is truncated after 54 bytes"),
-        (b"\x80\x02" + b"\0" * 50, "is truncated or damaged|needs code"),
+        (b"\x80\x02" + b"\0" * 50, "is damaged or not a torch file"),
         (bytes(range(256)) * 4, "is not a torch file"),
     ],
     ids=["empty", "lfs", "html", "html-bom", "hdf5", "npy", "safetensors", "text", "zip-head", "pickle-head", "noise"],
@@ -252,13 +258,13 @@ class Malice:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_in_a_file_is_not_run_and_is_named_if_it_can_be(path, tmp_path, zipped):
+def test_code_in_a_file_is_named_and_not_run(path, tmp_path, zipped):
     target = tmp_path / "ran"
     torch.save(document(metrics={"x": Malice(target)}), path, _use_new_zipfile_serialization=zipped)
-    refused(path, r"needs? code to load \(.*\.touch\)" if zipped else "objects that need code to load")
-    path.write_bytes(pickle.dumps({"a": Malice(target)}))
+    refused(path, r"need code to load \(getattr\)")
+    path.write_bytes(pickle.dumps({"a": Malice(target)}, protocol=2))
     refused(path, "need code to load|damaged")
-    torch.save(nn.Linear(2, 2), path)
+    torch.save(nn.Linear(2, 2), path, _use_new_zipfile_serialization=zipped)
     refused(path, r"need code to load \(torch\.nn\.modules\.linear\.Linear\)")
     assert not target.exists()
 
@@ -293,7 +299,7 @@ def test_a_flipped_bit_in_the_weights_is_refused(saved):
     at = bytes(whole).index(weights) + 5
     whole[at] ^= 1
     saved.write_bytes(whole)
-    refused(saved, "is corrupt: 0 fails its checksum|is corrupt: .* fails its checksum")
+    refused(saved, "is corrupt: .* fails its checksum")
 
 
 def test_a_flipped_bit_anywhere_is_refused_or_harmless(path):

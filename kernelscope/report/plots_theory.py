@@ -1,0 +1,98 @@
+"""Figures of the paper's theory: Theorem 2 term by term, and every bound beside the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernelscope.report.canvas import COLOURS, INK, PAPER, SMALL, SOFT, dress, shortened
+from kernelscope.report.transfer import PairReport
+from kernelscope.report.wording import multiple, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TERMS = ("the loss itself", "term A, student", "term A, teacher", "term B, class centres", "Theorem 2, their sum")
+BOUNDS = {
+    "class_centres_lower": "class centres, from below",
+    "class_centres_upper": "class centres, from above",
+    "nystrom_exact": "Nyström, exact",
+    "theorem2_quadratic": "Theorem 2, quadratic",
+    "theorem2_frobenius": "Theorem 2, Frobenius",
+    "corollary1": "Corollary 1, corrected",
+    "corollary2": "Corollary 2, corrected",
+    "theorem2": "Theorem 2, as printed",
+    "corollary1_paper": "Corollary 1, as printed",
+    "corollary2_paper": "Corollary 2, as printed",
+}
+PRINTED = {"theorem2", "corollary1_paper", "corollary2_paper"}
+
+
+def theorem2(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: str, start: int = 0) -> None:
+    """The loss, Theorem 2's terms n·e·A_S, n·e·A_T and B, and its bound, all over ‖K_T‖, as bars on a log scale."""
+    rows = [row for pair in pairs if (row := _theorem2_terms(pair))]
+    positive = [value for row in rows for value in row if value > 0]
+    low, high = min(positive, default=1.0) / 4, max(positive, default=1.0)
+    thick = 0.78 / max(1, len(rows))
+    for i, (row, label) in enumerate(zip(rows, labels)):
+        colour = COLOURS[(start + i) % len(COLOURS)]
+        places = -np.arange(len(TERMS)) - (i - (len(rows) - 1) / 2) * thick
+        ax.barh(places, [max(v, low) - low for v in row], left=low, height=0.86 * thick, color=colour, label=shortened(label))
+        for place, value in zip(places, row):
+            ax.text(
+                max(value, low) * 1.15, place, number(value, 2), va="center", ha="left", fontsize=SMALL - 1, color=INK
+            )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xlim(low, high * max(4.0, (high / low) ** 0.16))
+    ax.set_yticks(-np.arange(len(TERMS)), TERMS)
+    dress(ax, title, x="in units of the loss, on a log scale", grid="x")
+    ax.minorticks_off()
+    if len(rows) > 1:
+        ax.legend(loc="upper right", frameon=False, fontsize=SMALL, handlelength=1, handleheight=0.9)
+
+
+def _theorem2_terms(pair: PairReport) -> list[float]:
+    if pair.paper is None or pair.paper.theorem2 is None:
+        return []
+    t = pair.paper.theorem2
+    n_e = pair.n * t.e
+    terms = (pair.norm_difference, n_e * t.term_a_student, n_e * t.term_a_teacher, t.term_b, t.bound)
+    return [term / pair.norm_teacher for term in terms]
+
+
+def bounds(ax: Axes, pair: PairReport, title: str) -> None:
+    """Every bound over the truth on a log scale: printed ones open, corrected ones filled, empty ones said to be."""
+    assert pair.paper is not None
+    rows = [(name, b) for name in BOUNDS if (b := pair.paper.bounds.get(name)) and b.over_truth]
+    factors = [b.over_truth for _, b in rows if b.over_truth]
+    low, high = min([*factors, 1.0]), max([*factors, 1.0])
+    room = max(2.0, (high / low) ** 0.1)
+    free = math.hypot(pair.norm_student, pair.norm_teacher) / pair.norm_difference
+    ax.axvspan(free, high * room**6, color=SOFT, alpha=0.09, linewidth=0)
+    ax.axvline(1, color=INK, linewidth=1.2)
+    for place, (name, b) in enumerate(rows):
+        factor = b.over_truth or 1.0
+        colour = COLOURS[1] if name in PRINTED else COLOURS[0]
+        ax.plot([1, factor], [-place, -place], color=colour, linewidth=1.4, alpha=0.5, zorder=2)
+        ax.plot(
+            [factor], [-place], "o" if b.holds else "X", markersize=7, color=colour, zorder=3,
+            markerfacecolor=PAPER if name in PRINTED and b.holds else colour, markeredgewidth=1.5,
+        )  # fmt: skip
+        said = multiple(factor) + ("" if b.holds else ", fails") + (", says nothing" if b.vacuous else "")
+        ax.annotate(
+            said, (max(factor, 1.0), -place), xytext=(8, 0), textcoords="offset points", va="center",
+            fontsize=SMALL, color=INK,
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xlim(low / room**0.5, high * room**3.2)
+    ax.set_ylim(-len(rows) + 0.4, 0.6)
+    ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, _ in rows])
+    dress(
+        ax, title, grid="x",
+        x="bound / truth, on a log scale; open: as printed, filled: corrected, cross: fails\n"
+        "grey: no better than the two norms alone, which need no landmarks",
+    )  # fmt: skip
+    ax.minorticks_off()

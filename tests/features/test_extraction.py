@@ -1,0 +1,177 @@
+"""Extraction, the cache, and pairs whose rows correspond."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kernelscope.datasets.sources import load as load_data
+from kernelscope.errors import Mismatch, UsageError
+from kernelscope.features.arrays import ArrayFeatures
+from kernelscope.features.cache import cached_features
+from kernelscope.features.extraction import extract
+from kernelscope.features.pair import FeaturePair
+from kernelscope.features.store import FeatureStore
+from kernelscope.networks import zoo
+from kernelscope.networks.sources import loaded_module
+
+
+class Counted(nn.Module):
+    """A network that counts its forward passes."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.inner = zoo.build("resnet8x0.25", in_channels=1)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.inner(x)
+
+
+@pytest.fixture
+def examples():
+    return load_data("digits", "test", limit=100)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+def network(seed=0):
+    return loaded_module(Counted(seed), name="net")
+
+
+def test_features_are_what_a_plain_forward_gives(examples, tmp_path):
+    loaded = network()
+    heard: dict = {}
+    net = loaded.module.eval()
+    net.inner.layer2.register_forward_hook(lambda m, i, o: heard.setdefault("map", o.detach().clone()))
+    net.inner.fc.register_forward_hook(lambda m, i, o: heard.setdefault("embedding", i[0].detach().clone()))
+    with torch.inference_mode():
+        logits = net(examples.batch(0, 100))
+    layers = ["embedding", "logits", "inner.layer2"]
+    with extract(loaded, examples, layers=layers, out=tmp_path / "f.h5", batch_size=33) as store:
+        expected = {"embedding": heard["embedding"], "logits": logits, "inner.layer2": heard["map"].mean((2, 3))}
+        for layer, values in expected.items():
+            np.testing.assert_allclose(store.features(layer)[:], values.numpy(), rtol=1e-5, atol=1e-5)
+        assert store.raw_shape("inner.layer2") == tuple(heard["map"].shape[1:])
+        assert store.top1 == pytest.approx(float((logits.argmax(1).numpy() == examples.labels).mean()))
+        assert store.order_sha256 == examples.order_sha256
+
+
+def test_batch_size_changes_nothing_beyond_rounding(examples, tmp_path):
+    stores = [extract(network(), examples, out=tmp_path / f"{b}.h5", batch_size=b) for b in (1, 7, 100)]
+    for store in stores[1:]:
+        for layer in store.layers:
+            np.testing.assert_allclose(store.features(layer)[:], stores[0].features(layer)[:], rtol=1e-4, atol=1e-5)
+
+
+def test_an_interrupted_extraction_goes_on_and_ends_with_the_same_bits(examples, tmp_path):
+    whole = extract(network(), examples, out=tmp_path / "whole.h5", batch_size=16)
+
+    def stop(done, total):
+        if done >= 48:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(network(), examples, out=tmp_path / "cut.h5", batch_size=16, progress=stop)
+    assert not (tmp_path / "cut.h5").exists()
+    resumed = extract(network(), examples, out=tmp_path / "cut.h5", batch_size=16)
+    for layer in whole.layers:
+        np.testing.assert_array_equal(whole.features(layer)[:], resumed.features(layer)[:])
+    assert resumed.top1 == whole.top1
+
+
+def test_an_unknown_layer_fails_before_any_forward(examples, tmp_path):
+    loaded = network()
+    with pytest.raises(UsageError, match=r"inner\.layer1"):
+        extract(loaded, examples, layers="inner.layerl", out=tmp_path / "f.h5")
+    assert loaded.module.calls == 0
+    assert list(tmp_path.glob("f.h5*")) == []
+
+
+def test_the_cache_runs_a_network_once_per_weights_data_and_layers(examples):
+    loaded = network()
+    first = cached_features(loaded, examples)
+    calls = loaded.module.calls
+    assert calls > 0
+    again = cached_features(loaded, examples)
+    assert loaded.module.calls == calls
+    np.testing.assert_array_equal(first.features("embedding")[:], again.features("embedding")[:])
+    for other, data, layers in (
+        (network(1), examples, None),
+        (loaded, examples.head(50), None),
+        (loaded, examples, "logits"),
+    ):
+        before = other.module.calls
+        cached_features(other, data, layers=layers)
+        assert other.module.calls > before
+
+
+def test_a_damaged_cache_file_is_extracted_again(examples, tmp_path):
+    loaded = network()
+    store = cached_features(loaded, examples)
+    expected = store.features("embedding")[:]
+    store.close()
+    path = next((tmp_path / "cache").glob("*.h5"))
+    content = bytearray(path.read_bytes())
+    content[content.index(expected[0].tobytes()) + 2] ^= 255
+    path.write_bytes(bytes(content))
+    np.testing.assert_array_equal(cached_features(loaded, examples).features("embedding")[:], expected)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(examples, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "file" / "below"))
+    store = cached_features(network(), examples)
+    assert store.n == 100
+    assert isinstance(store, FeatureStore)
+
+
+def arrays(ids, labels=None, n=6):
+    X = np.arange(n * 2, dtype=float).reshape(n, 2)
+    return ArrayFeatures("x", {"features": X}, labels=labels, ids=ids)
+
+
+def some_ids(*rows):
+    return np.array([[row] * 16 for row in rows], np.uint8)
+
+
+def test_a_pair_exists_only_if_rows_correspond():
+    FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(*range(6))))
+    with pytest.raises(Mismatch, match="1 of 6 examples"):
+        FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(0, 1, 2, 3, 4, 9)))
+    with pytest.raises(Mismatch, match="--align ids"):
+        FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(1, 0, 2, 3, 4, 5)))
+    with pytest.raises(Mismatch, match="6 examples and student x 5"):
+        FeaturePair(arrays(None), arrays(None, n=5))
+
+
+def test_aligned_rows_are_gathered_in_the_teachers_order():
+    order = [3, 1, 0, 2, 5, 4]
+    pair = FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(*order)), align="ids")
+    _, X_S = pair.pair("features", "features")
+    assert X_S.shape == (6, 2)
+    for identity in range(6):
+        assert X_S[identity : identity + 1][0, 0] == 2 * order.index(identity)
+    assert pair.notes
+
+
+def test_labels_that_disagree_are_refused():
+    with pytest.raises(Mismatch, match="1 of 6 labels differ"):
+        FeaturePair(arrays(None, np.arange(6)), arrays(None, np.array([0, 1, 2, 3, 4, 9])))
+
+
+def test_features_without_ids_are_taken_to_correspond_and_say_so():
+    assert "taken to correspond" in FeaturePair(arrays(None), arrays(None)).notes[0]
+
+
+def test_inputs_a_network_does_not_take_are_refused(examples, tmp_path):
+    wide = dataclasses.replace(examples, inputs=np.repeat(examples.inputs, 3, axis=1), preprocess=[])
+    with pytest.raises(Mismatch, match="does not take inputs"):
+        extract(network(), wide, out=tmp_path / "f.h5")

@@ -1,0 +1,233 @@
+"""The feature file: whole or absent, resumed bit for bit, and believed in nothing it declares."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from kernelscope import files
+from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError
+from kernelscope.features.store import CHECKED_ROWS, FeatureStore, is_feature_file, open_features
+from kernelscope.features.writing import feature_writer
+
+
+def write(path, X, *, batch=256, stop_after=None, config=None, **options):
+    """One layer ``embedding``; ``stop_after`` raises once that many rows are written."""
+    ids = np.frombuffer(np.arange(2 * len(X), dtype="<u8").tobytes(), np.uint8).reshape(len(X), 16)
+    options = {"labels": np.arange(len(X)) % 3, "classes": ("a", "b", "c"), "dtype": "float32", **options}
+    with feature_writer(path, config=config or {"k": 1}, ids=ids, order_sha256="o", source="s", **options) as writer:
+        if not writer.laid_out:
+            layer = {"width": X.shape[1], "pool": "auto", "raw_shape": [X.shape[1]], "torch_dtype": "float32"}
+            writer.create_layers({"embedding": layer, "a/../b": layer})
+        for start in range(writer.rows_done // batch * batch, len(X), batch):
+            if stop_after is not None and start >= stop_after:
+                raise RuntimeError("pulled the plug")
+            block = X[start : start + batch]
+            writer.write(start, {"embedding": block, "a/../b": 2 * block})
+
+
+def features(n, d=5):
+    return np.random.default_rng(n).standard_normal((n, d)).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 2, CHECKED_ROWS - 1, CHECKED_ROWS, CHECKED_ROWS + 1, 10_000])
+def test_what_is_written_is_read_back(n, tmp_path):
+    X = features(n)
+    write(tmp_path / "f.h5", X)
+    with FeatureStore.open(tmp_path / "f.h5") as store:
+        assert store.layers == ("embedding", "a/../b")
+        np.testing.assert_array_equal(store.features("embedding")[:], X)
+        np.testing.assert_array_equal(store.features("a/../b")[n // 2 :], 2 * X[n // 2 :])
+        assert store.labels.tolist() == [i % 3 for i in range(n)]
+        assert store.classes == ("a", "b", "c")
+        store.verify()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.h5"]
+
+
+@pytest.mark.parametrize("stop_after", [256, 4096, 5000, 9984])
+def test_a_resumed_file_has_the_same_rows_and_sums(stop_after, tmp_path):
+    X = features(10_000)
+    write(tmp_path / "whole.h5", X)
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        write(tmp_path / "cut.h5", X, stop_after=stop_after)
+    assert not (tmp_path / "cut.h5").exists()
+    assert (tmp_path / "cut.h5.partial").exists()
+    write(tmp_path / "cut.h5", X)
+    with h5py.File(tmp_path / "whole.h5") as a, h5py.File(tmp_path / "cut.h5") as b:
+        for name in ("layers/0000/features", "layers/0000/crc32", "layers/0001/features", "samples/id"):
+            np.testing.assert_array_equal(a[name][:], b[name][:])
+
+
+def test_a_partial_file_of_other_settings_is_not_gone_on_with(tmp_path):
+    X = features(1000)
+    with pytest.raises(RuntimeError):
+        write(tmp_path / "f.h5", X, stop_after=512)
+    with pytest.raises(Mismatch, match="other settings"):
+        write(tmp_path / "f.h5", X, config={"k": 2})
+    write(tmp_path / "f.h5", X, config={"k": 2}, overwrite=True)
+
+
+def test_an_output_that_exists_is_kept(tmp_path):
+    (tmp_path / "f.h5").write_text("mine")
+    with pytest.raises(UsageError, match="--overwrite"):
+        write(tmp_path / "f.h5", features(10))
+    assert (tmp_path / "f.h5").read_text() == "mine"
+
+
+def test_a_second_writer_is_refused_and_a_dead_one_stepped_over(tmp_path):
+    with files.lock(tmp_path / "f.h5.lock"), pytest.raises(ResourceError, match="held by process"):
+        write(tmp_path / "f.h5", features(10))
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    import socket
+
+    (tmp_path / "f.h5.lock").write_text(f"{socket.gethostname()} {dead.stdout.strip()} 0")
+    write(tmp_path / "f.h5", features(10))
+
+
+def test_a_disk_without_room_is_told_before_work(tmp_path, monkeypatch):
+    import shutil
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ResourceError, match="MB free"):
+        write(tmp_path / "f.h5", features(1000))
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_every_flipped_byte_of_features_is_found(tmp_path):
+    X = features(9000)
+    write(tmp_path / "f.h5", X)
+    with h5py.File(tmp_path / "f.h5") as file:
+        data = file["layers/0000/features"]
+        offset, size = data.id.get_offset(), data.nbytes
+    content = (tmp_path / "f.h5").read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, size, 20):
+        broken = bytearray(content)
+        broken[offset + position] ^= 1 << int(rng.integers(8))
+        (tmp_path / "g.h5").write_bytes(bytes(broken))
+        with FeatureStore.open(tmp_path / "g.h5") as store, pytest.raises(UnreadableInput, match="corrupt in rows"):
+            for start in range(0, 9000, 2048):
+                store.features("embedding")[start : start + 2048]
+
+
+def hostile(folder):
+    """name -> a file that must be refused."""
+    write(folder / "good.h5", features(50))
+    content = (folder / "good.h5").read_bytes()
+
+    def changed(name, change):
+        (folder / name).write_bytes(content)
+        with h5py.File(folder / name, "r+") as file:
+            change(file)
+        return folder / name
+
+    def replace(path, make):
+        def change(file):
+            del file[path]
+            make(file)
+
+        return change
+
+    (folder / "secret.txt").write_text("x" * 4000)
+    layer = "layers/0000/features"
+    elsewhere = h5py.ExternalLink(str(folder / "good.h5"), "/samples")
+
+    def link(file, name, target):
+        file[name] = target
+
+    def stored_outside(file):
+        file.create_dataset(layer, (50, 5), "f4", external=external)
+
+    external = [(str(folder / "secret.txt"), 0, 1000)]
+    virtual = h5py.VirtualLayout((50, 5), "f4")
+    virtual[:] = h5py.VirtualSource(str(folder / "good.h5"), layer, (50, 5))
+    (folder / "cut.h5").write_bytes(content[: len(content) // 2])
+    (folder / "text.h5").write_text("no features")
+    return {
+        "truncated": folder / "cut.h5",
+        "not hdf5": folder / "text.h5",
+        "no format": changed("a.h5", lambda f: f.attrs.pop("format")),
+        "newer": changed("b.h5", lambda f: f.attrs.update(format_version=9)),
+        "partial": changed("c.h5", lambda f: f.attrs.update(status="partial")),
+        "soft link": changed("d.h5", replace(layer, lambda f: link(f, layer, h5py.SoftLink("/samples/id")))),
+        "external link": changed("e.h5", replace("samples", lambda f: link(f, "samples", elsewhere))),
+        "external storage": changed("f.h5", replace(layer, stored_outside)),
+        "virtual": changed("g.h5", replace(layer, lambda f: f.create_virtual_dataset(layer, virtual))),
+        "chunked": changed("h.h5", replace(layer, lambda f: f.create_dataset(layer, (50, 5), "f4", chunks=(10, 5)))),
+        "too many rows": changed("i.h5", replace(layer, lambda f: f.create_dataset(layer, (60, 5), "f4"))),
+        "other rank": changed("j.h5", replace(layer, lambda f: f.create_dataset(layer, data=np.ones(50, "f4")))),
+        "no samples": changed("k.h5", replace("samples", lambda f: None)),
+        "rows missing": changed("l.h5", lambda f: f["layers/0000/rows_done"].__setitem__((), 10)),
+    }  # fmt: skip
+
+
+HOSTILE = [
+    "truncated", "not hdf5", "no format", "newer", "partial", "soft link", "external link", "external storage",
+    "virtual", "chunked", "too many rows", "other rank", "no samples", "rows missing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_line(kind, tmp_path):
+    with pytest.raises(UnreadableInput) as error:
+        FeatureStore.open(hostile(tmp_path)[kind])
+    assert "\n" not in str(error.value)
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, {here!r})
+from test_store import features, write
+write({path!r}, features(20_000), batch=64)
+"""
+
+
+def test_a_killed_writer_is_gone_on_with_bit_for_bit(tmp_path):
+    X = features(20_000)
+    write(tmp_path / "whole.h5", X, batch=64)
+    rng = np.random.default_rng(0)
+    killed = 0
+    for number in range(3):
+        path = tmp_path / f"{number}.h5"
+        code = KILLED.format(here=str(Path(__file__).parent), path=str(path))
+        process = subprocess.Popen([sys.executable, "-c", code])
+        while process.poll() is None and not path.with_name(path.name + ".partial").exists():
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.3)))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        if not path.exists():
+            write(path, X, batch=64)
+        with h5py.File(tmp_path / "whole.h5") as a, h5py.File(path) as b:
+            for name in ("layers/0000/features", "layers/0000/crc32", "layers/0001/features"):
+                np.testing.assert_array_equal(a[name][:], b[name][:])
+    assert killed
+
+
+def test_numpy_files_are_read_and_pickles_refused(tmp_path):
+    X = features(30)
+    np.save(tmp_path / "x.npy", X)
+    np.savez(tmp_path / "x.npz", embedding=X, logits=2 * X, labels=np.arange(30))
+    np.save(tmp_path / "p.npy", np.array([{}], dtype=object), allow_pickle=True)
+    assert open_features(tmp_path / "x.npy").layers == ("features",)
+    store = open_features(tmp_path / "x.npz")
+    assert store.layers == ("embedding", "logits")
+    assert store.labels.tolist() == list(range(30))
+    with pytest.raises(UnreadableInput):
+        open_features(tmp_path / "p.npy")
+
+
+def test_kinds_are_told_apart_by_content(tmp_path):
+    write(tmp_path / "f.pt", features(5))
+    with (tmp_path / "x.pt").open("wb") as stream:
+        np.savez(stream, a=features(5))
+    (tmp_path / "t.h5").write_bytes(b"PK\x03\x04 not a zip")
+    assert is_feature_file(tmp_path / "f.pt")
+    assert is_feature_file(tmp_path / "x.pt")
+    assert not is_feature_file(tmp_path / "t.h5")
