@@ -55,8 +55,8 @@ def new_axes(width: float = WIDTH, height: float = HEIGHT) -> Axes:
 
 def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: str = "y") -> None:
     """Title in words, labels, and no more lines than are read."""
-    ax.set_title(textwrap.fill(title, 64), loc="left", fontsize=TEXT + 1, color=INK, fontweight="bold", pad=10)
-    ax.set_xlabel(x, color=SOFT, fontsize=SMALL)
+    ax.set_title(wrapped(ax, title, TEXT + 1), loc="left", fontsize=TEXT + 1, color=INK, fontweight="bold", pad=10)
+    ax.set_xlabel("\n".join(wrapped(ax, line, SMALL) for line in x.split("\n")), color=SOFT, fontsize=SMALL)
     ax.set_ylabel(y, color=SOFT, fontsize=SMALL)
     ax.tick_params(axis="both", which="both", colors=SOFT, labelcolor=INK, labelsize=SMALL, length=0)
     for side in ("top", "right", "left", "bottom"):
@@ -65,6 +65,12 @@ def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: str = "y") ->
     ax.set_axisbelow(True)
     if grid:
         ax.grid(axis=grid, color=GRID, linewidth=0.8)
+
+
+def wrapped(ax: Axes, text: str, size: float) -> str:
+    """``text`` in lines that fit the axes and not much beside them."""
+    inches = 0.74 * ax.figure.get_figwidth() * _share_of_figure(ax)[0]
+    return textwrap.fill(text, max(24, int(72 * inches / (0.56 * size))))
 
 
 def words(text: str) -> str:
@@ -78,8 +84,8 @@ def shortened(text: str, most: int = 24) -> str:
     return words(text if len(text) <= most else f"{text[: most // 3]}…{text[-(most - most // 3 - 1) :]}")
 
 
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """The positions nearest to ``wanted``, in its order, with at least ``gap`` between any two."""
+def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
+    """The positions nearest to ``wanted``, in its order, at least ``gap`` apart and, if they fit, in ``low .. high``."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     blocks: list[list[float]] = []  # [sum, count] of positions less their share of gaps: isotonic regression
     for place, i in enumerate(order):
@@ -91,7 +97,8 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     level = [total / count for total, count in blocks for _ in range(int(count))]
     found = [0.0] * len(wanted)
     for place, i in enumerate(order):
-        found[i] = level[place] + place * gap
+        highest = high - (len(wanted) - 1 - place) * gap
+        found[i] = max(min(level[place] + place * gap, highest), low + place * gap)
     return found
 
 
@@ -104,12 +111,13 @@ def heights(ax: Axes, values: Sequence[float]) -> list[float]:
 
 def line_height(ax: Axes, size: float = SMALL) -> float:
     """Height of a line of text as a fraction of the axes' height."""
-    return 1.35 * size / max(1.0, 72 * ax.figure.get_figheight() * 0.72 * _share_of_figure(ax))
+    return 1.35 * size / max(1.0, 72 * ax.figure.get_figheight() * 0.72 * _share_of_figure(ax)[1])
 
 
-def _share_of_figure(ax: Axes) -> float:
-    box = ax.get_subplotspec()
-    return 1.0 if box is None else 1.0 / box.get_gridspec().nrows
+def _share_of_figure(ax: Axes) -> tuple[float, float]:
+    """About how much of the figure's width and height are these axes'."""
+    spec = ax.get_subplotspec()
+    return (1.0, 1.0) if spec is None else (1.0 / spec.get_gridspec().ncols, 1.0 / spec.get_gridspec().nrows)
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], x: float = 1.015) -> None:

@@ -86,18 +86,23 @@ def _name_on_the_left(ax: Axes, named: Sequence[tuple[float, str, str]]) -> None
 def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], start: int) -> None:
     """Values above and right of their dots, where a falling line never runs; the first stands with the name."""
     for x in range(1, len(RUNGS)):
-        column = [(i, value) for i, row in enumerate(rows) if (value := row[x]) is not None]
-        places = spread(heights(ax, [value for _, value in column]), line_height(ax))
-        for (i, value), place in zip(column, places):
+        said: dict[str, tuple[float, str]] = {}  # what several lines share is written once, in nobody's colour
+        for i, row in enumerate(rows):
+            if (value := row[x]) is not None:
+                text = number(value)
+                said[text] = (value, SOFT if text in said else COLOURS[(start + i) % len(COLOURS)])
+        places = spread(heights(ax, [value for value, _ in said.values()]), line_height(ax))
+        for (text, (_, colour)), place in zip(said.items(), places):
             ax.annotate(
-                number(value),
-                (x, max(place, 0.0)),
+                text,
+                (x, place),
                 xycoords=ax.get_xaxis_transform(),
-                xytext=(6, 6),
+                xytext=(5, 7),
                 textcoords="offset points",
                 va="center",
                 fontsize=SMALL,
-                color=COLOURS[(start + i) % len(COLOURS)],
+                color=colour,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
             )
 
 
@@ -106,11 +111,11 @@ def _whose(label: str, labels: Sequence[str]) -> str:
 
 
 def _footnote(labels: Sequence[str], chances: Sequence[float | None], top: float) -> str:
-    said = ["loss, 0 = the teacher's kernel; dashed: chance, the same student with its examples shuffled"]
+    said = ["loss, 0 = the teacher's kernel; dashed: chance, the student with its examples shuffled"]
     far = [f"{number(c)}{_whose(label, labels)}" for label, c in zip(labels, chances) if c is not None and c > top]
     if far:
         said.append(f"chance beyond the top: {'; '.join(far)}")
-    return "\n".join([*said, "* relative to the teacher's kernel with its own mean removed"])
+    return "\n".join([*said, "* relative to the teacher's kernel without its mean"])
 
 
 def classes(ax: Axes, pair: PairReport, title: str) -> None:

@@ -71,7 +71,7 @@ def bounds(ax: Axes, pair: PairReport, title: str) -> None:
     low, high = min([*factors, 1.0]), max([*factors, 1.0])
     room = max(2.0, (high / low) ** 0.1)
     free = math.hypot(pair.norm_student, pair.norm_teacher) / pair.norm_difference
-    ax.axvspan(free, high * room**6, color=SOFT, alpha=0.09, linewidth=0)
+    ax.axvspan(free, high * room * 2, color=SOFT, alpha=0.09, linewidth=0)
     ax.axvline(1, color=INK, linewidth=1.2)
     for place, (name, b) in enumerate(rows):
         factor = b.over_truth or 1.0
@@ -81,13 +81,11 @@ def bounds(ax: Axes, pair: PairReport, title: str) -> None:
             [factor], [-place], "o" if b.holds else "X", markersize=7, color=colour, zorder=3,
             markerfacecolor=PAPER if name in PRINTED and b.holds else colour, markeredgewidth=1.5,
         )  # fmt: skip
-        said = multiple(factor) + ("" if b.holds else ", fails") + (", says nothing" if b.vacuous else "")
-        ax.annotate(
-            said, (max(factor, 1.0), -place), xytext=(8, 0), textcoords="offset points", va="center",
-            fontsize=SMALL, color=INK,
-        )  # fmt: skip
+        said = multiple(factor) + ("" if b.holds else "  fails") + ("  says nothing" if b.vacuous and b.holds else "")
+        beside = ax.get_yaxis_transform()
+        ax.text(1.02, -place, said, transform=beside, va="center", ha="left", fontsize=SMALL, color=INK)
     ax.set_xscale("log")
-    ax.set_xlim(low / room**0.5, high * room**3.2)
+    ax.set_xlim(low / room, high * room)
     ax.set_ylim(-len(rows) + 0.4, 0.6)
     ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, _ in rows])
     dress(

@@ -64,7 +64,9 @@ def number(value: float | None, decimals: int = PLAIN_DECIMALS) -> str:
 
 def multiple(value: float | None) -> str:
     """A factor: ``1,382×``."""
-    return NONE if value is None else f"{number(value, 2)}×"
+    if value is None:
+        return NONE
+    return f"{number(value, 3 if abs(value) < 2 else 2)}×"
 
 
 def percent(value: float | None, decimals: int = 1) -> str:

@@ -48,12 +48,20 @@ def network(seed=0):
 
 def test_features_are_what_a_plain_forward_gives(examples, tmp_path):
     loaded = network()
-    heard: dict = {}
+    heard = {}
     net = loaded.module.eval()
-    net.inner.layer2.register_forward_hook(lambda m, i, o: heard.setdefault("map", o.detach().clone()))
-    net.inner.fc.register_forward_hook(lambda m, i, o: heard.setdefault("embedding", i[0].detach().clone()))
+
+    def hear_map(module, inputs, output):
+        heard["map"] = output.detach().clone()
+
+    def hear_embedding(module, inputs, output):
+        heard["embedding"] = inputs[0].detach().clone()
+
+    hooks = [net.inner.layer2.register_forward_hook(hear_map), net.inner.fc.register_forward_hook(hear_embedding)]
     with torch.inference_mode():
         logits = net(examples.batch(0, 100))
+    for hook in hooks:
+        hook.remove()
     layers = ["embedding", "logits", "inner.layer2"]
     with extract(loaded, examples, layers=layers, out=tmp_path / "f.h5", batch_size=33) as store:
         expected = {"embedding": heard["embedding"], "logits": logits, "inner.layer2": heard["map"].mean((2, 3))}

@@ -1,0 +1,154 @@
+"""The loop: what decides a run, what it refuses, and what its checkpoint says."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kernelscope.datasets.examples import Examples, example_ids
+from kernelscope.datasets.sources import load as load_data
+from kernelscope.distill import training
+from kernelscope.distill.losses import LOSSES
+from kernelscope.distill.presets import demo_recipes
+from kernelscope.distill.recipe import Recipe, recipe
+from kernelscope.distill.training import top1, train
+from kernelscope.errors import Mismatch, NumericalError, UsageError
+from kernelscope.networks.checkpoint import load_checkpoint, save_checkpoint
+from kernelscope.networks.sources import load
+
+SMALL = Recipe(arch="resnet8x0.25", epochs=2, batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """300 training digits and small validation and test parts."""
+    return tuple(load_data("digits", split).head(n) for split, n in (("train", 300), ("validation", 60), ("test", 80)))
+
+
+@pytest.fixture(scope="module")
+def teacher(data):
+    return load(train(SMALL, data=data).last)
+
+
+def weights(checkpoint):
+    return torch.cat([value.flatten().double() for value in checkpoint.state_dict.values()])
+
+
+def test_the_loop_names_no_loss():
+    text = Path(training.__file__).read_text().lower()
+    for name in LOSSES:
+        assert name not in text.replace("cross_entropy", ""), f"the loop names {name}"
+
+
+@pytest.mark.parametrize("method", ["ce", "kd", "kda", "kda@logits(weight=0.1)+kd(T=2)"])
+def test_the_same_recipe_gives_the_same_bits_whatever_the_global_seed(method, data, teacher):
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        runs.append(weights(train(dataclasses.replace(SMALL, method=method), data=data, teacher=teacher).last))
+    assert torch.equal(*runs)
+
+
+def test_methods_share_initial_weights_and_order(data, teacher):
+    first_losses = {}
+    for method in ("ce", "kd", "kda"):
+        short = dataclasses.replace(SMALL, method=method, epochs=4, lr=1e-12)
+        trained = train(short, data=data, teacher=teacher).last
+        first_losses[method] = trained.training["history"][0]["loss"]["ce"]
+    assert len({round(value, 6) for value in first_losses.values()}) == 1
+
+
+def test_kda_changes_nothing_during_its_warm_up(data, teacher):
+    long = dataclasses.replace(SMALL, epochs=4)
+    plain = train(long, data=data).last.training["history"]
+    kda = train(dataclasses.replace(long, method="kda(weight=5)"), data=data, teacher=teacher).last.training["history"]
+    assert kda[0]["loss"]["kda(weight=5)"] == 0.0
+    assert kda[0]["loss"]["ce"] == plain[0]["loss"]["ce"]
+    assert kda[1]["loss"]["kda(weight=5)"] > 0
+    assert kda[1]["loss"]["ce"] != plain[1]["loss"]["ce"]
+
+
+def test_a_different_seed_gives_a_different_network(data):
+    one, two = (train(dataclasses.replace(SMALL, seed=seed), data=data).last for seed in (0, 1))
+    assert not torch.equal(weights(one), weights(two))
+
+
+def test_the_checkpoint_reproduces_the_accuracy_it_states(data, tmp_path):
+    trained = train(SMALL, data=data)
+    for which in ("last", "best"):
+        checkpoint = getattr(trained, which)
+        save_checkpoint(tmp_path / f"{which}.pt", checkpoint)
+        again = load_checkpoint(tmp_path / f"{which}.pt")
+        assert top1(again.network(), data[2]) == checkpoint.metrics["top1"] == checkpoint.metrics[f"top1_{which}"]
+        assert again.data["order_sha256"] == data[2].order_sha256
+    best = max(record["validation_top1"] for record in trained.last.training["history"])
+    assert trained.best.training["history"][trained.best.training["epoch"] - 1]["validation_top1"] == best
+
+
+def test_training_learns(data):
+    history = train(dataclasses.replace(SMALL, epochs=8, arch="resnet8x0.5"), data=data).last.training["history"]
+    assert history[-1]["loss"]["ce"] < 0.5 * history[0]["loss"]["ce"]
+    assert history[-1]["train_top1"] > 0.6
+    assert history[-1]["lr"] < history[3]["lr"]
+
+
+def test_a_loss_that_is_not_finite_names_its_term_and_epoch(data, teacher):
+    with pytest.raises(NumericalError, match=r"term \S+ is \S+ in epoch [12]"):
+        train(dataclasses.replace(SMALL, lr=1e30, method="kd"), data=data, teacher=teacher)
+
+
+def test_a_method_that_needs_a_teacher_says_so(data):
+    with pytest.raises(UsageError, match="pass --teacher"):
+        train(dataclasses.replace(SMALL, method="kd"), data=data)
+
+
+def test_a_teacher_of_other_classes_is_refused(data, teacher):
+    few = tuple(dataclasses.replace(part, classes=("a", "b"), labels=part.labels % 2) for part in data)
+    with pytest.raises(Mismatch, match="10 classes and the data 2"):
+        train(dataclasses.replace(SMALL, method="kd"), data=few, teacher=teacher)
+
+
+def test_teacher_and_student_are_left_in_the_mode_they_were_in(data, teacher):
+    before = {name: value.clone() for name, value in teacher.module.state_dict().items()}
+    train(dataclasses.replace(SMALL, method="kda"), data=data, teacher=teacher)
+    assert not teacher.module.training
+    for name, value in teacher.module.state_dict().items():
+        assert torch.equal(value, before[name]), f"training changed the teacher's {name}"
+
+
+def test_a_last_batch_of_one_example_is_joined_to_the_one_before():
+    inputs = np.random.default_rng(0).integers(0, 17, (33, 1, 8, 8)).astype(np.uint8)
+    labels = np.arange(33) % 3
+    part = Examples("toy", "train", inputs, labels, example_ids(inputs), ("a", "b", "c"))
+    trained = train(Recipe(arch="resnet8x0.25", epochs=1, batch_size=16), data=(part, part, part))
+    assert trained.last.training["history"][0]["epoch"] == 1
+
+
+def test_progress_is_told_after_every_epoch(data):
+    told = []
+    train(SMALL, data=data, progress=lambda *words: told.append(words))
+    assert [words[:2] for words in told] == [(1, 2), (2, 2)]
+
+
+def test_the_demo_trains_its_students_alike():
+    recipes = demo_recipes(3)
+    assert list(recipes) == ["teacher", "ce", "kd", "kda"]
+    students = [dataclasses.replace(r, method="") for name, r in recipes.items() if name != "teacher"]
+    assert students[0] == students[1] == students[2]
+    assert students[0].seed == 3
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"lr": -1.0}, {"lr": float("nan")}, {"batch_size": 0}])
+def test_a_recipe_refuses_what_cannot_be_run(changes):
+    with pytest.raises(UsageError):
+        Recipe(**changes)
+
+
+def test_presets_take_changes_and_unknown_ones_are_refused():
+    assert recipe("paper-cifar100", lr=None, epochs=3).lr == 0.1
+    assert recipe("paper-cifar100", epochs=3).epochs == 3
+    with pytest.raises(UsageError, match="quick"):
+        recipe("slow")
