@@ -42,6 +42,4 @@ def describe_machine() -> str:
     """Processor, threads and library versions, for the head of a table."""
     import torch
 
-    return (
-        f"{platform.machine()}, {torch.get_num_threads()} threads, NumPy {np.__version__}, torch {torch.__version__}"
-    )
+    return f"{platform.machine()}, {torch.get_num_threads()} threads, NumPy {np.__version__}, torch {torch.__version__}"

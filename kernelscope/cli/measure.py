@@ -38,6 +38,7 @@ def measurement_inputs(required: bool = True) -> Any:
         click.option(
             "--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to."
         ),
+        click.option("--plan", is_flag=True, help="Say on stderr what each pair will cost before it is computed."),
         click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route."),
         options.device,
         options.dtype,
@@ -77,6 +78,7 @@ def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
         "labels": None if given["labels"] is None else Path(given.pop("labels")),
         "memory_bytes": size_in_bytes(given.pop("max_memory")),
         "cache": not given.pop("no_cache"),
+        "announce": _to_stderr if given.pop("plan") else None,
         "student_arch": _one_each("--student-arch", given.pop("student_archs"), len(students)),
         "student_arch_kwargs": [
             parse_json("--student-arch-kwargs", text)
@@ -85,6 +87,10 @@ def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
         "teacher_arch_kwargs": parse_json("--teacher-arch-kwargs", given.pop("teacher_arch_kwargs")),
         **{key: value for key, value in given.items() if key != "labels"},
     }
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def refuse_outputs(outputs: dict[str, Any]) -> None:

@@ -34,12 +34,16 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 class CheckedRows:
-    """Rows of one layer; a block's checksum is verified the first time a read covers the block."""
+    """Rows of one layer; a block's checksum is verified the first time it is read.
+
+    The last block stays in memory, so that reading forwards in smaller steps reads every byte once.
+    """
 
     def __init__(self, store: FeatureStore, layer: str, group: h5py.Group) -> None:
         self._where = f"{store.path} layer {layer}"
         self._data, self._sums = group["features"], group["crc32"][:]
         self._verified = np.zeros(len(self._sums), bool)
+        self._kept: tuple[int, np.ndarray] = (-1, np.empty(0))
         self.shape: tuple[int, int] = self._data.shape
         self.dtype = self._data.dtype
 
@@ -48,26 +52,32 @@ class CheckedRows:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop, step = rows.indices(self.shape[0])
-        block: np.ndarray = self._data[start:stop:step]
-        if step == 1:
-            self._verify(start, stop, block)
-        return block
+        if step < 1 or stop <= start:
+            return np.empty((0, self.shape[1]), self.dtype) if step > 0 else self[:][rows]
+        first, last = start // CHECKED_ROWS, (stop - 1) // CHECKED_ROWS
+        blocks = [self._block(number) for number in range(first, last + 1)]
+        whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        offset = first * CHECKED_ROWS
+        return whole[start - offset : stop - offset : step]
 
-    def _verify(self, start: int, stop: int, block: np.ndarray) -> None:
-        """Check every 4,096-row block that begins in ``start:stop``, reading the rest of one that is cut off."""
-        for number in range(-(-start // CHECKED_ROWS), -(-stop // CHECKED_ROWS)):
-            if self._verified[number]:
-                continue
-            first, last = number * CHECKED_ROWS, min((number + 1) * CHECKED_ROWS, self.shape[0])
-            rows = block[first - start : last - start] if last <= stop else self._data[first:last]
-            if zlib.crc32(np.ascontiguousarray(rows).data) != self._sums[number]:
+    def _block(self, number: int) -> np.ndarray:
+        """The ``number``-th 4,096 rows, checked; read-only, as the next reader may be given the same memory."""
+        if self._kept[0] == number:
+            return self._kept[1]
+        first, last = number * CHECKED_ROWS, min((number + 1) * CHECKED_ROWS, self.shape[0])
+        block = np.ascontiguousarray(self._data[first:last])
+        if not self._verified[number]:
+            if zlib.crc32(block.data) != self._sums[number]:
                 raise UnreadableInput(f"{self._where} is corrupt in rows {first} to {last - 1}; extract it again")
             self._verified[number] = True
+        block.flags.writeable = False
+        self._kept = (number, block)
+        return block
 
     def verify(self) -> None:
         """Read everything and check every block."""
-        for start in range(0, self.shape[0], CHECKED_ROWS):
-            self[start : start + CHECKED_ROWS]
+        for number in range(len(self._sums)):
+            self._block(number)
 
 
 class FeatureStore:

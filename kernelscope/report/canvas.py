@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.report.wording import plain
@@ -34,6 +35,24 @@ STYLE = {
     "text.color": INK,
     "svg.fonttype": "none",
 }
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How one pair is drawn: the student's colour, and marker, weight and shade for its layer."""
+
+    colour: str
+    marker: str = "o"
+    weight: float = 1.8
+    shade: float = 1.0
+
+
+def stroke(student: int, layer: int = 0, *, one_student: bool = False) -> Stroke:
+    """A student keeps one colour in every figure; among several layers of one student the later ones are lighter."""
+    colour = COLOURS[student % len(COLOURS)]
+    if not one_student:
+        return Stroke(colour, MARKERS[student % len(MARKERS)])
+    return Stroke(colour, MARKERS[layer % len(MARKERS)], 1.8 if layer == 0 else 1.0, max(0.3, 1.0 - 0.4 * layer))
 
 
 @contextmanager
@@ -153,7 +172,9 @@ def _fit_for_a_page(tag: str, names: dict[str, str]) -> str:
     tag = re.sub(r"font-family: [^;\"]*;?\s*", "", tag)
     tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", tag)
     tag = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], tag)
-    return re.sub(r"(?<=: )#[0-9a-f]{6}", lambda m: f"var(--ks-{VARIABLES[m[0]]}, {m[0]})" if m[0] in VARIABLES else m[0], tag)
+    return re.sub(
+        r"(?<=: )#[0-9a-f]{6}", lambda m: f"var(--ks-{VARIABLES[m[0]]}, {m[0]})" if m[0] in VARIABLES else m[0], tag
+    )
 
 
 def _attribute(text: str) -> str:

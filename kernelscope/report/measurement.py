@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def measure(
     student_arch: str | Sequence[str | None] | None = None,
     student_arch_kwargs: Any = None,
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> TransferReport:
     """How much of the teacher's kernel the student inherited, layer by layer, and how far the numbers can be trusted.
 
@@ -66,6 +67,8 @@ def measure(
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks that are drawn.
         cache: keep extracted features for the next call.
+        progress: called with a network's name, examples done and their number while features are extracted.
+        announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
 
     Raises:
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
@@ -83,7 +86,7 @@ def measure(
         teacher_arch=(teacher_arch, teacher_arch_kwargs),
         student_archs=list(zip(archs, archs_kwargs)),
     )
-    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed)
+    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce)
     measured: list[PairReport] = []
     for side in student_sides:
         measured += _measure_side(teacher_side, side, labels, align, layers, pairs, settings)

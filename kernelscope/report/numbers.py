@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,14 @@ from kernelscope.kernels import companions, ladder
 from kernelscope.kernels.anova import anova
 from kernelscope.kernels.bounds import NAMES, bounds, theorem2
 from kernelscope.kernels.class_blocks import MOST_CLASSES, class_blocks
-from kernelscope.kernels.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.exact import (
+    ScaledSums,
+    TransferLoss,
+    loss_from_sums,
+    plan,
+    transfer_loss,
+    well_scaled_sums,
+)
 from kernelscope.kernels.landmarks import Landmarks, parse
 from kernelscope.kernels.nystrom import partial
 from kernelscope.kernels.nystrom_sums import NystromSums
@@ -46,6 +53,7 @@ class PairSettings:
     memory_bytes: int
     device: str
     seed: int
+    announce: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +74,9 @@ def measure_pair(
     X_T: Rows, X_S: Rows, examples: Examples, names: dict[str, Any], settings: PairSettings, notes: Sequence[str]
 ) -> PairReport:
     """Every number of CONTRACT's PAIR for two layers whose rows correspond."""
+    if settings.announce is not None:
+        ahead = plan(n=X_T.shape[0], d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route)
+        settings.announce(f"{names['student']} {names['student_layer']}: {ahead}")
     loss, scaled = _loss(X_T, X_S, settings)
     centred = companions.centred(scaled)
     moments = companions.row_moments(centred)

@@ -28,13 +28,16 @@ class Kind:
     needs: Callable[[PairReport], object]
     missing: str
     one_pair: bool = False
-    coloured: bool = True
     size: tuple[float, float] = (canvas.WIDTH, canvas.HEIGHT)
 
 
 KINDS: dict[str, Kind] = {
     "ladder": Kind(
-        plots_loss.ladder, "What each fix would leave of the loss", lambda p: True, "no pair was measured", size=(5.6, 3.5)
+        plots_loss.ladder,
+        "What each fix would leave of the loss",
+        lambda p: True,
+        "no pair was measured",
+        size=(5.6, 3.5),
     ),
     "landmark_spectrum": Kind(
         plots_spectra.landmark_spectrum,
@@ -62,7 +65,6 @@ KINDS: dict[str, Kind] = {
         "What class centres see of the difference",
         lambda p: p.anova,
         "no pair has shares by class means, which need class-means or kmeans landmarks; pass --landmarks",
-        coloured=False,
         size=(5.6, 2.4),
     ),
     "classes": Kind(
@@ -187,28 +189,24 @@ def choose(
 def _draw(report: TransferReport, kind: Kind, ax: Axes, pairs: Sequence[PairReport]) -> Axes:
     """Label the pairs by what differs between them, name in the title what does not."""
     names = short_names(report)
-    if kind.one_pair:
-        pair = pairs[0]
-        kind.draw(ax, pair, f"{kind.title}: {canvas.shortened(names[pair.student])}, {canvas.words(layer_name(pair))}")
-        return ax
+    order = list(dict.fromkeys(pair.student for pair in report))
     students = list(dict.fromkeys(pair.student for pair in pairs))
     layers = list(dict.fromkeys(layer_name(pair) for pair in pairs))
-    title = kind.title
-    if len(students) == 1 and len(layers) == 1:
-        title += f": {canvas.shortened(names[students[0]])}, {canvas.words(layers[0])}"
-        labels = [names[pair.student] for pair in pairs]
-    elif len(students) == 1:
-        title += f": {canvas.shortened(names[students[0]])}"
-        labels = [layer_name(pair) for pair in pairs]
-    elif len(layers) == 1:
-        title += f" ({canvas.words(layers[0])})"
-        labels = [names[pair.student] for pair in pairs]
-    else:
+    if kind.one_pair:
+        pair = pairs[0]
+        title = f"{kind.title}: {canvas.shortened(names[pair.student])}, {canvas.words(layer_name(pair))}"
+        kind.draw(ax, pair, canvas.stroke(order.index(pair.student)), title)
+        return ax
+    alone = len(students) == 1
+    named = [canvas.shortened(names[students[0]])] if alone else []
+    named += [canvas.words(layers[0])] if len(layers) == 1 else []
+    labels = [names[pair.student] if len(layers) == 1 else layer_name(pair) for pair in pairs]
+    if not alone and len(layers) > 1:
         labels = [f"{names[pair.student]} {layer_name(pair)}" for pair in pairs]
-    if kind.coloured:
-        kind.draw(ax, pairs, labels, title, start=_colour(report, students[0]))
-    else:
-        kind.draw(ax, pairs, labels, title)
+    strokes = [
+        canvas.stroke(order.index(pair.student), layers.index(layer_name(pair)), one_student=alone) for pair in pairs
+    ]
+    kind.draw(ax, pairs, labels, strokes, f"{kind.title}: {', '.join(named)}" if named else kind.title)
     return ax
 
 

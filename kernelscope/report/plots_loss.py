@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.report.canvas import (
-    COLOURS,
     GRID,
-    MARKERS,
+    INK,
     PAPER,
     SMALL,
     SOFT,
+    Stroke,
     dress,
     heights,
     line_height,
@@ -30,11 +30,12 @@ RUNGS = ("as it is", "after best\nscalar", "after best\nlinear head", "width\nfl
 CENTRED = len(RUNGS) - 1
 FAR = 2.5  #: chance above so many times the largest rung is written, not drawn
 HUNDREDFOLD = 200
+GAP = "\u00a0 "  #: one space would be swallowed between a name and its number
 MOST_CLASSES_WRITTEN = 12
 MOST_CLASSES_NAMED = 40
 
 
-def ladder(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: str, start: int = 0) -> None:
+def ladder(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str) -> None:
     """Loss as it is, after a scalar, after a head, and the width floor, one line a pair; chance dashed.
 
     The rung with both means removed is on another kernel, so it stands aside and is not joined to the others.
@@ -44,19 +45,19 @@ def ladder(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: 
     chances = [pair.null.transfer_loss for pair in pairs]
     top = max(*known, *(chance for chance in chances if chance is not None and chance <= FAR * max(known)), 1e-300)
     _loss_scale(ax, known, top)
-    named = []
-    for i, (row, label, chance) in enumerate(zip(rows, labels, chances)):
-        colour, marker = COLOURS[(start + i) % len(COLOURS)], MARKERS[(start + i) % len(MARKERS)]
+    named: list[tuple[float, str, str, bool]] = []
+    for row, label, chance, pen in zip(rows, labels, chances, strokes):
+        look: dict[str, Any] = {"color": pen.colour, "marker": pen.marker, "markersize": 6, "zorder": 3}
         joined = [(x, value) for x, value in enumerate(row[:CENTRED]) if value is not None]
-        ax.plot(*zip(*joined), color=colour, linewidth=1.8, marker=marker, markersize=6, zorder=3)
+        ax.plot(*zip(*joined), linewidth=pen.weight, **look)
         if row[CENTRED] is not None:
-            ax.plot([CENTRED], row[CENTRED:], color=colour, marker=marker, markersize=6, markerfacecolor=PAPER, zorder=3)
-        named.append((row[0], f"{shortened(label, 18)}  {number(row[0])}", colour))
+            ax.plot([CENTRED], row[CENTRED:], markerfacecolor=PAPER, **look)
+        named.append((row[0], f"{shortened(label, 18)}{GAP}{number(row[0])}", pen.colour, True))
         if chance is not None and chance <= top:
-            ax.plot([-0.2, CENTRED - 0.65], [chance, chance], color=colour, linewidth=1.1, dashes=(4, 3), zorder=2)
-            named.append((chance, f"chance{_whose(label, labels)}  {number(chance)}", colour))
+            ax.plot([-0.2, CENTRED - 0.65], [chance, chance], color=pen.colour, linewidth=1.1, dashes=(4, 3), zorder=2)
+            named.append((chance, f"chance{_whose(label, labels)}{GAP}{number(chance)}", pen.colour, False))
     _name_on_the_left(ax, named)
-    _write_values(ax, rows, start)
+    _write_values(ax, rows, strokes)
     ax.axvline(CENTRED - 0.5, color=GRID, linewidth=1)
     ax.set_xlim(-0.2, CENTRED + 0.45)
     ax.set_xticks(range(len(RUNGS)), RUNGS)
@@ -75,22 +76,24 @@ def _loss_scale(ax: Axes, known: Sequence[float], top: float) -> None:
     ax.yaxis.minorticks_off()
 
 
-def _name_on_the_left(ax: Axes, named: Sequence[tuple[float, str, str]]) -> None:
-    places = spread(heights(ax, [value for value, _, _ in named]), line_height(ax))
-    for (_, text, colour), place in zip(named, places):
+def _name_on_the_left(ax: Axes, named: Sequence[tuple[float, str, str, bool]]) -> None:
+    places = spread(heights(ax, [value for value, *_ in named]), line_height(ax))
+    for (_, text, colour, line), place in zip(named, places):
         ax.text(
-            -0.015, place, text, transform=ax.transAxes, va="center", ha="right", fontsize=SMALL, color=colour
+            -0.015, place, text, transform=ax.transAxes, va="center", ha="right", fontsize=SMALL, color=colour,
+            fontweight="bold" if line else "normal",
         )  # fmt: skip
 
 
-def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], start: int) -> None:
+def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], strokes: Sequence[Stroke]) -> None:
     """Values above and right of their dots, where a falling line never runs; the first stands with the name."""
     for x in range(1, len(RUNGS)):
         said: dict[str, tuple[float, str]] = {}  # what several lines share is written once, in nobody's colour
-        for i, row in enumerate(rows):
+        for row, pen in zip(rows, strokes):
             if (value := row[x]) is not None:
                 text = number(value)
-                said[text] = (value, SOFT if text in said else COLOURS[(start + i) % len(COLOURS)])
+                shared = text in said and said[text][1] != pen.colour
+                said[text] = (value, SOFT if shared else pen.colour)
         places = spread(heights(ax, [value for value, _ in said.values()]), line_height(ax))
         for (text, (_, colour)), place in zip(said.items(), places):
             ax.annotate(
@@ -118,7 +121,7 @@ def _footnote(labels: Sequence[str], chances: Sequence[float | None], top: float
     return "\n".join([*said, "* relative to the teacher's kernel without its mean"])
 
 
-def classes(ax: Axes, pair: PairReport, title: str) -> None:
+def classes(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     """Share of ‖K_S − K_T‖² of every pair of classes, L × L."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -140,21 +143,25 @@ def classes(ax: Axes, pair: PairReport, title: str) -> None:
     crowded = len(shown) > MOST_CLASSES_WRITTEN or max(map(len, shown), default=0) > 3
     ax.set_xticks(places, shown, rotation=90 if crowded else 0)
     ax.set_yticks(places, shown)
-    ax.set_xlabel("percent of the squared difference, class by class; darkest "f"{top:.1f}%", color=SOFT, fontsize=SMALL)
+    ax.set_xlabel(f"percent of the squared difference, class by class; darkest {top:.1f}%", color=SOFT, fontsize=SMALL)
 
 
-def anova(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: str) -> None:
+def anova(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str) -> None:
     """Shares of ‖K_S − K_T‖²: what class means see of it, and the rest, one bar a pair."""
-    parts = ("between class means", "means against members", "within classes, unseen by the centres")
+    parts = (
+        ("between class means", INK, PAPER),
+        ("means against members", SOFT, PAPER),
+        ("within classes: unseen by the centres", GRID, INK),
+    )
     places = np.arange(len(pairs))[::-1]
     left = np.zeros(len(pairs))
     shares = np.array([[p.anova.mean_mean, p.anova.mean_within, p.anova.within_within] for p in pairs if p.anova])
-    for i, (part, column) in enumerate(zip(parts, shares.T)):
-        ax.barh(places, column, left=left, height=0.56, color=COLOURS[i], edgecolor=PAPER, linewidth=1, label=part)
+    for (part, colour, text), column in zip(parts, shares.T):
+        ax.barh(places, column, left=left, height=0.56, color=colour, edgecolor=PAPER, linewidth=1, label=part)
         for place, start, share in zip(places, left, column):
             if share >= 0.08:
                 middle = start + share / 2
-                ax.text(middle, place, f"{share:.0%}", ha="center", va="center", fontsize=SMALL, color=PAPER)
+                ax.text(middle, place, f"{share:.0%}", ha="center", va="center", fontsize=SMALL, color=text)
         left = left + column
     dress(ax, title, grid="")
     ax.set_xlim(0, max(1.0, float(left.max(initial=0.0))))

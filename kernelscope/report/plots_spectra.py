@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kernelscope.report.canvas import COLOURS, INK, MARKERS, PAPER, SMALL, SOFT, dress, label_ends, shortened
+from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, label_ends, shortened
 from kernelscope.report.transfer import LandmarkSpectrum, PairReport
 from kernelscope.report.wording import number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEADING = 24  #: eigenvalues of the difference that are drawn
+LEADING = 12  #: eigenvalues of the difference that are drawn
 
 
-def landmark_spectrum(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: str, start: int = 0) -> None:
+def landmark_spectrum(
+    ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str
+) -> None:
     """Eigenvalues of W_T and W_S, descending, on a log scale, with the line at 1 that the paper assumes them above."""
     lines: list[tuple[str, LandmarkSpectrum, str, str]] = []
     teachers: dict[str, LandmarkSpectrum] = {}
@@ -24,10 +26,9 @@ def landmark_spectrum(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[st
             teachers.setdefault(pair.teacher_layer, pair.landmark_spectrum.teacher)
     for layer, spectrum in teachers.items():
         lines.append((f"teacher {layer}" if len(teachers) > 1 else "teacher", spectrum, INK, "."))
-    for i, (pair, label) in enumerate(zip(pairs, labels)):
+    for pair, label, pen in zip(pairs, labels, strokes):
         if pair.landmark_spectrum is not None:
-            colour, marker = COLOURS[(start + i) % len(COLOURS)], MARKERS[(start + i) % len(MARKERS)]
-            lines.append((label, pair.landmark_spectrum.student, colour, marker))
+            lines.append((label, pair.landmark_spectrum.student, pen.colour, pen.marker))
     positive = [v for _, spectrum, _, _ in lines for v in spectrum.eigenvalues[: spectrum.rank] if v > 0]
     low, high = min([*positive, 1.0]), max([*positive, 1.0])
     ax.set_yscale("log")
@@ -41,11 +42,12 @@ def landmark_spectrum(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[st
         rest = range(len(seen) + 1, len(spectrum.eigenvalues) + 1)
         ax.plot(rest, [low / 2] * len(rest), "v", color=colour, markerfacecolor=PAPER, markersize=size, zorder=3)
         end = seen[-1] if seen and not rest else low / 2
-        ends.append((end, f"{shortened(label, 16)}  {number(spectrum.min)}", colour))
+        ends.append((end, f"{shortened(label, 22)}\u00a0 {number(spectrum.min)}", colour))
     ax.axhline(1.0, color=SOFT, linewidth=1.1, dashes=(4, 3))
     zeros = any(spectrum.rank < len(spectrum.eigenvalues) for _, spectrum, _, _ in lines)
     dress(
-        ax, title, x="landmark direction, strongest first" + ("; open triangles: zero to rounding" if zeros else ""),
+        ax, title, x="landmark direction, strongest first; beside each line its smallest"
+        + ("\nopen triangles: zero to rounding" if zeros else ""),
         y="eigenvalue of W",
     )  # fmt: skip
     ax.minorticks_off()
@@ -54,14 +56,14 @@ def landmark_spectrum(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[st
     label_ends(ax, ends)
 
 
-def difference_spectrum(ax: Axes, pair: PairReport, title: str) -> None:
+def difference_spectrum(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     """Eigenvalues of K_S − K_T over ‖K_T‖: above 0 what the student added, below 0 what it lost."""
     spectrum = pair.difference_spectrum
     assert spectrum is not None
     values = [value / pair.norm_teacher for value in spectrum.eigenvalues]
     added = sorted((v for v in values if v > 0), reverse=True)[:LEADING]
     lost = sorted(v for v in values if v < 0)[:LEADING]
-    for part, colour in ((added, COLOURS[0]), (lost, COLOURS[1])):
+    for part, colour in ((added, pen.colour), (lost, INK)):
         ax.vlines(range(1, len(part) + 1), 0, part, color=colour, linewidth=2)
         ax.plot(range(1, len(part) + 1), part, "o", color=colour, markersize=4)
     reach = max([abs(v) for v in (*added, *lost)], default=1.0) or 1.0
@@ -69,15 +71,20 @@ def difference_spectrum(ax: Axes, pair: PairReport, title: str) -> None:
     ax.set_xlim(0.3, max(len(added), len(lost), 5) + 0.7)
     squares = sum(v * v for v in values) or 1.0
     for part, word, count, place, colour in (
-        ([v for v in values if v > 0], "added by the student", spectrum.positive, 0.96, COLOURS[0]),
-        ([v for v in values if v < 0], "lost from the teacher", spectrum.negative, 0.04, COLOURS[1]),
+        ([v for v in values if v > 0], "added by the student", spectrum.positive, 0.96, pen.colour),
+        ([v for v in values if v < 0], "lost from the teacher", spectrum.negative, 0.04, INK),
     ):
         share = percent(sum(v * v for v in part) / squares, 0)
         ax.text(
             0.98, place, f"{word}: {count} directions, {share} of the squared difference", transform=ax.transAxes,
             ha="right", va="top" if place > 0.5 else "bottom", fontsize=SMALL, color=colour,
         )  # fmt: skip
-    dress(ax, title, x=f"direction, strongest first (at most {LEADING} each)", y="eigenvalue / norm of the teacher's kernel")
+    dress(
+        ax,
+        title,
+        x=f"direction, strongest first (at most {LEADING} each)",
+        y="eigenvalue / norm of the teacher's kernel",
+    )
     ax.axhline(0, color=SOFT, linewidth=0.8)
     ax.spines["bottom"].set_visible(False)
     _whole_ticks(ax)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.report.canvas import COLOURS, INK, PAPER, SMALL, SOFT, dress, shortened
+from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, shortened
 from kernelscope.report.transfer import PairReport
 from kernelscope.report.wording import multiple, number
 
@@ -31,27 +31,27 @@ BOUNDS = {
 PRINTED = {"theorem2", "corollary1_paper", "corollary2_paper"}
 
 
-def theorem2(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], title: str, start: int = 0) -> None:
+def theorem2(
+    ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str
+) -> None:
     """The loss, Theorem 2's terms n·e·A_S, n·e·A_T and B, and its bound, all over ‖K_T‖, as bars on a log scale."""
     rows = [row for pair in pairs if (row := _theorem2_terms(pair))]
     positive = [value for row in rows for value in row if value > 0]
     low, high = min(positive, default=1.0) / 4, max(positive, default=1.0)
     thick = 0.78 / max(1, len(rows))
-    for i, (row, label) in enumerate(zip(rows, labels)):
-        colour = COLOURS[(start + i) % len(COLOURS)]
+    for i, (row, label, pen) in enumerate(zip(rows, labels, strokes)):
         places = -np.arange(len(TERMS)) - (i - (len(rows) - 1) / 2) * thick
-        ax.barh(places, [max(v, low) - low for v in row], left=low, height=0.86 * thick, color=colour, label=shortened(label))
-        for place, value in zip(places, row):
-            ax.text(
-                max(value, low) * 1.15, place, number(value, 2), va="center", ha="left", fontsize=SMALL - 1, color=INK
-            )  # fmt: skip
+        ax.barh(
+            places, [max(v, low) - low for v in row], left=low, height=0.86 * thick, color=pen.colour, alpha=pen.shade
+        )
+        for term, (place, value) in enumerate(zip(places, row)):
+            said = number(value, 2) + (f"\u00a0 {shortened(label)}" if term == 0 and len(rows) > 1 else "")
+            ax.text(max(value, low) * 1.15, place, said, va="center", ha="left", fontsize=SMALL - 1, color=INK)
     ax.set_xscale("log")
     ax.set_xlim(low, high * max(4.0, (high / low) ** 0.16))
     ax.set_yticks(-np.arange(len(TERMS)), TERMS)
     dress(ax, title, x="in units of the loss, on a log scale", grid="x")
     ax.minorticks_off()
-    if len(rows) > 1:
-        ax.legend(loc="upper right", frameon=False, fontsize=SMALL, handlelength=1, handleheight=0.9)
 
 
 def _theorem2_terms(pair: PairReport) -> list[float]:
@@ -63,7 +63,7 @@ def _theorem2_terms(pair: PairReport) -> list[float]:
     return [term / pair.norm_teacher for term in terms]
 
 
-def bounds(ax: Axes, pair: PairReport, title: str) -> None:
+def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     """Every bound over the truth on a log scale: printed ones open, corrected ones filled, empty ones said to be."""
     assert pair.paper is not None
     rows = [(name, b) for name in BOUNDS if (b := pair.paper.bounds.get(name)) and b.over_truth]
@@ -75,13 +75,17 @@ def bounds(ax: Axes, pair: PairReport, title: str) -> None:
     ax.axvline(1, color=INK, linewidth=1.2)
     for place, (name, b) in enumerate(rows):
         factor = b.over_truth or 1.0
-        colour = COLOURS[1] if name in PRINTED else COLOURS[0]
+        colour = SOFT if name in PRINTED else pen.colour
         ax.plot([1, factor], [-place, -place], color=colour, linewidth=1.4, alpha=0.5, zorder=2)
         ax.plot(
             [factor], [-place], "o" if b.holds else "X", markersize=7, color=colour, zorder=3,
             markerfacecolor=PAPER if name in PRINTED and b.holds else colour, markeredgewidth=1.5,
         )  # fmt: skip
-        said = multiple(factor) + ("" if b.holds else "  fails") + ("  says nothing" if b.vacuous and b.holds else "")
+        said = (
+            multiple(factor)
+            + ("" if b.holds else "\u00a0 fails")
+            + ("\u00a0 says nothing" if b.vacuous and b.holds else "")
+        )
         beside = ax.get_yaxis_transform()
         ax.text(1.02, -place, said, transform=beside, va="center", ha="left", fontsize=SMALL, color=INK)
     ax.set_xscale("log")
@@ -90,7 +94,7 @@ def bounds(ax: Axes, pair: PairReport, title: str) -> None:
     ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, _ in rows])
     dress(
         ax, title, grid="x",
-        x="bound / truth, on a log scale; open: as printed, filled: corrected, cross: fails\n"
-        "grey: no better than the two norms alone, which need no landmarks",
+        x="bound / truth, on a log scale\nopen: as printed, filled: corrected, cross: fails\n"
+        "grey: no better than the two norms alone",
     )  # fmt: skip
     ax.minorticks_off()

@@ -35,14 +35,12 @@ def loss_curves(network: NetworkReport) -> dict[str, Curve]:
     found = {}
     for term in terms:
         points = ((i, r, r["loss"].get(term)) for i, r in _records(network) if isinstance(r.get("loss"), dict))
-        if curve := _curve(points):
+        if curve := [(epoch, loss) for epoch, loss in _curve(points) if loss > 0]:  # 0: not switched on yet
             found[term] = curve
     return found
 
 
-def training(
-    ax: Axes, networks: Sequence[tuple[NetworkReport, str, int | None]], quantity: str, title: str
-) -> None:
+def training(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int | None]], quantity: str, title: str) -> None:
     """Validation accuracy, or the terms of the loss, by epoch; ``networks`` with label and colour (None: teacher)."""
     ends: list[tuple[float, str, str]] = []
     values: list[float] = []
@@ -60,9 +58,9 @@ def training(
     if quantity == "accuracy":
         low = min(values, default=0.0)
         ax.set_ylim(max(0.0, low - 0.05), 1.005)
-    elif min(values, default=0.0) > 0:
+    else:
         ax.set_yscale("log")
-        ax.set_ylim(min(values) / 1.5, max(values) * 1.5)
+        ax.set_ylim(min(values, default=1.0) / 1.5, max(values, default=1.0) * 1.5)
     dress(ax, title, x="epoch", y="validation accuracy" if quantity == "accuracy" else "mean loss term (log scale)")
     ax.minorticks_off()
     label_ends(ax, ends)

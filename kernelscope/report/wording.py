@@ -59,7 +59,7 @@ def number(value: float | None, decimals: int = PLAIN_DECIMALS) -> str:
         return f"{value:.{decimals}f}"
     if size < 999.95:
         return f"{value:.{max(0, decimals - 2)}f}"
-    return f"{value:,.0f}" if size < 99_999.5 else _scientific(value, 2)
+    return f"{value:,.0f}" if size < 999_999.5 else _scientific(value, 2)
 
 
 def multiple(value: float | None) -> str:

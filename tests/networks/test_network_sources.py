@@ -147,10 +147,10 @@ def test_only_counters_may_be_missing(path, network):
 
 def test_bare_weights_that_are_not_finite_or_not_dense_are_refused(path, network):
     torch.save({**network.state_dict(), "fc.bias": torch.tensor([0, float("nan"), 0])}, path)
-    with pytest.raises(NumericalError, match="NaN or infinite weights in fc.bias"):
+    with pytest.raises(NumericalError, match=r"NaN or infinite weights in fc\.bias"):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
     torch.save({**network.state_dict(), "fc.bias": torch.ones(3).to_sparse()}, path)
-    with pytest.raises(UnreadableInput, match="fc.bias sparse_coo"):
+    with pytest.raises(UnreadableInput, match=r"fc\.bias sparse_coo"):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
 
 
@@ -172,7 +172,7 @@ def test_a_file_without_weights_is_refused(path, content, piece):
 def test_the_callers_architecture_wins_and_inherits_the_arguments_of_the_same_name(described, network):
     loaded = load(described, arch=ARCH)  # the file's own arguments
     assert same(loaded.module, network) and loaded.checkpoint is not None
-    with pytest.raises(UnreadableInput, match="2 shapes differ, first fc.weight"):
+    with pytest.raises(UnreadableInput, match=r"2 shapes differ, first fc\.weight"):
         load(described, arch=ARCH, arch_kwargs={"num_classes": 4, "in_channels": 1})
     with pytest.raises(UnreadableInput, match="does not fit the architecture"):
         load(described, arch="resnet14x0.25")
@@ -221,7 +221,7 @@ def test_a_factory_that_fails_is_named_with_its_error(own_code, path, attribute,
 @pytest.mark.parametrize("arch", [":x", "nothing_of_that_name:x", "torchvision:resnet18", "timm:resnet18", "os:"])
 def test_what_cannot_be_imported_is_a_usage_error(path, arch):
     torch.save({"fc.weight": torch.ones(4, 2)}, path)
-    with pytest.raises(UsageError, match="pkg.mod:factory"):
+    with pytest.raises(UsageError, match=r"pkg\.mod:factory"):
         load(path, arch=arch)
 
 
