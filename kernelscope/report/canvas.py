@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kernelscope.report.wording import plain
 
@@ -72,7 +72,7 @@ def new_axes(width: float = WIDTH, height: float = HEIGHT) -> Axes:
     return figure.subplots()
 
 
-def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: str = "y") -> None:
+def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: Literal["x", "y", ""] = "y") -> None:
     """Title in words, labels, and no more lines than are read."""
     ax.set_title(wrapped(ax, title, TEXT + 1), loc="left", fontsize=TEXT + 1, color=INK, fontweight="bold", pad=10)
     ax.set_xlabel("\n".join(wrapped(ax, line, SMALL) for line in x.split("\n")), color=SOFT, fontsize=SMALL)
@@ -88,7 +88,7 @@ def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: str = "y") ->
 
 def wrapped(ax: Axes, text: str, size: float) -> str:
     """``text`` in lines that fit the axes and not much beside them."""
-    inches = 0.74 * ax.figure.get_figwidth() * _share_of_figure(ax)[0]
+    inches = 0.74 * figure_of(ax).get_figwidth() * _share_of_figure(ax)[0]
     return textwrap.fill(text, max(24, int(72 * inches / (0.56 * size))))
 
 
@@ -104,7 +104,7 @@ def shortened(text: str, most: int = 24) -> str:
 
 
 def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """The positions nearest to ``wanted``, in its order, at least ``gap`` apart and, if they fit, in ``low .. high``."""
+    """The positions nearest to ``wanted``, at least ``gap`` apart and, if they fit, within ``low .. high``."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     blocks: list[list[float]] = []  # [sum, count] of positions less their share of gaps: isotonic regression
     for place, i in enumerate(order):
@@ -121,6 +121,16 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
     return found
 
 
+def log_ticks(ax: Axes, axis: Literal["x", "y"]) -> None:
+    """Powers of ten in plain figures, not as typeset powers, which cost half of a figure's time."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    ticks = ax.xaxis if axis == "x" else ax.yaxis
+    ticks.set_major_locator(LogLocator(numticks=8))
+    ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if 1 <= value < 1e6 else f"{value:.3g}"))
+    ax.minorticks_off()
+
+
 def heights(ax: Axes, values: Sequence[float]) -> list[float]:
     """Data values as fractions of the axes' height, whatever the scale; limits must stand already."""
     to_axes = ax.transScale + ax.transLimits
@@ -130,7 +140,13 @@ def heights(ax: Axes, values: Sequence[float]) -> list[float]:
 
 def line_height(ax: Axes, size: float = SMALL) -> float:
     """Height of a line of text as a fraction of the axes' height."""
-    return 1.35 * size / max(1.0, 72 * ax.figure.get_figheight() * 0.72 * _share_of_figure(ax)[1])
+    return 1.35 * size / max(1.0, 72 * figure_of(ax).get_figheight() * 0.72 * _share_of_figure(ax)[1])
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The whole figure, also of axes inside a part of it."""
+    figure: Figure = ax.figure.figure
+    return figure
 
 
 def _share_of_figure(ax: Axes) -> tuple[float, float]:
@@ -153,6 +169,10 @@ def to_svg(figure: Figure, prefix: str, alt: str) -> str:
     and colours are the CSS variables ``--ks-*`` with the figure's own as a fallback. Two renderings are equal.
     """
     stream = io.StringIO()
+    engine = figure.get_layout_engine()
+    if engine is not None:  # once, here; savefig would draw the whole figure a second time for it
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     empty: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(stream, format="svg", metadata=empty, facecolor="none")
     svg = stream.getvalue()
@@ -172,9 +192,12 @@ def _fit_for_a_page(tag: str, names: dict[str, str]) -> str:
     tag = re.sub(r"font-family: [^;\"]*;?\s*", "", tag)
     tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", tag)
     tag = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], tag)
-    return re.sub(
-        r"(?<=: )#[0-9a-f]{6}", lambda m: f"var(--ks-{VARIABLES[m[0]]}, {m[0]})" if m[0] in VARIABLES else m[0], tag
-    )
+    return re.sub(r"(?<=: )#[0-9a-f]{6}", _as_variable, tag)
+
+
+def _as_variable(colour: re.Match[str]) -> str:
+    name = VARIABLES.get(colour[0])
+    return colour[0] if name is None else f"var(--ks-{name}, {colour[0]})"
 
 
 def _attribute(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kernelscope.errors import UsageError, one_line
 from kernelscope.report import canvas, plots_loss, plots_spectra, plots_theory, plots_training
 from kernelscope.report.transfer import PairReport, TransferReport
-from kernelscope.report.wording import first_pairs, layer_name, network_of, short_names
+from kernelscope.report.wording import first_pairs, layer_name, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ class Kind:
     needs: Callable[[PairReport], object]
     missing: str
     one_pair: bool = False
+    among: bool = False  #: the drawing is told of every pair, to keep one scale from figure to figure
     size: tuple[float, float] = (canvas.WIDTH, canvas.HEIGHT)
 
 
@@ -37,6 +38,7 @@ KINDS: dict[str, Kind] = {
         "What each fix would leave of the loss",
         lambda p: True,
         "no pair was measured",
+        among=True,
         size=(5.6, 3.5),
     ),
     "landmark_spectrum": Kind(
@@ -73,7 +75,7 @@ KINDS: dict[str, Kind] = {
         lambda p: p.classes and p.classes.names,
         "no pair has shares by class, which need labels of at most 200 classes; pass --labels",
         one_pair=True,
-        size=(4.2, 4.2),
+        size=(3.9, 4.0),
     ),
     "difference_spectrum": Kind(
         plots_spectra.difference_spectrum,
@@ -81,6 +83,7 @@ KINDS: dict[str, Kind] = {
         lambda p: p.difference_spectrum and p.difference_spectrum.eigenvalues and p.norm_teacher > 0,
         "no pair has the eigenvalues of its kernel difference; measure it again",
         one_pair=True,
+        size=(3.9, 3.0),
     ),
 }
 TRAINING_TITLES = {"accuracy": "Accuracy while training", "loss": "Loss terms while training"}
@@ -147,7 +150,7 @@ def figure_svg(
             student_layer=student_layer,
             quantity=quantity,
         )
-        return canvas.to_svg(ax.figure, prefix, ax.get_title(loc="left"))
+        return canvas.to_svg(canvas.figure_of(ax), prefix, ax.get_title(loc="left"))
 
 
 def kinds() -> tuple[str, ...]:
@@ -206,7 +209,8 @@ def _draw(report: TransferReport, kind: Kind, ax: Axes, pairs: Sequence[PairRepo
     strokes = [
         canvas.stroke(order.index(pair.student), layers.index(layer_name(pair)), one_student=alone) for pair in pairs
     ]
-    kind.draw(ax, pairs, labels, strokes, f"{kind.title}: {', '.join(named)}" if named else kind.title)
+    options = {"among": report.pairs} if kind.among else {}
+    kind.draw(ax, pairs, labels, strokes, f"{kind.title}: {', '.join(named)}" if named else kind.title, **options)
     return ax
 
 
@@ -238,17 +242,12 @@ def _colour(report: TransferReport, student: str) -> int:
 
 
 def _size(kind: Kind, pairs: int) -> tuple[float, float]:
-    """Bars need room for every pair."""
+    """Many pairs need room for their bars and labels."""
     width, height = kind.size
-    if kind.draw in (plots_theory.theorem2, plots_loss.anova):
-        height += 0.45 * max(0, pairs - 3)
-    return width, height
+    return width, height + 0.35 * max(0, pairs - 4)
 
 
 def _unknown(kind: str) -> str:
     near = difflib.get_close_matches(kind, kinds(), n=1, cutoff=0.4)
     hint = f", nearest {near[0]}" if near else ""
     return f"there is no figure {str(kind)[:30]!r}{hint}; choose from {', '.join(kinds())}"
-
-
-__all__ = ["KINDS", "choose", "drawable", "figure_svg", "kinds", "network_of", "plot"]

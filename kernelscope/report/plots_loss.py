@@ -30,29 +30,42 @@ RUNGS = ("as it is", "after best\nscalar", "after best\nlinear head", "width\nfl
 CENTRED = len(RUNGS) - 1
 FAR = 2.5  #: chance above so many times the largest rung is written, not drawn
 HUNDREDFOLD = 200
+ALIKE = 5  #: scales so many times apart are not shared
 GAP = "\u00a0 "  #: one space would be swallowed between a name and its number
 MOST_CLASSES_WRITTEN = 12
 MOST_CLASSES_NAMED = 40
 
 
-def ladder(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str) -> None:
+def ladder(
+    ax: Axes,
+    pairs: Sequence[PairReport],
+    labels: Sequence[str],
+    strokes: Sequence[Stroke],
+    title: str,
+    among: Sequence[PairReport] = (),
+) -> None:
     """Loss as it is, after a scalar, after a head, and the width floor, one line a pair; chance dashed.
 
     The rung with both means removed is on another kernel, so it stands aside and is not joined to the others.
+    ``among``: pairs of other figures beside this one, which then share its scale if they are of its size.
     """
-    rows = [[p.ladder.raw, p.ladder.scaled, p.ladder.head, p.ladder.width_floor, p.ladder.centred] for p in pairs]
+    rows: list[list[float | None]] = [
+        [p.ladder.raw, p.ladder.scaled, p.ladder.head, p.ladder.width_floor, p.ladder.centred] for p in pairs
+    ]
     known = [value for row in rows for value in row if value is not None]
     chances = [pair.null.transfer_loss for pair in pairs]
-    top = max(*known, *(chance for chance in chances if chance is not None and chance <= FAR * max(known)), 1e-300)
+    top = _top(pairs)
+    if among and _top(among) <= ALIKE * top:
+        top = max(top, _top(among))
     _loss_scale(ax, known, top)
     named: list[tuple[float, str, str, bool]] = []
-    for row, label, chance, pen in zip(rows, labels, chances, strokes):
+    for pair, row, label, chance, pen in zip(pairs, rows, labels, chances, strokes):
         look: dict[str, Any] = {"color": pen.colour, "marker": pen.marker, "markersize": 6, "zorder": 3}
         joined = [(x, value) for x, value in enumerate(row[:CENTRED]) if value is not None]
         ax.plot(*zip(*joined), linewidth=pen.weight, **look)
-        if row[CENTRED] is not None:
-            ax.plot([CENTRED], row[CENTRED:], markerfacecolor=PAPER, **look)
-        named.append((row[0], f"{shortened(label, 18)}{GAP}{number(row[0])}", pen.colour, True))
+        if pair.ladder.centred is not None:
+            ax.plot([CENTRED], [pair.ladder.centred], markerfacecolor=PAPER, **look)
+        named.append((pair.ladder.raw, f"{shortened(label, 18)}{GAP}{number(row[0])}", pen.colour, True))
         if chance is not None and chance <= top:
             ax.plot([-0.2, CENTRED - 0.65], [chance, chance], color=pen.colour, linewidth=1.1, dashes=(4, 3), zorder=2)
             named.append((chance, f"chance{_whose(label, labels)}{GAP}{number(chance)}", pen.colour, False))
@@ -63,6 +76,13 @@ def ladder(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes
     ax.set_xticks(range(len(RUNGS)), RUNGS)
     ax.set_yticks([])
     dress(ax, title, x=_footnote(labels, chances, top))
+
+
+def _top(pairs: Sequence[PairReport]) -> float:
+    """The largest rung, or chance if it is not far above."""
+    rungs = max(max(pair.ladder.raw, pair.ladder.centred or 0.0) for pair in pairs)
+    chances = (pair.null.transfer_loss or 0.0 for pair in pairs)
+    return max(rungs, *(chance for chance in chances if chance <= FAR * rungs), 1e-300)
 
 
 def _loss_scale(ax: Axes, known: Sequence[float], top: float) -> None:
@@ -135,7 +155,8 @@ def classes(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
         for (i, j), share in np.ndenumerate(shares):
             light = share > 0.55 * top
             ax.text(
-                j, i, f"{share:.1f}", ha="center", va="center", fontsize=6, color="#ffffff" if light else "#1f2933"
+                j, i, f"{share:.1f}", ha="center", va="center", fontsize=6, in_layout=False,
+                color="#ffffff" if light else "#1f2933",
             )  # fmt: skip
     dress(ax, title, grid="")
     step = max(1, len(names) // MOST_CLASSES_NAMED)
@@ -161,7 +182,9 @@ def anova(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes:
         for place, start, share in zip(places, left, column):
             if share >= 0.08:
                 middle = start + share / 2
-                ax.text(middle, place, f"{share:.0%}", ha="center", va="center", fontsize=SMALL, color=text)
+                ax.text(
+                    middle, place, f"{share:.0%}", ha="center", va="center", fontsize=SMALL, color=text, in_layout=False
+                )
         left = left + column
     dress(ax, title, grid="")
     ax.set_xlim(0, max(1.0, float(left.max(initial=0.0))))

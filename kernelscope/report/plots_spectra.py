@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, label_ends, shortened
+from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, label_ends, log_ticks, shortened
 from kernelscope.report.transfer import LandmarkSpectrum, PairReport
 from kernelscope.report.wording import number, percent
 
@@ -50,7 +50,7 @@ def landmark_spectrum(
         + ("\nopen triangles: zero to rounding" if zeros else ""),
         y="eigenvalue of W",
     )  # fmt: skip
-    ax.minorticks_off()
+    log_ticks(ax, "y")
     ax.set_xlim(0.5, most + 0.5)
     _whole_ticks(ax)
     label_ends(ax, ends)
@@ -74,16 +74,17 @@ def difference_spectrum(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> 
         ([v for v in values if v > 0], "added by the student", spectrum.positive, 0.96, pen.colour),
         ([v for v in values if v < 0], "lost from the teacher", spectrum.negative, 0.04, INK),
     ):
-        share = percent(sum(v * v for v in part) / squares, 0)
+        share = sum(v * v for v in part) / squares
+        said = "under 1%" if 0 < share < 0.01 else percent(share, 0)
         ax.text(
-            0.98, place, f"{word}: {count} directions, {share} of the squared difference", transform=ax.transAxes,
+            0.98, place, f"{word}: {said} in {count} direction{'' if count == 1 else 's'}", transform=ax.transAxes,
             ha="right", va="top" if place > 0.5 else "bottom", fontsize=SMALL, color=colour,
         )  # fmt: skip
     dress(
         ax,
         title,
-        x=f"direction, strongest first (at most {LEADING} each)",
-        y="eigenvalue / norm of the teacher's kernel",
+        x=f"strongest {LEADING} each; percent of the squared difference",
+        y="eigenvalue / ‖K_T‖",
     )
     ax.axhline(0, color=SOFT, linewidth=0.8)
     ax.spines["bottom"].set_visible(False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, shortened
+from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, log_ticks, shortened
 from kernelscope.report.transfer import PairReport
 from kernelscope.report.wording import multiple, number
 
@@ -51,7 +51,7 @@ def theorem2(
     ax.set_xlim(low, high * max(4.0, (high / low) ** 0.16))
     ax.set_yticks(-np.arange(len(TERMS)), TERMS)
     dress(ax, title, x="in units of the loss, on a log scale", grid="x")
-    ax.minorticks_off()
+    log_ticks(ax, "x")
 
 
 def _theorem2_terms(pair: PairReport) -> list[float]:
@@ -97,4 +97,4 @@ def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
         x="bound / truth, on a log scale\nopen: as printed, filled: corrected, cross: fails\n"
         "grey: no better than the two norms alone",
     )  # fmt: skip
-    ax.minorticks_off()
+    log_ticks(ax, "x")

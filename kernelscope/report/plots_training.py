@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.report.canvas import COLOURS, INK, dress, label_ends, shortened
+from kernelscope.report.canvas import COLOURS, INK, dress, label_ends, log_ticks, shortened
 from kernelscope.report.transfer import NetworkReport
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def training(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int | None]]
         ax.set_ylim(max(0.0, low - 0.05), 1.005)
     else:
         ax.set_yscale("log")
+        log_ticks(ax, "y")
         ax.set_ylim(min(values, default=1.0) / 1.5, max(values, default=1.0) * 1.5)
     dress(ax, title, x="epoch", y="validation accuracy" if quantity == "accuracy" else "mean loss term (log scale)")
-    ax.minorticks_off()
     label_ends(ax, ends)
 
 

@@ -46,6 +46,8 @@ def _fix(pair: PairReport) -> str:
             f"rescaling leaves {ladder.scaled:.2f}, a linear head would leave {ladder.head:.2f}: the information is "
             "there, the geometry is not"
         )
+    if ladder.head is not None and loss < 0.3:
+        return f"little is left to repair: {ladder.scaled:.2f} after a scalar, {ladder.head:.2f} after a linear head"
     if ladder.head is not None:
         return f"neither a scalar ({ladder.scaled:.2f}) nor a linear head ({ladder.head:.2f}) would halve it: retrain"
     return f"rescaling leaves {ladder.scaled:.2f}"

@@ -41,7 +41,8 @@ def test_each_image_is_shifted_by_at_most_pad_and_mirrored_only_if_asked(pad, fl
     before = image_batch()
     found = moves_of(before, shift_and_flip(before, generator(), pad, flip), pad, flip)
     assert all(len(moves) == 1 for moves in found)
-    assert len({moves[0] for moves in found}) == (2 * pad + 1) ** 2 * (2 if flip else 1)  # every move occurs
+    kinds = (2 * pad + 1) ** 2 * (2 if flip else 1)
+    assert len({moves[0] for moves in found}) > 0.9 * kinds  # 200 images need not show all 50
 
 
 def test_every_shift_is_equally_likely():

@@ -1,0 +1,49 @@
+"""Which figures stand on a page, in which section."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernelscope.errors import UsageError
+from kernelscope.report.plots import drawable, figure_svg
+from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.wording import first_pairs
+
+MOST_STUDENTS = 6
+MOST_LAYERS = 4
+
+
+def figures(report: TransferReport) -> dict[str, list[str]]:
+    """SVGs by section; a section for which the report has no numbers is empty."""
+    if not report.pairs:
+        return {section: [] for section in ("ladder", "landmarks", "theory", "classes", "difference", "training")}
+    first = first_pairs(report)[:MOST_STUDENTS]
+    layers = list(dict.fromkeys(p.student_layer for p in drawable(report, "landmark_spectrum")))[:2]
+    near = min(first, key=lambda pair: pair.transfer_loss)
+    wanted: dict[str, list[dict[str, Any]]] = {
+        "ladder": [*([{"kind": "ladder"}] if len(first) > 1 else []), *(_of_student(report, pair) for pair in first)],
+        "landmarks": [{"kind": "landmark_spectrum", "student_layer": layer} for layer in layers],
+        "theory": [{"kind": "theorem2"}, {"kind": "anova"}, {"kind": "bounds", **_exactly(near)}],
+        "classes": [{"kind": "classes", **_exactly(pair)} for pair in first],
+        "difference": [{"kind": "difference_spectrum", **_exactly(pair)} for pair in first],
+        "training": [{"kind": "training", "quantity": quantity} for quantity in ("accuracy", "loss")],
+    }
+    drawn: dict[str, list[str]] = {}
+    for section, all_options in wanted.items():
+        drawn[section] = []
+        for number, options in enumerate(all_options):
+            try:
+                drawn[section].append(figure_svg(report, prefix=f"ks-{section}-{number}", **options))
+            except UsageError:  # this report has no such numbers
+                continue
+    return drawn
+
+
+def _of_student(report: TransferReport, pair: PairReport) -> dict[str, Any]:
+    """All layers of a student on one ladder, or the first alone where that would be a thicket."""
+    several = sum(other.student == pair.student for other in report) <= MOST_LAYERS
+    return {"kind": "ladder", "student": pair.student} if several else {"kind": "ladder", **_exactly(pair)}
+
+
+def _exactly(pair: PairReport) -> dict[str, Any]:
+    return {"student": pair.student, "teacher_layer": pair.teacher_layer, "student_layer": pair.student_layer}
