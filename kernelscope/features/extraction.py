@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from kernelscope.datasets.examples import Examples
-from kernelscope.errors import Mismatch
+from kernelscope.errors import KernelscopeError, Mismatch
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.networks.sources import Loaded
@@ -122,6 +122,8 @@ def config_sha256(config: dict[str, Any]) -> str:
 def _forward(network: torch.nn.Module, x: torch.Tensor, name: str) -> None:
     try:
         network(x)
+    except KernelscopeError:
+        raise
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0][:90]
         raise Mismatch(f"{name} does not take inputs of shape {tuple(x.shape)} ({reason}); check --data") from error

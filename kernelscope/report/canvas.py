@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ COLOURS = ("#0072b2", "#c8500a", "#00875f", "#a8558b", "#8a6d00", "#3d8fc4")
 MARKERS = ("o", "s", "D", "^", "v", "P")
 #: colour -> CSS variable, so that a page may re-colour a figure for dark paper
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
-WIDTH, HEIGHT = 5.2, 3.4
+WIDTH, HEIGHT = 4.8, 3.3
 TEXT, SMALL = 9.0, 8.0
 TAG = re.compile(r"<[^>]+>")
 REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
@@ -51,7 +52,7 @@ def stroke(student: int, layer: int = 0, *, one_student: bool = False) -> Stroke
     """A student keeps one colour in every figure; among several layers of one student the later ones are lighter."""
     colour = COLOURS[student % len(COLOURS)]
     if not one_student:
-        return Stroke(colour, MARKERS[student % len(MARKERS)])
+        return Stroke(colour, MARKERS[(student + student // len(COLOURS)) % len(MARKERS)])
     return Stroke(colour, MARKERS[layer % len(MARKERS)], 1.8 if layer == 0 else 1.0, max(0.3, 1.0 - 0.4 * layer))
 
 
@@ -72,10 +73,14 @@ def new_axes(width: float = WIDTH, height: float = HEIGHT) -> Axes:
     return figure.subplots()
 
 
-def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: Literal["x", "y", ""] = "y") -> None:
-    """Title in words, labels, and no more lines than are read."""
-    ax.set_title(wrapped(ax, title, TEXT + 1), loc="left", fontsize=TEXT + 1, color=INK, fontweight="bold", pad=10)
-    ax.set_xlabel("\n".join(wrapped(ax, line, SMALL) for line in x.split("\n")), color=SOFT, fontsize=SMALL)
+def dress(
+    ax: Axes, title: str, *, x: str = "", y: str = "", grid: Literal["x", "y", ""] = "y", room: float = 0.74
+) -> None:
+    """Title in words, labels, and no more lines than are read; ``room``: share of the figure right of its labels."""
+    ax.set_title(
+        wrapped(ax, title, TEXT + 1, room), loc="left", fontsize=TEXT + 1, color=INK, fontweight="bold", pad=10
+    )
+    ax.set_xlabel("\n".join(wrapped(ax, line, SMALL, room + 0.1) for line in x.split("\n")), color=SOFT, fontsize=SMALL)
     ax.set_ylabel(y, color=SOFT, fontsize=SMALL)
     ax.tick_params(axis="both", which="both", colors=SOFT, labelcolor=INK, labelsize=SMALL, length=0)
     for side in ("top", "right", "left", "bottom"):
@@ -86,9 +91,9 @@ def dress(ax: Axes, title: str, *, x: str = "", y: str = "", grid: Literal["x", 
         ax.grid(axis=grid, color=GRID, linewidth=0.8)
 
 
-def wrapped(ax: Axes, text: str, size: float) -> str:
-    """``text`` in lines that fit the axes and not much beside them."""
-    inches = 0.74 * figure_of(ax).get_figwidth() * _share_of_figure(ax)[0]
+def wrapped(ax: Axes, text: str, size: float, room: float) -> str:
+    """``text`` in lines no wider than a share of the figure."""
+    inches = room * figure_of(ax).get_figwidth() * _share_of_figure(ax)[0]
     return textwrap.fill(text, max(24, int(72 * inches / (0.56 * size))))
 
 
@@ -122,13 +127,23 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
 
 
 def log_ticks(ax: Axes, axis: Literal["x", "y"]) -> None:
-    """Powers of ten in plain figures, not as typeset powers, which cost half of a figure's time."""
+    """Few powers of ten in plain figures, not as typeset powers, which cost half of a figure's time."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     ticks = ax.xaxis if axis == "x" else ax.yaxis
-    ticks.set_major_locator(LogLocator(numticks=8))
-    ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if 1 <= value < 1e6 else f"{value:.3g}"))
+    ticks.set_major_locator(LogLocator(numticks=6 if axis == "y" else 5))
+    ticks.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     ax.minorticks_off()
+
+
+def power_of_ten(value: float) -> str:
+    """``0.01``, ``1,000``, ``10⁶``."""
+    exponent = round(math.log10(value))
+    if -3 <= exponent < 0:
+        return f"{value:.{-exponent}f}"
+    if 0 <= exponent <= 4:
+        return f"{value:,.0f}"
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def heights(ax: Axes, values: Sequence[float]) -> list[float]:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kernelscope.report import canvas
-from kernelscope.report.page_figures import figures
+from kernelscope.report.page_figures import MOST_STUDENTS, figures
 from kernelscope.report.transfer import PairReport, TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.report.wording import (
@@ -29,6 +29,8 @@ from kernelscope.report.wording import (
     warnings_by_text,
 )
 
+LONGEST_UNBROKEN = 24
+
 
 def render(report: TransferReport) -> str:
     """The whole page: answers, what was measured, numbers, figures, theory, training, warnings, fingerprint."""
@@ -38,6 +40,7 @@ def render(report: TransferReport) -> str:
         title=_title(report),
         facts=_facts(report),
         theory=[cells for pair in report if (cells := _theory(report, pair))],
+        drawn=min(len(first_pairs(report)), MOST_STUDENTS),
         figures={name: [Markup(svg) for svg in drawn] for name, drawn in figures(report).items()},
         notes=notes_by_text(report),
         fingerprint=_fingerprint(report),
@@ -63,6 +66,7 @@ def _content(report: TransferReport) -> dict[str, Any]:
             }
             for pair in first_pairs(report)
         ],
+        "short": all(len(name) <= LONGEST_UNBROKEN for name in (*names.values(), *map(layer_name, report))),
         "rows": [_row(report, pair) for pair in report],
         "warnings": warnings_by_text(report),
     }
@@ -176,7 +180,8 @@ def _fingerprint(report: TransferReport) -> list[tuple[str, str]]:
     versions = [(key, meta.get(key)) for key in ("kernelscope", "python", "numpy")]
     found += [("versions", ", ".join(f"{key} {plain(value)}" for key, value in versions if value))]
     asked = [(key, meta.get(key)) for key in ("route_asked", "rtol", "seed", "device")]
-    found += [("asked for", ", ".join(f"{key} {plain(value)}" for key, value in asked if value is not None))]
+    said = (f"{key.removesuffix('_asked')} {plain(value)}" for key, value in asked if value is not None)
+    found += [("asked for", ", ".join(said))]
     return [(term, value) for term, value in found if value]
 
 

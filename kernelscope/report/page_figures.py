@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kernelscope.errors import UsageError
@@ -14,16 +15,17 @@ MOST_LAYERS = 4
 
 
 def figures(report: TransferReport) -> dict[str, list[str]]:
-    """SVGs by section; a section for which the report has no numbers is empty."""
+    """SVGs by section, of the first students; a section for which the report has no numbers is empty."""
     if not report.pairs:
         return {section: [] for section in ("ladder", "landmarks", "theory", "classes", "difference", "training")}
-    first = first_pairs(report)[:MOST_STUDENTS]
+    report = _first_students(report)
+    first = first_pairs(report)
     layers = list(dict.fromkeys(p.student_layer for p in drawable(report, "landmark_spectrum")))[:2]
     near = min(first, key=lambda pair: pair.transfer_loss)
     wanted: dict[str, list[dict[str, Any]]] = {
         "ladder": [*([{"kind": "ladder"}] if len(first) > 1 else []), *(_of_student(report, pair) for pair in first)],
         "landmarks": [{"kind": "landmark_spectrum", "student_layer": layer} for layer in layers],
-        "theory": [{"kind": "theorem2"}, {"kind": "anova"}, {"kind": "bounds", **_exactly(near)}],
+        "theory": [{"kind": "theorem2"}, {"kind": "bounds", **_exactly(near)}, {"kind": "anova"}],
         "classes": [{"kind": "classes", **_exactly(pair)} for pair in first],
         "difference": [{"kind": "difference_spectrum", **_exactly(pair)} for pair in first],
         "training": [{"kind": "training", "quantity": quantity} for quantity in ("accuracy", "loss")],
@@ -37,6 +39,12 @@ def figures(report: TransferReport) -> dict[str, list[str]]:
             except UsageError:  # this report has no such numbers
                 continue
     return drawn
+
+
+def _first_students(report: TransferReport) -> TransferReport:
+    """Few enough to be told apart by colour."""
+    students = list(dict.fromkeys(pair.student for pair in report))[:MOST_STUDENTS]
+    return dataclasses.replace(report, pairs=tuple(pair for pair in report if pair.student in students))
 
 
 def _of_student(report: TransferReport, pair: PairReport) -> dict[str, Any]:

@@ -28,18 +28,20 @@ class Kind:
     needs: Callable[[PairReport], object]
     missing: str
     one_pair: bool = False
-    among: bool = False  #: the drawing is told of every pair, to keep one scale from figure to figure
+    among: bool = False  #: the drawing is told of every pair, to keep one scale from student to student
     size: tuple[float, float] = (canvas.WIDTH, canvas.HEIGHT)
+    growth: float = 0.2  #: inches of height for every pair beyond four
 
 
 KINDS: dict[str, Kind] = {
     "ladder": Kind(
         plots_loss.ladder,
-        "What each fix would leave of the loss",
+        "What is left of the loss",
         lambda p: True,
         "no pair was measured",
         among=True,
-        size=(5.6, 3.5),
+        size=(5.0, 3.4),
+        growth=0.35,
     ),
     "landmark_spectrum": Kind(
         plots_spectra.landmark_spectrum,
@@ -52,7 +54,8 @@ KINDS: dict[str, Kind] = {
         "Theorem 2, term by term",
         lambda p: p.paper and p.paper.theorem2,
         "no pair has Theorem 2's terms, which need class-means or kmeans landmarks; pass --landmarks",
-        size=(5.6, 4.0),
+        size=(5.1, 3.9),
+        growth=0.65,
     ),
     "bounds": Kind(
         plots_theory.bounds,
@@ -60,14 +63,15 @@ KINDS: dict[str, Kind] = {
         lambda p: p.paper and any(b and b.over_truth for b in p.paper.bounds.values()) and p.norm_difference > 0,
         "no pair has bounds on a loss above 0; measure with --landmarks",
         one_pair=True,
-        size=(5.6, 4.0),
+        size=(5.1, 3.9),
     ),
     "anova": Kind(
         plots_loss.anova,
         "What class centres see of the difference",
         lambda p: p.anova,
         "no pair has shares by class means, which need class-means or kmeans landmarks; pass --landmarks",
-        size=(5.6, 2.4),
+        size=(5.0, 2.3),
+        growth=0.35,
     ),
     "classes": Kind(
         plots_loss.classes,
@@ -209,7 +213,7 @@ def _draw(report: TransferReport, kind: Kind, ax: Axes, pairs: Sequence[PairRepo
     strokes = [
         canvas.stroke(order.index(pair.student), layers.index(layer_name(pair)), one_student=alone) for pair in pairs
     ]
-    options = {"among": report.pairs} if kind.among else {}
+    options = {"among": report.pairs} if kind.among and alone else {}
     kind.draw(ax, pairs, labels, strokes, f"{kind.title}: {', '.join(named)}" if named else kind.title, **options)
     return ax
 
@@ -244,7 +248,7 @@ def _colour(report: TransferReport, student: str) -> int:
 def _size(kind: Kind, pairs: int) -> tuple[float, float]:
     """Many pairs need room for their bars and labels."""
     width, height = kind.size
-    return width, height + 0.35 * max(0, pairs - 4)
+    return width, height + kind.growth * max(0, pairs - 4)
 
 
 def _unknown(kind: str) -> str:

@@ -71,11 +71,13 @@ def ladder(
             named.append((chance, f"chance{_whose(label, labels)}{GAP}{number(chance)}", pen.colour, False))
     _name_on_the_left(ax, named)
     _write_values(ax, rows, strokes)
-    ax.axvline(CENTRED - 0.5, color=GRID, linewidth=1)
-    ax.set_xlim(-0.2, CENTRED + 0.45)
-    ax.set_xticks(range(len(RUNGS)), RUNGS)
+    shown = RUNGS if any(pair.ladder.centred is not None for pair in pairs) else RUNGS[:CENTRED]
+    if shown is RUNGS:
+        ax.axvline(CENTRED - 0.5, color=GRID, linewidth=1)
+    ax.set_xlim(-0.2, len(shown) - 0.55)
+    ax.set_xticks(range(len(shown)), shown)
     ax.set_yticks([])
-    dress(ax, title, x=_footnote(labels, chances, top))
+    dress(ax, title, x=_footnote(labels, chances, top, shown is RUNGS), room=0.56)
 
 
 def _top(pairs: Sequence[PairReport]) -> float:
@@ -130,15 +132,19 @@ def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], strokes: Seq
 
 
 def _whose(label: str, labels: Sequence[str]) -> str:
-    return f", {shortened(label, 14)}" if len(labels) > 1 else ""
+    return f", {shortened(label, 18)}" if len(labels) > 1 else ""
 
 
-def _footnote(labels: Sequence[str], chances: Sequence[float | None], top: float) -> str:
-    said = ["loss, 0 = the teacher's kernel; dashed: chance, the student with its examples shuffled"]
+def _footnote(labels: Sequence[str], chances: Sequence[float | None], top: float, aside: bool) -> str:
+    said = ["0 = the teacher's kernel"]
+    if any(chance is not None and chance <= top for chance in chances):
+        said[0] += "; dashed: examples shuffled"
     far = [f"{number(c)}{_whose(label, labels)}" for label, c in zip(labels, chances) if c is not None and c > top]
     if far:
         said.append(f"chance beyond the top: {'; '.join(far)}")
-    return "\n".join([*said, "* relative to the teacher's kernel without its mean"])
+    if aside:
+        said.append("* relative to the teacher's kernel without its mean")
+    return "\n".join(said)
 
 
 def classes(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:

@@ -46,7 +46,7 @@ def landmark_spectrum(
     ax.axhline(1.0, color=SOFT, linewidth=1.1, dashes=(4, 3))
     zeros = any(spectrum.rank < len(spectrum.eigenvalues) for _, spectrum, _, _ in lines)
     dress(
-        ax, title, x="landmark direction, strongest first; beside each line its smallest"
+        ax, title, x="strongest first; beside each line its smallest"
         + ("\nopen triangles: zero to rounding" if zeros else ""),
         y="eigenvalue of W",
     )  # fmt: skip
@@ -83,7 +83,7 @@ def difference_spectrum(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> 
     dress(
         ax,
         title,
-        x=f"strongest {LEADING} each; percent of the squared difference",
+        x=f"strongest {LEADING} of each sign\npercent: share of the squared difference",
         y="eigenvalue / ‖K_T‖",
     )
     ax.axhline(0, color=SOFT, linewidth=0.8)

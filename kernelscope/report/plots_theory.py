@@ -93,7 +93,7 @@ def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     ax.set_ylim(-len(rows) + 0.4, 0.6)
     ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, _ in rows])
     dress(
-        ax, title, grid="x",
+        ax, title, grid="x", room=0.56,
         x="bound / truth, on a log scale\nopen: as printed, filled: corrected, cross: fails\n"
         "grey: no better than the two norms alone",
     )  # fmt: skip

@@ -399,6 +399,8 @@ def weights(**changes):
 def test_missing_extra_and_misshapen_weights_are_counted_and_named(path):
     torch.save(document(state_dict=weights(fc__bias=None, fc__weight=None, extra=torch.zeros(1))), path)
     refused(path, r"2 missing \(first fc\.bias\), 1 extra \(first extra\) keys")
+    torch.save(document(state_dict=weights(extra=torch.zeros(1))), path)
+    refused(path, r"architecture: 1 extra \(first extra\) keys")
     torch.save(document(state_dict=weights(fc__weight=torch.zeros(3, 5))), path)
     refused(path, r"1 shapes differ, first fc\.weight \(3, 5\) for \(3, 16\)")
 
