@@ -11,10 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dgemv, dsyrk, sgemv, ssyrk
+from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemm, sgemv, ssyrk
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.rows import (
@@ -158,25 +157,17 @@ def gram_sums(
         DegenerateKernel: an all-zero teacher.
     """
     n = require_same_examples(teacher, student)
-    d_S, p = student.shape[1], student.shape[1] + teacher.shape[1]
-    make = _SyrkSum if device == "cpu" else _TorchSum
-    parts = [make(p, single, device) for _ in range(2 if halves else 1)]
-    gemv = sgemv if single else dgemv
-    sums, ones = np.zeros(p), np.ones(min(block_rows, n), np.float32 if single else np.float64)
-    buffer = np.empty((min(block_rows, n), p), np.float32 if single else np.float64)
+    d_S, d_T = student.shape[1], teacher.shape[1]
+    make = _BlasSum if device == "cpu" else _TorchSum
+    parts = [make(d_S, d_T, single, device) for _ in range(2 if halves else 1)]
     for start in range(0, n, block_rows):
         stop = min(start + block_rows, n)
-        block = buffer[: stop - start]
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
-        for rows, part in _split(stop - start, parts):
-            block[rows, :d_S] = X_S[part]
-            block[rows, d_S:] = X_T[part]
-        for (rows, _), total in zip(_split(stop - start, parts), parts):
-            total.add(block[rows])
-        # SciPy's gemv, as the syrk below: NumPy brings a BLAS of its own whose idle threads would fight for the cores
-        sums += gemv(1.0, block.T, ones[: stop - start])
-    grams = [part.result() for part in parts]
+        for first, part in enumerate(parts):
+            part.add(X_S[first :: len(parts)], X_T[first :: len(parts)])
+    grams = [part.gram() for part in parts]
     gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]
+    sums = np.sum([part.sums for part in parts], axis=0)
     _require_usable(gram, d_S, teacher, student, may_vanish)
     return GramSums(
         n,
@@ -199,58 +190,63 @@ def frobenius(A: np.ndarray) -> float:
     return math.sqrt(float(np.einsum("ij,ij->", scaled, scaled))) / scale
 
 
-def _split(rows: int, parts: list[Any]) -> list[tuple[slice, slice]]:
-    """Where each part's rows go in the buffer, and which rows of the block they are: even and odd."""
-    if len(parts) == 1:
-        return [(slice(0, rows), slice(0, rows))]
-    even = (rows + 1) // 2
-    return [(slice(0, even), slice(0, rows, 2)), (slice(even, rows), slice(1, rows, 2))]
+class _BlasSum:
+    """Running ``Σ BᵀB`` and column sums by SciPy's BLAS, each network's own triangle and the cross product, in place.
 
+    One BLAS throughout: NumPy brings another, whose idle threads would fight this one's for the cores.
+    """
 
-class _SyrkSum:
-    """Running ``Σ BᵀB`` by BLAS syrk, one triangle, added in place."""
-
-    def __init__(self, p: int, single: bool, device: str) -> None:
-        self.triangle = np.zeros((p, p), order="F")
+    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
+        self.SS, self.TT, self.ST = (np.zeros(shape, order="F") for shape in ((d_S, d_S), (d_T, d_T), (d_S, d_T)))
+        self.sums = np.zeros(d_S + d_T)
         self.single = single
 
-    def add(self, block: np.ndarray) -> None:
-        if len(block) == 0:
+    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
+        if len(X_S) == 0:
             return
+        dtype = np.float32 if self.single else np.float64
+        S, T = (np.ascontiguousarray(X, dtype).T for X in (X_S, X_T))
+        ones = np.ones(len(X_S), dtype)
         if self.single:
-            self.triangle += ssyrk(1.0, block.T)
+            self.SS += ssyrk(1.0, S)
+            self.TT += ssyrk(1.0, T)
+            self.ST += sgemm(1.0, S, T, trans_b=1)
+            self.sums += np.concatenate([sgemv(1.0, S, ones), sgemv(1.0, T, ones)])
         else:
-            self.triangle = dsyrk(1.0, block.T, 1.0, self.triangle, overwrite_c=1)
+            self.SS = dsyrk(1.0, S, 1.0, self.SS, overwrite_c=1)
+            self.TT = dsyrk(1.0, T, 1.0, self.TT, overwrite_c=1)
+            self.ST = dgemm(1.0, S, T, 1.0, self.ST, trans_b=1, overwrite_c=1)
+            self.sums += np.concatenate([dgemv(1.0, S, ones), dgemv(1.0, T, ones)])
 
-    def result(self) -> np.ndarray:
-        upper = np.triu(self.triangle)
-        return upper + np.triu(upper, 1).T
+    def gram(self) -> np.ndarray:
+        whole = np.block([[self.SS, self.ST], [np.zeros_like(self.ST.T), self.TT]])
+        lower = np.tri(len(whole), k=-1, dtype=bool)
+        whole[lower] = whole.T[lower]  # syrk fills the upper triangles only
+        return whole
 
 
 class _TorchSum:
-    """Running ``Σ BᵀB`` on another device, in double precision unless single sums were asked for."""
+    """The same on another device, in double precision unless single sums were asked for."""
 
-    def __init__(self, p: int, single: bool, device: str) -> None:
+    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
         import torch
 
-        self.device = device
-        self.total = torch.zeros((p, p), dtype=torch.float64, device=device)
-        self.single = single
+        self.device, self.dtype = device, torch.float32 if single else torch.float64
+        self.total = torch.zeros((d_S + d_T, d_S + d_T), dtype=torch.float64, device=device)
+        self.sums = np.zeros(d_S + d_T)
 
-    def add(self, block: np.ndarray) -> None:
+    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
         import torch
 
         from kernelscope.kernels.blocked import full_precision_matmul
 
-        rows = torch.from_numpy(block).to(self.device)
+        rows = torch.from_numpy(np.hstack([X_S, X_T])).to(self.device, self.dtype)
         with full_precision_matmul():
-            if self.single:
-                self.total += (rows.T @ rows).double()
-            else:
-                self.total.addmm_(rows.T, rows)
+            self.total += (rows.T @ rows).double()
+        self.sums += rows.sum(0, dtype=torch.float64).cpu().numpy()
 
-    def result(self) -> np.ndarray:
-        return self.total.cpu().numpy()
+    def gram(self) -> np.ndarray:
+        return np.asarray(self.total.cpu().numpy())
 
 
 def _require_usable(gram: np.ndarray, d_S: int, teacher: Rows, student: Rows, may_vanish: bool) -> None:

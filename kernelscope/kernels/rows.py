@@ -15,7 +15,7 @@ import numpy as np
 from kernelscope.errors import Mismatch, NumericalError
 
 UNIT_ROUNDOFF = 2.0**-53  #: u of the arithmetic, IEEE double
-BLOCK_ROWS = 2048  #: rows handed out at a time: they stay in cache, and keep the summation chain short
+BLOCK_ROWS = 1024  #: rows handed out at a time: they stay in cache, and keep the summation chain short
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kernelscope.features.store import FeatureStore, is_feature_file, open_features
 from kernelscope.networks import description as networks
+from kernelscope.networks.checkpoint import Checkpoint, load_checkpoint
 from kernelscope.networks.description import lines
 
 
@@ -19,7 +20,20 @@ def describe(path: Path, *, verify: bool = False) -> Iterator[str]:
     if is_feature_file(path):
         yield from _features(path, verify)
     else:
-        yield from lines(networks.describe(path))
+        described = networks.describe(path)
+        yield from lines(described)
+        if "arch" in described:
+            yield from _layers(load_checkpoint(path))
+
+
+def _layers(checkpoint: Checkpoint) -> Iterator[str]:
+    """Layers that may be asked for, with what they put out for one example."""
+    yield "layers (any of them may be named in --layers):"
+    shape = checkpoint.input.get("shape") or []
+    for row in networks.layer_rows(checkpoint.network(), shape):
+        size = "×".join(map(str, row.shape)) if row.shape else "–"
+        calls = "" if row.calls == 1 else f", {row.calls} calls"
+        yield f"  {row.path:<28} {row.kind:<18} {size}{calls}"
 
 
 def _features(path: Path, verify: bool) -> Iterator[str]:

@@ -33,12 +33,14 @@ class Kind:
     growth: float = 0.2  #: inches of height for every pair beyond four
 
 
+DRAWABLE = 1e250  #: matplotlib's scales overflow somewhere above
+
 KINDS: dict[str, Kind] = {
     "ladder": Kind(
         plots_loss.ladder,
         "What is left of the loss",
-        lambda p: True,
-        "no pair was measured",
+        lambda p: p.ladder.raw < DRAWABLE,
+        "no pair has a loss that fits a figure; measure again",
         among=True,
         size=(5.0, 3.4),
         growth=0.35,
@@ -46,13 +48,13 @@ KINDS: dict[str, Kind] = {
     "landmark_spectrum": Kind(
         plots_spectra.landmark_spectrum,
         "How the landmarks spread: eigenvalues of W",
-        lambda p: p.landmark_spectrum and p.landmark_spectrum.teacher.eigenvalues,
+        lambda p: (w := p.landmark_spectrum) and w.teacher.eigenvalues and max(w.teacher.max, w.student.max) < DRAWABLE,
         "no pair has landmarks; measure with --landmarks",
     ),
     "theorem2": Kind(
         plots_theory.theorem2,
         "Theorem 2, term by term",
-        lambda p: p.paper and p.paper.theorem2,
+        lambda p: p.paper and p.paper.theorem2 and p.paper.theorem2.bound < DRAWABLE * p.norm_teacher,
         "no pair has Theorem 2's terms, which need class-means or kmeans landmarks; pass --landmarks",
         size=(5.1, 3.9),
         growth=0.65,
@@ -60,7 +62,7 @@ KINDS: dict[str, Kind] = {
     "bounds": Kind(
         plots_theory.bounds,
         "How far every bound is from the truth",
-        lambda p: p.paper and any(b and b.over_truth for b in p.paper.bounds.values()) and p.norm_difference > 0,
+        lambda p: plots_theory.comparable(p, DRAWABLE),
         "no pair has bounds on a loss above 0; measure with --landmarks",
         one_pair=True,
         size=(5.1, 3.9),
@@ -84,7 +86,7 @@ KINDS: dict[str, Kind] = {
     "difference_spectrum": Kind(
         plots_spectra.difference_spectrum,
         "What was added and what was lost",
-        lambda p: p.difference_spectrum and p.difference_spectrum.eigenvalues and p.norm_teacher > 0,
+        lambda p: (d := p.difference_spectrum) and d.eigenvalues and d.spectral_norm < DRAWABLE * p.norm_teacher,
         "no pair has the eigenvalues of its kernel difference; measure it again",
         one_pair=True,
         size=(3.9, 3.0),

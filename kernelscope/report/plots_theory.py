@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, log_ticks, shortened
-from kernelscope.report.transfer import PairReport
+from kernelscope.report.transfer import BoundValue, PairReport
 from kernelscope.report.wording import multiple, number
 
 if TYPE_CHECKING:
@@ -63,18 +63,24 @@ def _theorem2_terms(pair: PairReport) -> list[float]:
     return [term / pair.norm_teacher for term in terms]
 
 
+def comparable(pair: PairReport, most: float = math.inf) -> list[tuple[str, BoundValue, float]]:
+    """(name, bound, bound / truth) of every bound with a place on a log scale."""
+    if pair.paper is None or pair.norm_difference <= 0:
+        return []
+    found = ((name, pair.paper.bounds.get(name)) for name in BOUNDS)
+    return [(name, b, b.over_truth) for name, b in found if b and b.over_truth and 0 < b.over_truth < most]
+
+
 def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     """Every bound over the truth on a log scale: printed ones open, corrected ones filled, empty ones said to be."""
-    assert pair.paper is not None
-    rows = [(name, b) for name in BOUNDS if (b := pair.paper.bounds.get(name)) and b.over_truth]
-    factors = [b.over_truth for _, b in rows if b.over_truth]
+    rows = comparable(pair)
+    factors = [factor for _, _, factor in rows]
     low, high = min([*factors, 1.0]), max([*factors, 1.0])
     room = max(2.0, (high / low) ** 0.1)
-    free = math.hypot(pair.norm_student, pair.norm_teacher) / pair.norm_difference
+    free = min(math.hypot(pair.norm_student, pair.norm_teacher) / pair.norm_difference, high * room)
     ax.axvspan(free, high * room * 2, color=SOFT, alpha=0.09, linewidth=0)
     ax.axvline(1, color=INK, linewidth=1.2)
-    for place, (name, b) in enumerate(rows):
-        factor = b.over_truth or 1.0
+    for place, (name, b, factor) in enumerate(rows):
         colour = SOFT if name in PRINTED else pen.colour
         ax.plot([1, factor], [-place, -place], color=colour, linewidth=1.4, alpha=0.5, zorder=2)
         ax.plot(
@@ -91,7 +97,7 @@ def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     ax.set_xscale("log")
     ax.set_xlim(low / room, high * room)
     ax.set_ylim(-len(rows) + 0.4, 0.6)
-    ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, _ in rows])
+    ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, *_ in rows])
     dress(
         ax, title, grid="x", room=0.56,
         x="bound / truth, on a log scale\nopen: as printed, filled: corrected, cross: fails\n"

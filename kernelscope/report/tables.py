@@ -54,15 +54,22 @@ def text(report: TransferReport, width: int = 100) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    show(report, Console(file=stream, width=width, color_system=None))
+    _print(report, Console(file=stream, width=width, color_system=None))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
 def show(report: TransferReport, console: Console | None = None) -> None:
-    """Print the report to stdout, in colour on a terminal."""
+    """Print the report to stdout: in colour on a terminal, else as :func:`text`."""
     from rich.console import Console
 
     console = console or Console()
+    if console.is_terminal:
+        _print(report, console)
+    else:
+        console.file.write(text(report, console.width))
+
+
+def _print(report: TransferReport, console: Console) -> None:
     for part in _parts(report, console):
         console.print(part, highlight=False, markup=False, crop=False)
 

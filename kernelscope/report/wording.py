@@ -85,17 +85,16 @@ def loss_in_digits(pair: PairReport) -> str:
 
 
 def measured(value: float, half_width: float) -> str:
-    """``value`` with no digit finer than its half-width."""
+    """``value`` rounded no coarser than keeps it inside its interval, and no finer than a table shows."""
     if half_width <= 0:
         return number(value)
-    known = math.floor(-math.log10(half_width))
+    known = math.ceil(-math.log10(2 * half_width))
     if value < 10.0**-PLAIN_DECIMALS:
         return _scientific(value, max(0, min(1, known + math.floor(math.log10(value)))))
-    if known >= PLAIN_DECIMALS:
-        return number(value)
-    if known > 0:
-        return number(value, known)
-    return f"{round(value, known):,.0f}"
+    shown = number(value)
+    if "e" in shown or known >= len(shown.partition(".")[2]):
+        return shown
+    return f"{value:,.{known}f}" if known > 0 else f"{round(value, known):,.0f}"
 
 
 def interval(low: float, high: float) -> str:

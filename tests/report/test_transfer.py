@@ -7,10 +7,10 @@ import json
 import math
 
 import pytest
+from sample_reports import bare_report, full_report, renamed, with_pair
 
 from kernelscope.errors import UnreadableInput, UsageError
 from kernelscope.report.transfer import PairReport, TransferReport, flat_fields
-from sample_reports import bare_report, full_report, renamed, with_pair
 
 REPORTS = pytest.mark.parametrize("report", [full_report(), bare_report()], ids=["full", "bare"])
 
@@ -143,7 +143,7 @@ def test_a_damaged_document_is_unreadable_input(path, value):
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    with pytest.raises(UnreadableInput, match="measure again|update|give what"):
+    with pytest.raises(UnreadableInput, match=r"measure again|update|give what"):
         TransferReport.from_dict(document)
 
 
@@ -157,7 +157,7 @@ def test_a_pair_without_a_key_is_refused_not_filled_in(missing):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"kernelscope.report"', "{}"])
 def test_text_that_is_no_report_is_unreadable_input(text):
-    with pytest.raises(UnreadableInput, match="measure again|give what"):
+    with pytest.raises(UnreadableInput, match=r"measure again|give what"):
         TransferReport.from_json(text)
 
 
