@@ -36,7 +36,7 @@ def gamma(k: float, u: float = UNIT_ROUNDOFF) -> float:
 
 @dataclass(frozen=True)
 class GramSums:
-    """What one pass leaves: the Gram of ``Z = [X_S, X_T]`` and the column sums, in double precision.
+    """What one pass leaves: the Gram of ``Z = [X_S, X_T]`` and, if asked for, the column sums, in double precision.
 
     ``chain`` is the longest chain of roundings in any entry and ``u`` the roundoff inside a block, for the
     intervals; ``halves`` the Grams of the even and of the odd rows, when asked for.
@@ -45,10 +45,21 @@ class GramSums:
     n: int
     d_student: int
     gram: np.ndarray
-    sums: np.ndarray
+    column_sums: np.ndarray | None
     chain: int
     u: float = UNIT_ROUNDOFF
     halves: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Σ_i z_i, shape ``(d_S + d_T,)``.
+
+        Raises:
+            DegenerateKernel: if the pass was made without them.
+        """
+        if self.column_sums is None:
+            raise DegenerateKernel("these sums were taken without column sums; take them with means=True")
+        return self.column_sums
 
     @property
     def d_teacher(self) -> int:
@@ -138,6 +149,7 @@ def gram_sums(
     device: str = "cpu",
     single: bool = False,
     halves: bool = False,
+    means: bool = True,
     may_vanish: bool = False,
 ) -> GramSums:
     """One pass over both networks' features.
@@ -149,6 +161,7 @@ def gram_sums(
         device: where the products are formed; ``"cpu"`` uses BLAS ``syrk``, others torch in double precision.
         single: multiply in float32 inside a block and add blocks in float64: about 0.65 of the time.
         halves: also keep the Grams of even and odd rows (for cross-fitting), at no extra cost.
+        means: also sum the columns, which centring and chance need; the loss alone does not.
         may_vanish: accept an all-zero teacher (centred features of one repeated example).
 
     Raises:
@@ -159,7 +172,7 @@ def gram_sums(
     n = require_same_examples(teacher, student)
     d_S, d_T = student.shape[1], teacher.shape[1]
     make = _BlasSum if device == "cpu" else _TorchSum
-    parts = [make(d_S, d_T, single, device) for _ in range(2 if halves else 1)]
+    parts = [make(d_S, d_T, single, means, device) for _ in range(2 if halves else 1)]
     for start in range(0, n, block_rows):
         stop = min(start + block_rows, n)
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
@@ -167,7 +180,7 @@ def gram_sums(
             part.add(X_S[first :: len(parts)], X_T[first :: len(parts)])
     grams = [part.gram() for part in parts]
     gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]
-    sums = np.sum([part.sums for part in parts], axis=0)
+    sums = np.sum([part.sums for part in parts], axis=0) if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
     return GramSums(
         n,
@@ -196,27 +209,27 @@ class _BlasSum:
     One BLAS throughout: NumPy brings another, whose idle threads would fight this one's for the cores.
     """
 
-    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
+    def __init__(self, d_S: int, d_T: int, single: bool, means: bool, device: str) -> None:
         self.SS, self.TT, self.ST = (np.zeros(shape, order="F") for shape in ((d_S, d_S), (d_T, d_T), (d_S, d_T)))
         self.sums = np.zeros(d_S + d_T)
-        self.single = single
+        self.single, self.means = single, means
 
     def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
         if len(X_S) == 0:
             return
         dtype = np.float32 if self.single else np.float64
         S, T = (np.ascontiguousarray(X, dtype).T for X in (X_S, X_T))
-        ones = np.ones(len(X_S), dtype)
+        if self.means:
+            gemv, ones = (sgemv, np.ones(len(X_S), dtype)) if self.single else (dgemv, np.ones(len(X_S)))
+            self.sums += np.concatenate([gemv(1.0, S, ones), gemv(1.0, T, ones)])
         if self.single:
             self.SS += ssyrk(1.0, S)
             self.TT += ssyrk(1.0, T)
             self.ST += sgemm(1.0, S, T, trans_b=1)
-            self.sums += np.concatenate([sgemv(1.0, S, ones), sgemv(1.0, T, ones)])
         else:
             self.SS = dsyrk(1.0, S, 1.0, self.SS, overwrite_c=1)
             self.TT = dsyrk(1.0, T, 1.0, self.TT, overwrite_c=1)
             self.ST = dgemm(1.0, S, T, 1.0, self.ST, trans_b=1, overwrite_c=1)
-            self.sums += np.concatenate([dgemv(1.0, S, ones), dgemv(1.0, T, ones)])
 
     def gram(self) -> np.ndarray:
         whole = np.block([[self.SS, self.ST], [np.zeros_like(self.ST.T), self.TT]])
@@ -228,7 +241,7 @@ class _BlasSum:
 class _TorchSum:
     """The same on another device, in double precision unless single sums were asked for."""
 
-    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
+    def __init__(self, d_S: int, d_T: int, single: bool, means: bool, device: str) -> None:
         import torch
 
         self.device, self.dtype = device, torch.float32 if single else torch.float64

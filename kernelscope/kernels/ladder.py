@@ -57,7 +57,7 @@ def best_scaled(scaled: ScaledSums) -> float:
         sums.n,
         sums.d_student,
         sums.gram * np.outer(weights, weights),
-        sums.sums * weights,
+        None,
         sums.chain + 2,
         sums.u,
     )
