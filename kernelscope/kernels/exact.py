@@ -11,7 +11,7 @@ import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
-from kernelscope.kernels.gram import ZERO_TEACHER, GramSums, frobenius, gram_sums
+from kernelscope.kernels.gram import SINGLE_ROUNDOFF, ZERO_TEACHER, GramSums, frobenius, gram_sums
 from kernelscope.kernels.pair import pair_difference, procrustes_rotation
 from kernelscope.kernels.rows import (
     UNIT_ROUNDOFF,
@@ -103,6 +103,8 @@ def transfer_loss(
     if first == "blocked":
         answer = _by_blocks(teacher, student, device, single, memory_bytes)
         loss = answer.loss(rtol, atol)
+        if single and not loss.resolved:
+            loss = _in_practice(answer).loss(rtol, atol)
         if single and not loss.resolved:
             loss = _by_blocks(teacher, student, device, False, memory_bytes).loss(rtol, atol)
         if loss.resolved or route == "blocked":
@@ -285,6 +287,12 @@ def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_b
         ),
         unit,
     )
+
+
+def _in_practice(answer: _Answer) -> _Answer:
+    """A float32 blocked answer with the error seen instead of the one proved: 4u (‖K_S‖ + ‖K_T‖) (THEORY B.2)."""
+    half = 4 * SINGLE_ROUNDOFF * (answer.norm_student + answer.norm_teacher)
+    return replace(answer, low=max(0.0, answer.value - half), high=answer.value + half, certified=False)
 
 
 def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:

@@ -232,10 +232,9 @@ class _BlasSum:
             self.ST = dgemm(1.0, S, T, 1.0, self.ST, trans_b=1, overwrite_c=1)
 
     def gram(self) -> np.ndarray:
-        whole = np.block([[self.SS, self.ST], [np.zeros_like(self.ST.T), self.TT]])
-        lower = np.tri(len(whole), k=-1, dtype=bool)
-        whole[lower] = whole.T[lower]  # syrk fills the upper triangles only
-        return whole
+        with np.errstate(invalid="ignore"):  # NaN features are told by name later
+            own = [A + A.T - np.diag(np.diag(A)) for A in (self.SS, self.TT)]  # syrk leaves the lower triangles 0
+        return np.block([[own[0], self.ST], [self.ST.T, own[1]]])
 
 
 class _TorchSum:
