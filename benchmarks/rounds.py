@@ -19,6 +19,7 @@ def paired_rounds(variants: dict[str, Callable[[], object]], rounds: int = 5) ->
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for round_number in range(rounds + 1):
         for name, run in variants.items():
+            time.sleep(0.2)  # idle threads of the library just used spin for a while; they must not slow the next
             start = time.perf_counter()
             run()
             if round_number:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemm, sgemv, ssyrk
+from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemv, ssyrk
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.rows import (
@@ -171,8 +171,13 @@ def gram_sums(
     """
     n = require_same_examples(teacher, student)
     d_S, d_T = student.shape[1], teacher.shape[1]
-    make = _BlasSum if device == "cpu" else _TorchSum
-    parts = [make(d_S, d_T, single, means, device) for _ in range(2 if halves else 1)]
+
+    def empty() -> _DoubleSum | _SingleSum | _TorchSum:
+        if device != "cpu":
+            return _TorchSum(d_S, d_T, single, device)
+        return _SingleSum(d_S, d_T, means) if single else _DoubleSum(d_S, d_T, means)
+
+    parts = [empty() for _ in range(2 if halves else 1)]
     for start in range(0, n, block_rows):
         stop = min(start + block_rows, n)
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
@@ -203,44 +208,66 @@ def frobenius(A: np.ndarray) -> float:
     return math.sqrt(float(np.einsum("ij,ij->", scaled, scaled))) / scale
 
 
-class _BlasSum:
+class _DoubleSum:
     """Running ``Σ BᵀB`` and column sums by SciPy's BLAS, each network's own triangle and the cross product, in place.
 
-    One BLAS throughout: NumPy brings another, whose idle threads would fight this one's for the cores.
+    Contiguous float64 rows are not copied. One BLAS throughout: NumPy brings another, whose idle threads would fight
+    this one's for the cores.
     """
 
-    def __init__(self, d_S: int, d_T: int, single: bool, means: bool, device: str) -> None:
+    def __init__(self, d_S: int, d_T: int, means: bool) -> None:
         self.SS, self.TT, self.ST = (np.zeros(shape, order="F") for shape in ((d_S, d_S), (d_T, d_T), (d_S, d_T)))
-        self.sums = np.zeros(d_S + d_T)
-        self.single, self.means = single, means
+        self.sums, self.means = np.zeros(d_S + d_T), means
 
     def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
         if len(X_S) == 0:
             return
-        dtype = np.float32 if self.single else np.float64
-        S, T = (np.ascontiguousarray(X, dtype).T for X in (X_S, X_T))
+        S, T = (np.ascontiguousarray(X, np.float64).T for X in (X_S, X_T))
+        self.SS = dsyrk(1.0, S, 1.0, self.SS, overwrite_c=1)
+        self.TT = dsyrk(1.0, T, 1.0, self.TT, overwrite_c=1)
+        self.ST = dgemm(1.0, S, T, 1.0, self.ST, trans_b=1, overwrite_c=1)
         if self.means:
-            gemv, ones = (sgemv, np.ones(len(X_S), dtype)) if self.single else (dgemv, np.ones(len(X_S)))
-            self.sums += np.concatenate([gemv(1.0, S, ones), gemv(1.0, T, ones)])
-        if self.single:
-            self.SS += ssyrk(1.0, S)
-            self.TT += ssyrk(1.0, T)
-            self.ST += sgemm(1.0, S, T, trans_b=1)
-        else:
-            self.SS = dsyrk(1.0, S, 1.0, self.SS, overwrite_c=1)
-            self.TT = dsyrk(1.0, T, 1.0, self.TT, overwrite_c=1)
-            self.ST = dgemm(1.0, S, T, 1.0, self.ST, trans_b=1, overwrite_c=1)
+            ones = np.ones(len(X_S))
+            self.sums += np.concatenate([dgemv(1.0, S, ones), dgemv(1.0, T, ones)])
 
     def gram(self) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # NaN features are told by name later
-            own = [A + A.T - np.diag(np.diag(A)) for A in (self.SS, self.TT)]  # syrk leaves the lower triangles 0
+        own = [_mirrored(triangle) for triangle in (self.SS, self.TT)]
         return np.block([[own[0], self.ST], [self.ST.T, own[1]]])
+
+
+class _SingleSum:
+    """The same with products in float32 inside a block, which are then added in float64.
+
+    The rows have to be narrowed anyway, so they are laid side by side for one larger product.
+    """
+
+    def __init__(self, d_S: int, d_T: int, means: bool) -> None:
+        self.d_S, self.total = d_S, np.zeros((d_S + d_T, d_S + d_T), order="F")
+        self.sums, self.means = np.zeros(d_S + d_T), means
+
+    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
+        if len(X_S) == 0:
+            return
+        rows = np.empty((len(X_S), len(self.total)), np.float32)
+        rows[:, : self.d_S], rows[:, self.d_S :] = X_S, X_T
+        self.total += ssyrk(1.0, rows.T)
+        if self.means:
+            self.sums += sgemv(1.0, rows.T, np.ones(len(rows), np.float32))
+
+    def gram(self) -> np.ndarray:
+        return _mirrored(self.total)
+
+
+def _mirrored(triangle: np.ndarray) -> np.ndarray:
+    """A symmetric matrix from its upper triangle; syrk leaves the lower one 0."""
+    with np.errstate(invalid="ignore"):  # NaN features are told by name later
+        return triangle + triangle.T - np.diag(np.diag(triangle))
 
 
 class _TorchSum:
     """The same on another device, in double precision unless single sums were asked for."""
 
-    def __init__(self, d_S: int, d_T: int, single: bool, means: bool, device: str) -> None:
+    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
         import torch
 
         self.device, self.dtype = device, torch.float32 if single else torch.float64
