@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,15 @@ def open_sides(
 
 def _distinct_names(sides: list[Side]) -> list[Side]:
     """Students that share a name are told apart by a number."""
-    from dataclasses import replace
-
     names = [side.name for side in sides]
     return [
-        replace(side, name=f"{side.name} ({names[:i].count(side.name) + 1})")
-        if i and names[:i].count(side.name)
-        else side
+        _renamed(side, f"{side.name} ({names[:i].count(side.name) + 1})") if i and names[:i].count(side.name) else side
         for i, side in enumerate(sides)
     ]
+
+
+def _renamed(side: Side, name: str) -> Side:
+    return replace(side, name=name, network=replace(side.network, name=name))
 
 
 def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:

@@ -408,12 +408,15 @@ def _build(kind: Any, value: Any) -> Any:
             return None
         return _build(next(a for a in arguments if a is not type(None)), value)
     if origin is tuple:
-        inner = arguments[0]
-        return tuple(_build(inner, item) for item in value)
+        if not isinstance(value, (list, tuple)) or (Ellipsis not in arguments and len(value) != len(arguments)):
+            raise ValueError(f"expected a list of {len(arguments)}, found {value!r}")
+        return tuple(_build(arguments[0], item) for item in value)
     if origin is dict:
         return {key: _build(arguments[1], item) for key, item in value.items()}
     if kind is float:
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ValueError(f"expected a number, found {value!r}")
         return float(value)
+    if kind in (int, str, bool) and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise ValueError(f"expected {kind.__name__}, found {value!r}")
     return value

@@ -22,7 +22,7 @@ def verdict(pair: PairReport) -> str:
 
 def _opening(pair: PairReport, loss: float) -> str:
     if loss < 0.05:
-        return f"nearly the teacher's kernel (loss {loss:.3f})"
+        return f"nearly the teacher's kernel (loss {loss:.2g})"
     if loss < 0.3:
         return f"most of the teacher's kernel is there (loss {loss:.2f})"
     if loss < 0.7:
@@ -47,7 +47,7 @@ def _fix(pair: PairReport) -> str:
             "there, the geometry is not"
         )
     if ladder.head is not None and loss < 0.3:
-        return f"little is left to repair: {ladder.scaled:.2f} after a scalar, {ladder.head:.2f} after a linear head"
+        return f"little is left to repair: {ladder.scaled:.2g} after a scalar, {ladder.head:.2g} after a linear head"
     if ladder.head is not None:
         return f"neither a scalar ({ladder.scaled:.2f}) nor a linear head ({ladder.head:.2f}) would halve it: retrain"
     return f"rescaling leaves {ladder.scaled:.2f}"
