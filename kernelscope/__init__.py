@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from kernelscope.kernels.exact import TransferLoss, transfer_loss
     from kernelscope.kernels.landmarks import Landmarks
     from kernelscope.networks.sources import load
+    from kernelscope.report.fields import PairReport
     from kernelscope.report.measurement import measure
-    from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.transfer import TransferReport
 
 __version__ = "0.1.0"
 
@@ -41,7 +42,7 @@ __all__ = [
 _ROOMS = {
     "FeatureStore": "kernelscope.features.store",
     "Landmarks": "kernelscope.kernels.landmarks",
-    "PairReport": "kernelscope.report.transfer",
+    "PairReport": "kernelscope.report.fields",
     "TransferLoss": "kernelscope.kernels.exact",
     "TransferReport": "kernelscope.report.transfer",
     "extract": "kernelscope.features.extraction",

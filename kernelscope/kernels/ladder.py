@@ -21,7 +21,7 @@ RESOLVED_BY_GRAM = 1e-7  #: relative error of a rung up to which the sums are tr
 
 @dataclass(frozen=True)
 class Rungs:
-    """See :class:`kernelscope.report.transfer.Ladder`."""
+    """See :class:`kernelscope.report.fields.Ladder`."""
 
     scaled: float
     centred: float | None

@@ -12,7 +12,7 @@ from kernelscope.kernels.gram import gram_sums
 from kernelscope.kernels.landmarks import take_rows
 from kernelscope.kernels.nystrom_sums import NystromSums
 from kernelscope.kernels.sampling import RowNorms
-from kernelscope.report.transfer import Warning
+from kernelscope.report.fields import Warning
 
 FEW_ROWS = 0.01
 MUCH_OF_THE_KERNEL = 0.5

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 
 from kernelscope.errors import UsageError
-from kernelscope.report.transfer import PairReport, TransferReport, flat_fields
+from kernelscope.report.fields import PairReport
+from kernelscope.report.transfer import TransferReport, flat_fields
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import numpy as np
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.exact import RTOL
+from kernelscope.report.fields import PairReport
 from kernelscope.report.numbers import Examples, PairSettings, measure_pair
 from kernelscope.report.sides import ExtractionOptions, Progress, Side, open_sides
-from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.transfer import TransferReport
 
 
 def measure(

@@ -34,9 +34,9 @@ from kernelscope.kernels.spectrum import (
     feature_spectrum,
 )
 from kernelscope.kernels.tsqr import r_factor
-from kernelscope.report import transfer as fields
+from kernelscope.report import fields
 from kernelscope.report.cautions import cautions
-from kernelscope.report.transfer import PairReport
+from kernelscope.report.fields import PairReport
 
 WORST_EXAMPLES = 20
 ROWS_TELL = 1e-5  #: below this loss single rows of K_S − K_T drown in rounding

@@ -11,8 +11,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kernelscope.report import canvas
+from kernelscope.report.fields import PairReport
 from kernelscope.report.page_figures import MOST_STUDENTS, figures
-from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.transfer import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.report.wording import (
     NONE,

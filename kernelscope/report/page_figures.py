@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from kernelscope.errors import UsageError
+from kernelscope.report.fields import PairReport
 from kernelscope.report.plots import drawable, figure_svg
-from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs
 
 MOST_STUDENTS = 6

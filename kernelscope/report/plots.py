@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from kernelscope.errors import UsageError, one_line
 from kernelscope.report import canvas, plots_loss, plots_spectra, plots_theory, plots_training
-from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.fields import PairReport
+from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs, layer_name, short_names
 
 if TYPE_CHECKING:

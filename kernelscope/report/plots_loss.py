@@ -20,7 +20,7 @@ from kernelscope.report.canvas import (
     shortened,
     spread,
 )
-from kernelscope.report.transfer import PairReport
+from kernelscope.report.fields import PairReport
 from kernelscope.report.wording import number
 
 if TYPE_CHECKING:

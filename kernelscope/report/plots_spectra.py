@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, label_ends, log_ticks, shortened
-from kernelscope.report.transfer import LandmarkSpectrum, PairReport
+from kernelscope.report.fields import LandmarkSpectrum, PairReport
 from kernelscope.report.wording import number, percent
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.report.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, log_ticks, shortened
-from kernelscope.report.transfer import BoundValue, PairReport
+from kernelscope.report.fields import BoundValue, PairReport
 from kernelscope.report.wording import multiple, number
 
 if TYPE_CHECKING:

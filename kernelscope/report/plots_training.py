@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.report.canvas import COLOURS, INK, dress, label_ends, log_ticks, shortened
-from kernelscope.report.transfer import NetworkReport
+from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

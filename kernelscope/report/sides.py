@@ -12,7 +12,7 @@ from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.files import require_readable
 from kernelscope.kernels.rows import as_rows
-from kernelscope.report.transfer import NetworkReport
+from kernelscope.report.fields import NetworkReport
 
 Progress = Callable[[str, int, int], None]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.fields import PairReport
+from kernelscope.report.transfer import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.report.wording import (
     NONE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelscope.report.transfer import PairReport
+from kernelscope.report.fields import PairReport
 
 
 def verdict(pair: PairReport) -> str:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from kernelscope.report.transfer import NetworkReport, PairReport, TransferReport
+from kernelscope.report.fields import NetworkReport, PairReport
+from kernelscope.report.transfer import TransferReport
 
 NONE = "–"
 PLAIN_DECIMALS = 3

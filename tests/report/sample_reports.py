@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from kernelscope.report.transfer import (
+from kernelscope.report.fields import (
     Anova,
     BoundValue,
     Classes,
@@ -23,10 +23,10 @@ from kernelscope.report.transfer import (
     PairReport,
     Paper,
     Theorem2,
-    TransferReport,
     Warning,
     WorstExample,
 )
+from kernelscope.report.transfer import TransferReport
 
 TEACHER = "out/teacher.pt"
 EXAMPLES = 450

@@ -13,7 +13,8 @@ from kernelscope.datasets.sources import load as load_data
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.landmarks import uniform
 from kernelscope.networks import zoo
-from kernelscope.report.transfer import PairReport, TransferReport
+from kernelscope.report.fields import PairReport
+from kernelscope.report.transfer import TransferReport
 
 
 def classy(n=400, d_T=10, d_S=6, classes=5, seed=0):

@@ -8,7 +8,8 @@ import pytest
 from sample_reports import ORDER, bare_report, full_report, renamed, with_pair
 
 from kernelscope.report import page
-from kernelscope.report.transfer import TransferReport, Warning
+from kernelscope.report.fields import Warning
+from kernelscope.report.transfer import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.report.wording import loss_in_digits, number, percent
 

@@ -18,7 +18,7 @@ from sample_reports import TEACHER_W, bare_report, full_report, renamed, with_pa
 from kernelscope.errors import UsageError
 from kernelscope.report import plots, plots_training
 from kernelscope.report.canvas import COLOURS, power_of_ten, shortened, spread, words
-from kernelscope.report.transfer import Ladder, LandmarkSpectra, LandmarkSpectrum, Null
+from kernelscope.report.fields import Ladder, LandmarkSpectra, LandmarkSpectrum, Null
 
 KIND = pytest.mark.parametrize("kind", plots.kinds())
 EVIL = '<script>alert("1")</script> & $x_{ #0072b2 id="a" href="#b"'

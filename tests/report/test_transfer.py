@@ -10,7 +10,8 @@ import pytest
 from sample_reports import bare_report, full_report, renamed, with_pair
 
 from kernelscope.errors import UnreadableInput, UsageError
-from kernelscope.report.transfer import PairReport, TransferReport, flat_fields
+from kernelscope.report.fields import PairReport
+from kernelscope.report.transfer import TransferReport, flat_fields
 
 REPORTS = pytest.mark.parametrize("report", [full_report(), bare_report()], ids=["full", "bare"])
 

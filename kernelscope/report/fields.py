@@ -1,0 +1,205 @@
+"""What a report says of a pair of layers and of a network: frozen values, one field per key of the JSON.
+
+Every field is always present; what does not exist for a pair is None and the pair's ``notes`` say why. Meanings,
+directions and ranges stand in docs/report.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What remains of the loss after each fix; every rung in units of its own ‖K_T‖_F (THEORY B.11)."""
+
+    raw: float
+    scaled: float
+    centred: float | None
+    head: float | None
+    head_held_out: float | None
+    width_floor: float | None
+
+
+@dataclass(frozen=True)
+class Null:
+    """Chance: the same two networks with the student's examples shuffled, in closed form (THEORY B.10, B.11)."""
+
+    transfer_loss: float | None
+    cka_mean: float | None
+    cka_sd: float | None
+    p_value: float | None
+    above_chance: float | None
+
+
+@dataclass(frozen=True)
+class LandmarkChoice:
+    strategy: str
+    m: int
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Nystrom:
+    partial_norm: float
+    partial_ratio: float | None
+    expanded_estimate: float | None
+    residual_teacher: float
+    residual_student: float
+    tail_teacher: float
+    tail_student: float
+
+
+@dataclass(frozen=True)
+class LandmarkSpectrum:
+    eigenvalues: tuple[float, ...]
+    min: float
+    max: float
+    rank: int
+    condition: float | None
+    below_one: int
+
+
+@dataclass(frozen=True)
+class LandmarkSpectra:
+    teacher: LandmarkSpectrum
+    student: LandmarkSpectrum
+
+
+@dataclass(frozen=True)
+class FeatureSpectrum:
+    rank: int
+    effective_rank: float
+    top_share: float
+
+
+@dataclass(frozen=True)
+class FeatureSpectra:
+    teacher: FeatureSpectrum
+    student: FeatureSpectrum
+
+
+@dataclass(frozen=True)
+class DifferenceSpectrum:
+    eigenvalues: tuple[float, ...]
+    spectral_norm: float
+    nuclear_norm: float
+    positive: int
+    negative: int
+
+
+@dataclass(frozen=True)
+class Anova:
+    """Shares of ‖K_S − K_T‖² by class means and within classes; they sum to 1 (Theorem PY)."""
+
+    mean_mean: float
+    mean_within: float
+    within_within: float
+
+
+@dataclass(frozen=True)
+class Classes:
+    names: tuple[str, ...]
+    loss: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class WorstExample:
+    id: str
+    index: int
+    label: str | None
+    share: float
+
+
+@dataclass(frozen=True)
+class Theorem2:
+    e: float
+    term_a_student: float
+    term_a_teacher: float
+    term_b: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class BoundValue:
+    value: float
+    over_truth: float | None
+    holds: bool
+    vacuous: bool
+    assumption: str | None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper's own quantities: Figure 4's estimate, Theorem 2's terms, every bound by name."""
+
+    estimate: float
+    theorem2: Theorem2 | None
+    bounds: dict[str, BoundValue | None]
+
+
+@dataclass(frozen=True)
+class Warning:
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """One teacher layer against one student layer."""
+
+    teacher: str
+    student: str
+    teacher_layer: str
+    student_layer: str
+    pool: str | None
+    split: str | None
+    unit: str
+    n: int
+    d_teacher: int
+    d_student: int
+    order_sha256: str | None
+    kernel: str
+    transfer_loss: float
+    rounding_interval: Interval
+    rounding_certified: bool
+    resolved: bool
+    storage_floor: float
+    sampling_interval: Interval | None
+    route: str
+    norm_teacher: float
+    norm_student: float
+    norm_difference: float
+    alignment: float | None
+    scale_ratio: float
+    optimal_scale: float | None
+    cka: float | None
+    cka_debiased: float | None
+    ladder: Ladder
+    null: Null
+    landmarks: LandmarkChoice | None
+    nystrom: Nystrom | None
+    landmark_spectrum: LandmarkSpectra | None
+    feature_spectrum: FeatureSpectra | None
+    difference_spectrum: DifferenceSpectrum | None
+    anova: Anova | None
+    classes: Classes | None
+    worst: tuple[WorstExample, ...] | None
+    paper: Paper | None
+    warnings: tuple[Warning, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkReport:
+    """A network that took part: where it came from and how it was trained, as far as its file says."""
+
+    name: str
+    sha256: str | None
+    arch: str | None
+    top1: float | None
+    history: list[dict[str, Any]] | None = None
+    trajectory: list[dict[str, Any]] | None = None
