@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from kernelscope.kernels.tsqr import r_factor
 from kernelscope.report import fields
 from kernelscope.report.cautions import cautions
 from kernelscope.report.fields import PairReport
+from kernelscope.report.matching import Examples, LayerPair
 
 WORST_EXAMPLES = 20
 ROWS_TELL = 1e-5  #: below this loss single rows of K_S − K_T drown in rounding
@@ -56,24 +56,9 @@ class PairSettings:
     announce: Callable[[str], None] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """What is known of the rows."""
-
-    labels: np.ndarray | None
-    ids: np.ndarray | None
-    classes: tuple[str, ...]
-    order_sha256: str | None
-    split: str | None
-
-    def class_name(self, label: int) -> str:
-        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
-
-
-def measure_pair(
-    X_T: Rows, X_S: Rows, examples: Examples, names: dict[str, Any], settings: PairSettings, notes: Sequence[str]
-) -> PairReport:
-    """Every number of CONTRACT's PAIR for two layers whose rows correspond."""
+def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
+    """Every number of a :class:`PairReport` for two layers whose rows correspond."""
+    X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
     if settings.announce is not None:
         ahead = plan(n=X_T.shape[0], d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route)
         settings.announce(f"{names['student']} {names['student_layer']}: {ahead}")
@@ -85,7 +70,7 @@ def measure_pair(
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
     truth = loss.norm_difference / scaled.unit
     rows = row_norms(scaled) if loss.value > ROWS_TELL else None
-    said = [*notes, "sampling interval by jackknife over single examples"]
+    said = [*pair.notes, "sampling interval by jackknife over single examples"]
     if rows is None:
         said.append("the loss is too small to attribute to examples or classes, or to resample")
     return PairReport(
