@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,8 +10,8 @@ import click
 from kernelscope.cli import options
 
 
-def measurement_inputs(required: bool = True) -> Any:
-    """Every option that decides what is measured and how; shared by the verbs that measure."""
+def feature_inputs(required: bool = True) -> Any:
+    """Every option that decides what is measured; shared by the verbs that read networks or features."""
     return options.together(
         options.networks(required),
         options.data,
@@ -28,6 +27,18 @@ def measurement_inputs(required: bool = True) -> Any:
             metavar="SPEC",
             help="class-means[:k], kmeans:m, uniform:m, leverage:m, or FILE.npy of row indices.",
         ),
+        options.device,
+        options.dtype,
+        options.seed,
+        options.batch_size,
+        options.no_cache,
+    )
+
+
+def measurement_inputs(required: bool = True) -> Any:
+    """The same, and every option that decides how it is measured."""
+    return options.together(
+        feature_inputs(required),
         click.option(
             "--route",
             type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
@@ -40,11 +51,6 @@ def measurement_inputs(required: bool = True) -> Any:
         ),
         click.option("--plan", is_flag=True, help="Say on stderr what each pair will cost before it is computed."),
         click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route."),
-        options.device,
-        options.dtype,
-        options.seed,
-        options.batch_size,
-        options.no_cache,
     )
 
 
@@ -71,21 +77,28 @@ def measurement(given: dict[str, Any], outputs: dict[str, Any]) -> Any:
 
 def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
     """Command-line values as keyword arguments of :func:`kernelscope.report.measurement.measure`."""
+    given = feature_options(given)
+    return {
+        "memory_bytes": size_in_bytes(given.pop("max_memory")),
+        "announce": _to_stderr if given.pop("plan") else None,
+        **given,
+    }
+
+
+def feature_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of :func:`feature_inputs` as keyword arguments; the others as they are."""
     given = dict(given)
     students = given.pop("students")
     return {
         "student": list(students),
-        "labels": None if given["labels"] is None else Path(given.pop("labels")),
-        "memory_bytes": size_in_bytes(given.pop("max_memory")),
         "cache": not given.pop("no_cache"),
-        "announce": _to_stderr if given.pop("plan") else None,
         "student_arch": _one_each("--student-arch", given.pop("student_archs"), len(students)),
         "student_arch_kwargs": [
             parse_json("--student-arch-kwargs", text)
             for text in _one_each("--student-arch-kwargs", given.pop("student_archs_kwargs"), len(students))
         ],
         "teacher_arch_kwargs": parse_json("--teacher-arch-kwargs", given.pop("teacher_arch_kwargs")),
-        **{key: value for key, value in given.items() if key != "labels"},
+        **given,
     }
 
 

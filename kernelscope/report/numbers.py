@@ -66,7 +66,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
     centred = companions.centred(scaled)
     moments = companions.row_moments(centred)
     rungs = ladder.rungs(scaled, centred)
-    chosen = _landmarks(settings, examples, scaled)
+    chosen = choose_landmarks(settings.landmarks, examples, scaled, settings.seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
     truth = loss.norm_difference / scaled.unit
     rows = row_norms(scaled) if loss.value > ROWS_TELL else None
@@ -131,16 +131,12 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
     return loss, scaled
 
 
-def _landmarks(settings: PairSettings, examples: Examples, scaled: ScaledSums) -> Landmarks:
-    if isinstance(settings.landmarks, Landmarks):
-        return settings.landmarks
+def choose_landmarks(asked: str | Landmarks | None, examples: Examples, scaled: ScaledSums, seed: int) -> Landmarks:
+    """The landmarks asked for; by default class means where labels are known, else k-means cells."""
+    if isinstance(asked, Landmarks):
+        return asked
     return parse(
-        settings.landmarks,
-        n=scaled.sums.n,
-        labels=examples.labels,
-        teacher=scaled.teacher,
-        seed=settings.seed,
-        read_rows=_read_rows,
+        asked, n=scaled.sums.n, labels=examples.labels, teacher=scaled.teacher, seed=seed, read_rows=_read_rows
     )
 
 
