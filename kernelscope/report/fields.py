@@ -31,6 +31,7 @@ class Null:
     transfer_loss: float | None
     cka_mean: float | None
     cka_sd: float | None
+    cka_skewness: float | None
     p_value: float | None
     above_chance: float | None
 

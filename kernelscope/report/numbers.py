@@ -13,6 +13,7 @@ from kernelscope.errors import UnreadableInput
 from kernelscope.kernels import companions, ladder
 from kernelscope.kernels.anova import anova
 from kernelscope.kernels.bounds import NAMES, bounds, theorem2
+from kernelscope.kernels.chance import chance
 from kernelscope.kernels.class_blocks import MOST_CLASSES, class_blocks
 from kernelscope.kernels.exact import (
     ScaledSums,
@@ -98,7 +99,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
         cka=companions.cka(centred.sums),
         cka_debiased=companions.cka_debiased(centred.sums, moments),
         ladder=fields.Ladder(raw=loss.value, **dataclasses.asdict(rungs)),
-        null=fields.Null(**dataclasses.asdict(companions.chance(scaled.sums, centred.sums, moments))),
+        null=fields.Null(**dataclasses.asdict(chance(scaled.sums, centred))),
         landmarks=fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed),
         nystrom=_nystrom(sums, scaled.unit),
         landmark_spectrum=_landmark_spectra(scaled, sums),

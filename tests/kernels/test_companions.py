@@ -1,4 +1,4 @@
-"""Alignment, CKA, scale and chance against dense n × n formulas and shuffles."""
+"""Alignment, CKA and scale against dense n × n formulas."""
 
 import math
 
@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from kernelscope.kernels.companions import (
     alignment,
     centred,
-    chance,
     cka,
     cka_debiased,
-    cka_under_permutation,
     optimal_scale,
     row_moments,
     scale_ratio,
-    shuffled_loss,
 )
 from kernelscope.kernels.exact import well_scaled_sums
 
@@ -104,63 +101,17 @@ def test_cka_ignores_scale_rotation_and_order(scale, seed):
     assert cka_debiased(other, other_moments) == pytest.approx(cka_debiased(plain, moments), rel=1e-7, abs=1e-10)
 
 
-def test_closed_form_chance_matches_shuffles():
-    rng = np.random.default_rng(0)
-    n = 60
-    X_S, X_T = np.maximum(rng.standard_normal((n, 4)), 0) ** 2, rng.standard_normal((n, 6)) + 0.5
-    sums, middle, moments = sums_of(X_S, X_T)
-    K_S, K_T, C_S, C_T = X_S @ X_S.T, X_T @ X_T.T, dense_centred(X_S), dense_centred(X_T)
-    norm = np.linalg.norm(C_S) * np.linalg.norm(C_T)
-    losses, ckas = [], []
-    for _ in range(20_000):
-        order = rng.permutation(n)
-        losses.append(np.sum((K_S[order][:, order] - K_T) ** 2))
-        ckas.append(np.sum(C_S[order][:, order] * C_T) / norm)
-    mean, sd = cka_under_permutation(middle, moments)
-    assert shuffled_loss(sums) == pytest.approx(math.sqrt(np.mean(losses)) / np.linalg.norm(K_T), rel=2e-3)
-    assert mean == pytest.approx(np.mean(ckas), abs=4 * sd / math.sqrt(20_000))
-    assert sd == pytest.approx(np.std(ckas), rel=0.05)
-
-
-def test_small_sets_moments_equal_all_permutations():
-    import itertools
-
-    rng = np.random.default_rng(1)
-    X_S, X_T = rng.standard_normal((6, 2)), rng.standard_normal((6, 3))
-    _, middle, moments = sums_of(X_S, X_T)
-    C_S, C_T = dense_centred(X_S), dense_centred(X_T)
-    norm = np.linalg.norm(C_S) * np.linalg.norm(C_T)
-    every = [np.sum(C_S[np.ix_(order, order)] * C_T) / norm for order in map(list, itertools.permutations(range(6)))]
-    mean, sd = cka_under_permutation(middle, moments)
-    assert mean == pytest.approx(np.mean(every), rel=1e-12)
-    assert sd == pytest.approx(np.std(every), rel=1e-10)
-
-
-def test_unrelated_networks_are_not_above_chance_and_a_copy_is():
-    rng = np.random.default_rng(0)
-    X_T = rng.standard_normal((300, 20))
-    unrelated = chance(*sums_of(rng.standard_normal((300, 20)), X_T))
-    copy = chance(*sums_of(0.3 * X_T, X_T))
-    assert unrelated.p_value > 1e-3
-    assert abs(unrelated.above_chance) < 0.02
-    assert copy.p_value < 1e-12
-    assert copy.above_chance == pytest.approx(1, abs=1e-12)
-
-
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_tiny_sets_give_none_where_nothing_is_defined(n):
     rng = np.random.default_rng(0)
-    sums, middle, moments = sums_of(rng.standard_normal((n, 2)), rng.standard_normal((n, 2)))
+    _, middle, moments = sums_of(rng.standard_normal((n, 2)), rng.standard_normal((n, 2)))
     assert cka_debiased(middle, moments) is None
-    assert chance(sums, middle, moments).cka_sd is None
     if n == 1:
         assert cka(middle) is None
-        assert shuffled_loss(sums) is None
 
 
 def test_a_constant_student_has_no_cka():
     rng = np.random.default_rng(0)
-    sums, middle, moments = sums_of(np.ones((20, 3)), rng.standard_normal((20, 2)))
+    _, middle, moments = sums_of(np.ones((20, 3)), rng.standard_normal((20, 2)))
     assert cka(middle) is None
     assert cka_debiased(middle, moments) is None
-    assert chance(sums, middle, moments).p_value is None

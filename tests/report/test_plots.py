@@ -94,7 +94,7 @@ def test_a_missing_rung_is_passed_over():
 
 
 def test_chance_far_above_is_written_and_does_not_flatten_the_ladder():
-    report = with_pair(bare_report(), 0, null=Null(40.0, None, None, None, None))
+    report = with_pair(bare_report(), 0, null=Null(40.0, None, None, None, None, None))
     ax = plots.plot(report, "ladder")
     assert ax.get_ylim()[1] < 1
     assert "40.000" in ax.get_xlabel()
