@@ -18,6 +18,12 @@ def feature_inputs(required: bool = True) -> Any:
         options.split,
         options.limit,
         click.option("--labels", type=options.PATH, metavar="FILE.npy", help="Class of each row, for feature files."),
+        click.option(
+            "--groups",
+            type=options.PATH,
+            metavar="FILE.npy",
+            help="Group of each row; intervals leave out whole groups.",
+        ),
         click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
         options.layers,
         click.option("--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; or `all`."),

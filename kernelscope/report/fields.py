@@ -195,6 +195,21 @@ class PairReport:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Loss of ``first`` minus that of ``second`` at the same layers and on the same examples, 95 % over examples.
+
+    The paired interval is narrower than the two students' own: what examples do to both cancels.
+    """
+
+    teacher_layer: str
+    student_layer: str
+    first: str
+    second: str
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
 class NetworkReport:
     """A network that took part: where it came from and how it was trained, as far as its file says."""
 

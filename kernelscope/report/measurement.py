@@ -11,6 +11,7 @@ import numpy as np
 
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.exact import RTOL
+from kernelscope.report.comparisons import compare
 from kernelscope.report.matching import matches
 from kernelscope.report.numbers import PairSettings, measure_pair
 from kernelscope.report.sides import Progress
@@ -22,6 +23,7 @@ def measure(
     teacher: Any,
     student: Any,
     labels: Any = None,
+    groups: Any = None,
     data: Any = None,
     split: str | None = None,
     limit: int | None = None,
@@ -52,6 +54,8 @@ def measure(
             them by layer name, a FeatureStore, or a module (with ``data``).
         student: the same for the student, or a list of students.
         labels: class of each example, shape ``(n,)``, or a path to an ``.npy`` file; known already for checkpoints.
+        groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
+            same form; sampling intervals then leave out whole groups.
         data: examples to run networks on: a data set's name or Examples; by default what the checkpoints say.
         split, limit: which part of the data, and how many of its first examples.
         align: ``"ids"`` to pair re-ordered feature files by example id.
@@ -75,6 +79,7 @@ def measure(
         teacher=teacher,
         student=student,
         labels=labels,
+        groups=groups,
         align=align,
         pairs=pairs,
         teacher_arch=teacher_arch,
@@ -93,7 +98,7 @@ def measure(
         progress=progress,
     )
     settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce)
-    measured = tuple(measure_pair(pair, settings) for match in matched for pair in match.pairs())
+    measured = [measure_pair(pair, settings) for match in matched for pair in match.pairs()]
     meta = {
         "kernelscope": _version(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -105,7 +110,9 @@ def measure(
         "seed": seed,
     }
     networks = tuple(side.network for side in (teacher_side, *(match.student for match in matched)))
-    return TransferReport(meta=meta, networks=networks, pairs=measured)
+    return TransferReport(
+        meta=meta, networks=networks, pairs=tuple(m.report for m in measured), comparisons=compare(measured)
+    )
 
 
 def _version() -> str:

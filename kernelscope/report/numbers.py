@@ -27,7 +27,7 @@ from kernelscope.kernels.landmarks import Landmarks, parse
 from kernelscope.kernels.nystrom import partial
 from kernelscope.kernels.nystrom_sums import NystromSums
 from kernelscope.kernels.rows import Rows, storage_roundoff
-from kernelscope.kernels.sampling import RowNorms, row_norms, sampling_interval
+from kernelscope.kernels.sampling import LeaveOut, RowNorms, row_norms, sampling_interval, single_examples, whole_groups
 from kernelscope.kernels.spectrum import (
     difference_spectrum,
     difference_spectrum_of_gram,
@@ -57,7 +57,15 @@ class PairSettings:
     announce: Callable[[str], None] | None = None
 
 
-def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A pair's report, and what comparing it with another student's needs of its examples."""
+
+    report: PairReport
+    parts: LeaveOut | None
+
+
+def measure_pair(pair: LayerPair, settings: PairSettings) -> Measured:
     """Every number of a :class:`PairReport` for two layers whose rows correspond."""
     X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
     if settings.announce is not None:
@@ -71,10 +79,14 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
     truth = loss.norm_difference / scaled.unit
     rows = row_norms(scaled) if loss.value > ROWS_TELL else None
-    said = [*pair.notes, "sampling interval by jackknife over single examples"]
-    if rows is None:
+    parts = None if rows is None else _parts(rows, scaled, examples)
+    said = [*pair.notes]
+    if parts is not None:
+        over = "single examples" if examples.groups is None else f"{len(parts.sizes)} whole groups of examples"
+        said.append(f"sampling interval by jackknife over {over}")
+    else:
         said.append("the loss is too small to attribute to examples or classes, or to resample")
-    return PairReport(
+    report = PairReport(
         **names,
         split=examples.split,
         unit="example",
@@ -88,7 +100,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
         rounding_certified=loss.certified,
         resolved=loss.resolved,
         storage_floor=loss.storage_floor,
-        sampling_interval=_sampling(rows),
+        sampling_interval=_sampling(parts),
         route=loss.route,
         norm_teacher=loss.norm_teacher,
         norm_student=loss.norm_student,
@@ -112,6 +124,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> PairReport:
         warnings=tuple(cautions(loss, scaled, rows, sums, examples.labels)),
         notes=tuple(said),
     )
+    return Measured(report, parts)
 
 
 def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
@@ -151,8 +164,12 @@ def _read_rows(path: str | os.PathLike[str]) -> np.ndarray:
     return rows
 
 
-def _sampling(rows: RowNorms | None) -> tuple[float, float] | None:
-    estimate = None if rows is None else sampling_interval(rows)
+def _parts(rows: RowNorms, scaled: ScaledSums, examples: Examples) -> LeaveOut:
+    return single_examples(rows) if examples.groups is None else whole_groups(rows, scaled, examples.groups)
+
+
+def _sampling(parts: LeaveOut | None) -> tuple[float, float] | None:
+    estimate = None if parts is None else sampling_interval(parts)
     return None if estimate is None else estimate.interval
 
 

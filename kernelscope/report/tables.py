@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from kernelscope.report.comparisons import in_words
 from kernelscope.report.fields import PairReport
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.verdict import verdict
@@ -46,6 +47,7 @@ THEORY_CAPTION = (
     "truth: how many times too large the paper's Theorem 2 is."
 )
 PROSE_WIDTH = 96
+MOST_COMPARISONS = 6
 NARROWEST_NAME = 8
 GAP = 2
 
@@ -86,6 +88,8 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     parts: list[RenderableType] = [_opening(report, names), Text()]
     parts += [_table(report, names, console, LOSS_COLUMNS, rows), Text(), _prose(LOSS_CAPTION, console), Text()]
     parts += [_verdicts(report, names, console)]
+    compared = _comparisons(report, names)
+    parts += [Text(), Text(compared)] if compared else []
     theory = [_theory_cells(pair) for pair in report]
     if any(theory):
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
@@ -116,6 +120,13 @@ def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -
     for pair in first_pairs(report):
         grid.add_row(Text(f"{names[pair.student]} {layer_name(pair)}"), Text(plain(verdict(pair))))
     return grid
+
+
+def _comparisons(report: TransferReport, names: dict[str, str]) -> str:
+    """Every two students at the layer their verdicts are about, with 95 % over examples."""
+    layers = {(pair.teacher_layer, pair.student_layer) for pair in first_pairs(report)}
+    chosen = [c for c in report.comparisons if (c.teacher_layer, c.student_layer) in layers][:MOST_COMPARISONS]
+    return "\n".join(f"{in_words(c, names)} ({c.student_layer}, 95 % over examples)" for c in chosen)
 
 
 def _prose(words: str, console: Console) -> RenderableType:

@@ -19,7 +19,7 @@ from typing import Any
 
 from kernelscope import files
 from kernelscope.errors import UnreadableInput, UsageError
-from kernelscope.report.fields import NetworkReport, PairReport
+from kernelscope.report.fields import Comparison, NetworkReport, PairReport
 
 FORMAT = "kernelscope.report"
 FORMAT_VERSION = 1
@@ -36,6 +36,7 @@ class TransferReport:
     meta: dict[str, Any]
     networks: tuple[NetworkReport, ...]
     pairs: tuple[PairReport, ...] = field(default=())
+    comparisons: tuple[Comparison, ...] = field(default=())
 
     def __iter__(self) -> Iterator[PairReport]:
         return iter(self.pairs)
@@ -79,6 +80,7 @@ class TransferReport:
             "meta": self.meta,
             "networks": [dataclasses.asdict(network) for network in self.networks],
             "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "comparisons": [dataclasses.asdict(comparison) for comparison in self.comparisons],
         }
 
     def to_json(self) -> str:
@@ -108,6 +110,7 @@ class TransferReport:
                 meta=dict(document["meta"]),
                 networks=tuple(_build(NetworkReport, network) for network in document["networks"]),
                 pairs=tuple(_build(PairReport, pair) for pair in document["pairs"]),
+                comparisons=tuple(_build(Comparison, each) for each in document.get("comparisons", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UnreadableInput(f"report is damaged ({error}); measure again") from error
