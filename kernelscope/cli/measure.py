@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -46,6 +47,29 @@ def measurement_inputs(required: bool = True) -> Any:
     return options.together(
         feature_inputs(required),
         click.option(
+            "--kernel",
+            default="linear",
+            show_default=True,
+            metavar="K",
+            help="linear, cosine, rbf[:GAMMA] or poly[:P[,C]].",
+        ),
+        click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
+        click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
+        click.option(
+            "--neighbours",
+            type=click.IntRange(min=0),
+            metavar="K",
+            help="Nearest neighbours to compare [default: 10 of up to 10,000 examples].",
+        ),
+        click.option(
+            "--reference",
+            "references",
+            multiple=True,
+            metavar="[NAME=]FILE",
+            help="Another network to read the loss by, such as a reseeded teacher; may be repeated.",
+        ),
+        click.option("--untrained", is_flag=True, help="Also measure an untrained copy of each student."),
+        click.option(
             "--route",
             type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
             default="auto",
@@ -87,6 +111,7 @@ def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "memory_bytes": size_in_bytes(given.pop("max_memory")),
         "announce": _to_stderr if given.pop("plan") else None,
+        "references": _named(given.pop("references")),
         **given,
     }
 
@@ -106,6 +131,15 @@ def feature_options(given: dict[str, Any]) -> dict[str, Any]:
         "teacher_arch_kwargs": parse_json("--teacher-arch-kwargs", given.pop("teacher_arch_kwargs")),
         **given,
     }
+
+
+def _named(references: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=FILE``, or a file that is named by itself."""
+    found = {}
+    for text in references:
+        name, equals, path = text.partition("=")
+        found[name if equals else Path(text).name] = path if equals else text
+    return found
 
 
 def _to_stderr(line: str) -> None:

@@ -25,15 +25,16 @@ NO_SPREAD = 1e-14  #: of the squared mean: a variance below it is rounding
 NEARLY_NORMAL = 1e-4  #: skewness below which a Pearson III tail is the normal one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Sums over the entries of one centred kernel K, in units in which ‖K‖_F = 1.
 
-    ``diagonal`` Σ k_ii, ``diagonal_2`` Σ k_ii², ``diagonal_3`` Σ k_ii³, ``cube`` tr K³, ``mixed`` Σ k_ii (K²)_ii,
-    ``linked`` Σ k_ii k_ij k_jj, ``entries_3`` Σ k_ij³.
+    ``entries`` k_ii, shape ``(n,)``; ``diagonal`` Σ k_ii, ``diagonal_2`` Σ k_ii², ``diagonal_3`` Σ k_ii³, ``cube``
+    tr K³, ``mixed`` Σ k_ii (K²)_ii, ``linked`` Σ k_ii k_ij k_jj, ``entries_3`` Σ k_ij³.
     """
 
     n: int
+    entries: np.ndarray
     diagonal: float
     diagonal_2: float
     diagonal_3: float
@@ -55,20 +56,23 @@ class Chance:
     above_chance: float | None
 
 
-def chance(sums: GramSums, centred_pair: ScaledSums) -> Chance:
+def chance(sums: GramSums, centred_sums: GramSums, own: tuple[Moments, Moments] | None) -> Chance:
     """Permutation null of the loss (B.10) and of CKA (B.11), and CKA's place in it.
+
+    Args:
+        sums, centred_sums: Grams of both networks, as they are and with means removed.
+        own: :func:`moments` of the student and of the teacher; None where a kernel vanishes once centred.
 
     ``p_value`` is the probability that a shuffled student reaches this CKA; ``above_chance`` = (CKA − mean) /
     (1 − mean) is 0 at chance and 1 for equal kernels, whatever the scale of the features. Up to 2,048 examples all
     is exact; above, one of the skewness's eight sums is that of 2,048 drawn examples.
     """
-    observed = cka(centred_pair.sums)
-    if observed is None or sums.n < 2:
+    observed = cka(centred_sums)
+    if observed is None or own is None or sums.n < 2:
         return Chance(shuffled_loss(sums), None, None, None, None, None)
-    G = centred_pair.sums
-    S, T = moments(centred_pair.student, G.G_SS), moments(centred_pair.teacher, G.G_TT)
-    mean = S.diagonal * T.diagonal / (S.n - 1)
-    sd, skewness = _spread(S, T)
+    S, T = own
+    mean, sd = cka_under_permutation(S.entries, T.entries)
+    skewness = _skewness(S, T, sd)
     return Chance(
         transfer_loss=shuffled_loss(sums),
         cka_mean=mean,
@@ -77,6 +81,14 @@ def chance(sums: GramSums, centred_pair: ScaledSums) -> Chance:
         p_value=None if not sd else upper_tail((observed - mean) / sd, skewness or 0.0),
         above_chance=None if mean >= 1 else (observed - mean) / (1 - mean),
     )
+
+
+def both_moments(centred_pair: ScaledSums) -> tuple[Moments, Moments] | None:
+    """:func:`moments` of the student and of the teacher; None where one of them is constant over the examples."""
+    G = centred_pair.sums
+    if cka(G) is None:
+        return None
+    return moments(centred_pair.student, G.G_SS), moments(centred_pair.teacher, G.G_TT)
 
 
 def shuffled_loss(sums: GramSums) -> float | None:
@@ -106,6 +118,7 @@ def moments(X: Rows, G: np.ndarray) -> Moments:
     eigenvalues = np.linalg.eigvalsh(G / norm)
     return Moments(
         n=n,
+        entries=k,
         diagonal=float(k.sum()),
         diagonal_2=float(k @ k),
         diagonal_3=float(np.sum(k**3)),
@@ -133,20 +146,23 @@ def _off_diagonal_cubes(X: Rows) -> float:
     return total if m == n else total * (n * (n - 1.0)) / (m * (m - 1.0))
 
 
-def _spread(S: Moments, T: Moments) -> tuple[float | None, float | None]:
-    """Standard deviation (n >= 4) and skewness (n >= 6) of CKA under permutation."""
-    n = S.n
+def cka_under_permutation(k: np.ndarray, l: np.ndarray) -> tuple[float, float | None]:
+    """Mean and standard deviation (n >= 4) of CKA, from the diagonals of two centred kernels of norm 1."""
+    n, t, u = len(k), float(k.sum()), float(l.sum())
+    mean = t * u / (n - 1)
     if n < 4:
-        return None, None
-    first = 2 * ((n - 1) - S.diagonal**2) * ((n - 1) - T.diagonal**2) / ((n - 1) ** 2 * (n + 1) * (n - 2))
-    own = [n * (n + 1) * M.diagonal_2 - (n - 1) * (M.diagonal**2 + 2) for M in (S, T)]
+        return mean, None
+    first = 2 * ((n - 1) - t * t) * ((n - 1) - u * u) / ((n - 1) ** 2 * (n + 1) * (n - 2))
+    own = n * (n + 1) * float(k @ k) - (n - 1) * (t * t + 2), n * (n + 1) * float(l @ l) - (n - 1) * (u * u + 2)
     variance = first + own[0] * own[1] / ((n + 1.0) * n * (n - 1) * (n - 2) * (n - 3))
-    mean = S.diagonal * T.diagonal / (n - 1)
-    sd = math.sqrt(variance) if variance > NO_SPREAD * mean * mean else 0.0
-    if n < 6 or sd == 0:
-        return sd, None
-    third = float(_traceless(S) @ _third_moment_form(n) @ _traceless(T))
-    return sd, third / sd**3
+    return mean, math.sqrt(variance) if variance > NO_SPREAD * mean * mean else 0.0
+
+
+def _skewness(S: Moments, T: Moments, sd: float | None) -> float | None:
+    """Third moment of CKA over sd³; needs n >= 6."""
+    if S.n < 6 or not sd:
+        return None
+    return float(_traceless(S) @ _third_moment_form(S.n) @ _traceless(T)) / sd**3
 
 
 def _traceless(M: Moments) -> np.ndarray:

@@ -7,13 +7,12 @@ All from the Gram sums and one cheap pass over the rows; exact over all examples
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from kernelscope.kernels.exact import ScaledSums
 from kernelscope.kernels.gram import GramSums, gram_sums
-from kernelscope.kernels.rows import Affine, row_blocks
+from kernelscope.kernels.rows import Affine
 
 CANCELLATION = 1e4  #: a mean carrying more than this share of ‖X‖² is removed from the rows, not from the Gram
 
@@ -51,24 +50,6 @@ def centred(scaled: ScaledSums) -> ScaledSums:
     )
 
 
-@dataclass(frozen=True)
-class RowMoments:
-    """Sums over examples of the centred kernels' diagonals ``k_ii = ‖x_S,i − μ_S‖²`` and ``l_ii`` (teacher's)."""
-
-    kk: float
-    ll: float
-    kl: float
-
-
-def row_moments(centred_pair: ScaledSums) -> RowMoments:
-    """Σ k_ii², Σ l_ii², Σ k_ii l_ii in one pass, O(n (d_S + d_T))."""
-    totals = np.zeros(3)
-    for (_, X_S), (_, X_T) in zip(row_blocks(centred_pair.student), row_blocks(centred_pair.teacher)):
-        k, l = np.einsum("ij,ij->i", X_S, X_S), np.einsum("ij,ij->i", X_T, X_T)
-        totals += k @ k, l @ l, k @ l
-    return RowMoments(*(float(t) for t in totals))
-
-
 def cka(centred_sums: GramSums) -> float | None:
     """Linear CKA, ``⟨HK_SH, HK_TH⟩ / (‖HK_SH‖ ‖HK_TH‖)`` in [0, 1] (biased HSIC); None where a kernel vanishes."""
     if _vanishes(centred_sums.norm_student) or _vanishes(centred_sums.norm_teacher):
@@ -76,17 +57,20 @@ def cka(centred_sums: GramSums) -> float | None:
     return alignment(centred_sums)
 
 
-def cka_debiased(centred_sums: GramSums, moments: RowMoments) -> float | None:
+def cka_debiased(centred_sums: GramSums, k: np.ndarray, l: np.ndarray) -> float | None:
     """CKA from the unbiased HSIC_1 (Song et al. 2012), over all examples at once; signed, may leave [−1, 1].
+
+    Args:
+        k, l: diagonals of the student's and the teacher's centred kernel, each over its own kernel's norm.
 
     None for n < 4 and where a self-HSIC is not positive, so that no square root is taken of a signed estimate.
     """
     n, s = centred_sums.n, centred_sums
     if n < 4 or _vanishes(s.norm_student) or _vanishes(s.norm_teacher):
         return None
-    T, U = s.trace_student, s.trace_teacher
-    cross = _hsic_1(n, s.norm_cross**2, moments.kl, T * U)
-    own = _hsic_1(n, s.norm_student**2, moments.kk, T * T), _hsic_1(n, s.norm_teacher**2, moments.ll, U * U)
+    T, U = s.trace_student / s.norm_student, s.trace_teacher / s.norm_teacher
+    cross = _hsic_1(n, alignment(s) or 0.0, float(k @ l), T * U)
+    own = _hsic_1(n, 1.0, float(k @ k), T * T), _hsic_1(n, 1.0, float(l @ l), U * U)
     if min(own) <= 0:
         return None
     return cross / math.sqrt(own[0] * own[1])

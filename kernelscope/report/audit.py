@@ -16,8 +16,8 @@ from kernelscope.kernels.bounds import lemma1
 from kernelscope.kernels.claims import Claim, claims
 from kernelscope.kernels.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.nystrom import partial
+from kernelscope.report.landmark_numbers import choose_landmarks
 from kernelscope.report.matching import LayerPair, matches
-from kernelscope.report.numbers import choose_landmarks
 
 FORMAT = "kernelscope.audit"
 FORMAT_VERSION = 1

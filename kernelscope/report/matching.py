@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError
 from kernelscope.kernels.rows import Rows
 from kernelscope.report.sides import ExtractionOptions, Side, open_sides
+
+UNTRAINED = "untrained student"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +41,24 @@ class LayerPair:
     examples: Examples
     names: dict[str, Any]
     notes: tuple[str, ...]
+    kernel: str = "linear"
 
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """A teacher and one student over the same examples: their features and which of their layers are compared."""
+    """A teacher and one student over the same examples: their features and which of their layers are compared.
+
+    ``grid``: every teacher layer against every student layer was asked for. ``references``: by name, features of other
+    networks paired with the teacher's.
+    """
 
     teacher: Side
     student: Side
     features: Any
     examples: Examples
     layers: tuple[tuple[str, str], ...]
+    grid: bool = False
+    references: dict[str, Any] = field(default_factory=dict)
 
     def pair(self, teacher_layer: str, student_layer: str) -> LayerPair:
         X_T, X_S = self.features.pair(teacher_layer, student_layer)
@@ -62,6 +71,15 @@ class Match:
         }
         notes = (*self.teacher.notes, *self.student.notes, *self.features.notes)
         return LayerPair(X_T, X_S, self.examples, names, notes)
+
+    def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
+        """The layer of a reference that stands beside this pair, and its rows; None if it has no such layer."""
+        features = self.references[name]
+        layers = features.student.layers
+        for layer in (pair.names["teacher_layer"], pair.names["student_layer"]):
+            if layer in layers:
+                return layer, features.pair(pair.names["teacher_layer"], layer)[1]
+        return (layers[0], features.pair(pair.names["teacher_layer"], layers[0])[1]) if len(layers) == 1 else None
 
     def pairs(self) -> Iterator[LayerPair]:
         for teacher_layer, student_layer in self.layers:
@@ -80,6 +98,8 @@ def matches(
     teacher_arch_kwargs: dict[str, Any] | None = None,
     student_arch: str | Sequence[str | None] | None = None,
     student_arch_kwargs: Any = None,
+    references: Mapping[str, Any] | None = None,
+    untrained: int | None = None,
     **extraction: Any,
 ) -> tuple[Side, list[Match]]:
     """The teacher, and every student matched to it; arguments as of :func:`kernelscope.report.measurement.measure`."""
@@ -88,19 +108,26 @@ def matches(
         raise UsageError("no student given; pass at least one")
     archs, archs_kwargs = (_one_each(value, len(students)) for value in (student_arch, student_arch_kwargs))
     options = ExtractionOptions(**extraction)
-    teacher_side, sides = open_sides(
+    sides = open_sides(
         teacher,
         students,
         options,
         teacher_arch=(teacher_arch, teacher_arch_kwargs),
         student_archs=list(zip(archs, archs_kwargs)),
+        references=references,
+        untrained=untrained,
     )
-    return teacher_side, [_match(teacher_side, side, labels, groups, align, options.layers, pairs) for side in sides]
+    found = []
+    for side, fresh in zip(sides.students, sides.untrained):
+        beside = {**sides.references, **({} if fresh is None else {UNTRAINED: fresh})}
+        found.append(_match(sides.teacher, side, beside, labels, groups, align, options.layers, pairs))
+    return sides.teacher, found
 
 
 def _match(
     teacher: Side,
     student: Side,
+    references: Mapping[str, Side],
     labels: Any,
     groups: Any,
     align: str | None,
@@ -118,8 +145,15 @@ def _match(
         student.split,
         None if groups is None else _one_per_example(groups, features.n, "groups", "group"),
     )
-    chosen = _layer_pairs(teacher.store.layers, student.store.layers, layers, pairs)
-    return Match(teacher, student, features, examples, tuple(chosen))
+    return Match(
+        teacher,
+        student,
+        features,
+        examples,
+        layers=tuple(_layer_pairs(teacher.store.layers, student.store.layers, layers, pairs)),
+        grid=pairs == "all",
+        references={name: FeaturePair(teacher.store, side.store, align=align) for name, side in references.items()},
+    )
 
 
 def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.exact import RTOL
+from kernelscope.kernels.functions import parse_kernel
 from kernelscope.report.comparisons import compare
-from kernelscope.report.matching import matches
-from kernelscope.report.numbers import PairSettings, measure_pair
+from kernelscope.report.grid import measure_grid
+from kernelscope.report.kernel_numbers import measure_with_kernel
+from kernelscope.report.matching import Match, matches
+from kernelscope.report.numbers import Measured, PairSettings, measure_pair
+from kernelscope.report.preparation import Preparation
+from kernelscope.report.references import References
 from kernelscope.report.sides import Progress
 from kernelscope.report.transfer import TransferReport
 
@@ -32,6 +38,12 @@ def measure(
     pairs: str | None = None,
     pool: str = "auto",
     landmarks: Any = None,
+    kernel: str = "linear",
+    centre: bool = False,
+    normalize: bool = False,
+    neighbours: int | None = None,
+    references: Mapping[str, Any] | None = None,
+    untrained: bool = False,
     route: str = "auto",
     rtol: float = RTOL,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -65,6 +77,12 @@ def measure(
         pool: how maps become rows: auto, avg, max, flatten.
         landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
             means where labels are known, else k-means cells.
+        kernel: ``linear``, ``cosine``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000 examples the last
+            two are estimated from drawn pairs unless ``route="blocked"``.
+        centre: take off each layer's mean first. normalize: then scale every row to length 1.
+        neighbours: how many nearest neighbours to compare, 0 for none; by default 10 of up to 10,000 examples.
+        references: by name, other networks or features to read the loss by, such as a reseeded teacher.
+        untrained: also measure an untrained copy of each student.
         route, rtol, memory_bytes, device: see :func:`kernelscope.kernels.exact.transfer_loss`.
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks that are drawn.
@@ -75,6 +93,7 @@ def measure(
     Raises:
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
+    chosen = parse_kernel(kernel)
     teacher_side, matched = matches(
         teacher=teacher,
         student=student,
@@ -86,6 +105,8 @@ def measure(
         teacher_arch_kwargs=teacher_arch_kwargs,
         student_arch=student_arch,
         student_arch_kwargs=student_arch_kwargs,
+        references=references,
+        untrained=seed if untrained else None,
         data=data,
         split=split,
         limit=limit,
@@ -97,22 +118,44 @@ def measure(
         cache=cache,
         progress=progress,
     )
-    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce)
-    measured = [measure_pair(pair, settings) for match in matched for pair in match.pairs()]
-    meta = {
+    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours)
+    preparation = Preparation(chosen, centre, normalize)
+    levels = References(device, preparation)
+    measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
+    return TransferReport(
+        meta=_meta(settings),
+        networks=tuple(side.network for side in (teacher_side, *(match.student for match in matched))),
+        pairs=tuple(each.report for each in measured),
+        comparisons=compare(measured),
+    )
+
+
+def _meta(settings: PairSettings) -> dict[str, Any]:
+    """When, with what, and what was asked for."""
+    return {
         "kernelscope": _version(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "device": device,
-        "rtol": rtol,
-        "route_asked": route,
-        "seed": seed,
+        "device": settings.device,
+        "rtol": settings.rtol,
+        "route_asked": settings.route,
+        "seed": settings.seed,
     }
-    networks = tuple(side.network for side in (teacher_side, *(match.student for match in matched)))
-    return TransferReport(
-        meta=meta, networks=networks, pairs=tuple(m.report for m in measured), comparisons=compare(measured)
-    )
+
+
+def _measure(match: Match, settings: PairSettings, preparation: Preparation, levels: References) -> Iterator[Measured]:
+    """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
+    if match.grid and preparation.leaves_rows:
+        yield from measure_grid(match, settings)
+        return
+    for pair in match.pairs():
+        prepared = preparation.of(pair)
+        if preparation.kernel.has_features:
+            measured = measure_pair(prepared, settings)
+        else:
+            measured = measure_with_kernel(prepared, preparation.kernel, settings)
+        yield replace(measured, report=replace(measured.report, references=levels.beside(match, pair)))
 
 
 def _version() -> str:

@@ -23,6 +23,7 @@ from kernelscope.report.fields import Comparison, NetworkReport, PairReport
 
 FORMAT = "kernelscope.report"
 FORMAT_VERSION = 1
+LATER = ("neighbours", "outputs", "references")  #: keys of a pair that the first reports of this version lacked
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class TransferReport:
             return cls(
                 meta=dict(document["meta"]),
                 networks=tuple(_build(NetworkReport, network) for network in document["networks"]),
-                pairs=tuple(_build(PairReport, pair) for pair in document["pairs"]),
+                pairs=tuple(_build_pair(pair) for pair in document["pairs"]),
                 comparisons=tuple(_build(Comparison, each) for each in document.get("comparisons", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -203,6 +204,15 @@ def _same(name: str, asked: str) -> bool:
 
 def _refuse_constant(word: str) -> float:
     raise ValueError(f"{word} is not JSON")
+
+
+def _build_pair(pair: dict[str, Any]) -> PairReport:
+    """A pair from JSON; a key that is not there is damage, unless the report is older than the key."""
+    for known in dataclasses.fields(PairReport):
+        if known.name not in pair and known.name not in LATER:
+            raise KeyError(known.name)
+    built: PairReport = _build(PairReport, pair)
+    return built
 
 
 def _build(kind: Any, value: Any) -> Any:
