@@ -125,7 +125,7 @@ def our_rows(case_list: list[Case], true: list[dict[str, float]]) -> Table:
         cells = [shown(getattr(pair, field), t[what]) for pair, t in zip(pairs, true)]
         rows[label(f"kernelscope {ks.__version__} {field}", what)] = cells
     for case, pair in zip(case_list, pairs):
-        NOTES.append(f"kernelscope, {case.name}, warns: {', '.join(sorted({w.code for w in pair.warnings})) or 'no'}")
+        NOTES.append(f"kernelscope, {case.name}, warns: {', '.join(sorted({w.code for w in pair.warnings})) or 'none'}")
     return rows
 
 
