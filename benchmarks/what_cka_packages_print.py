@@ -144,6 +144,8 @@ def peer_row(python: str, way: Way, case_list: list[Case], true: list[dict[str, 
 
 def peer_rows(python: str, case_list: list[Case], true: list[dict[str, float]]) -> Table:
     found, rows = ask(python, "versions"), {}
+    if "error" in found:
+        sys.exit(f"{python} cannot run {CHILD.name}: {found['error']}")
     print(f"packages run with torch {found.get('torch')}, kernelscope with {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         for case in case_list:
