@@ -6,33 +6,43 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-from kernelscope.kernels.sampling import paired_difference
-from kernelscope.report.fields import Comparison
-from kernelscope.report.numbers import Measured
+from kernelscope.kernels.sampling import LeaveOut, paired_difference
+from kernelscope.report.fields import Comparison, PairReport
+from kernelscope.report.transfer import TransferReport
+from kernelscope.report.wording import first_pairs, plain, short_names
 
 
-def compare(measured: Sequence[Measured]) -> tuple[Comparison, ...]:
+def compare(measured: Sequence[tuple[PairReport, LeaveOut | None]]) -> tuple[Comparison, ...]:
     """Every two students at the same layers, the better one first."""
     found = []
-    for a, b in combinations(measured, 2):
-        if (a.report.teacher_layer, a.report.student_layer) != (b.report.teacher_layer, b.report.student_layer):
+    for (a, parts_a), (b, parts_b) in combinations(measured, 2):
+        if (a.teacher_layer, a.student_layer) != (b.teacher_layer, b.student_layer):
             continue
-        better, worse = (a, b) if a.report.transfer_loss <= b.report.transfer_loss else (b, a)
-        if better.parts is None or worse.parts is None:
+        if parts_a is None or parts_b is None:
             continue
-        estimate = paired_difference(better.parts, worse.parts)
+        if a.transfer_loss > b.transfer_loss:
+            (a, parts_a), (b, parts_b) = (b, parts_b), (a, parts_a)
+        estimate = paired_difference(parts_a, parts_b)
         if estimate is not None:
             found.append(
                 Comparison(
-                    teacher_layer=a.report.teacher_layer,
-                    student_layer=a.report.student_layer,
-                    first=better.report.student,
-                    second=worse.report.student,
+                    teacher_layer=a.teacher_layer,
+                    student_layer=a.student_layer,
+                    first=a.student,
+                    second=b.student,
                     difference=estimate.value,
                     interval=estimate.interval,
                 )
             )
     return tuple(found)
+
+
+def comparisons_in_words(report: TransferReport, most: int) -> list[str]:
+    """Every two students at the layer their verdicts are about."""
+    names = short_names(report)
+    layers = {(pair.teacher_layer, pair.student_layer) for pair in first_pairs(report)}
+    chosen = [c for c in report.comparisons if (c.teacher_layer, c.student_layer) in layers][:most]
+    return [f"{in_words(c, names)} ({plain(c.student_layer)}, 95 % over examples)" for c in chosen]
 
 
 def in_words(comparison: Comparison, names: dict[str, str]) -> str:

@@ -126,7 +126,7 @@ def measure(
         meta=_meta(settings),
         networks=tuple(side.network for side in (teacher_side, *(match.student for match in matched))),
         pairs=tuple(each.report for each in measured),
-        comparisons=compare(measured),
+        comparisons=compare([(each.report, each.parts) for each in measured]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from kernelscope.report.comparisons import in_words
+from kernelscope.report.comparisons import comparisons_in_words
 from kernelscope.report.fields import PairReport
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.verdict import verdict
@@ -27,11 +27,21 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-LOSS_COLUMNS = ("loss", "after\nbest\nscalar", "after\nlinear\nhead", "width\nfloor", "chance", "CKA", "top-1")
+LOSS_COLUMNS = (
+    "loss",
+    "after\nbest\nscalar",
+    "after\nlinear\nhead",
+    "width\nfloor",
+    "chance",
+    "CKA",
+    "same\nnear",
+    "top-1",
+)
 LOSS_CAPTION = (
     "loss: 0 = the teacher's kernel exactly; 1 = what an all-zero student gets. after best scalar, after linear head: "
     "what is left once the student is rescaled, or given the best linear head. width floor: no student this wide goes "
-    "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation."
+    "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation. "
+    "same near: share of each example's nearest neighbours that both networks name."
 )
 THEORY_COLUMNS = (
     "true\nloss",
@@ -88,8 +98,8 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     parts: list[RenderableType] = [_opening(report, names), Text()]
     parts += [_table(report, names, console, LOSS_COLUMNS, rows), Text(), _prose(LOSS_CAPTION, console), Text()]
     parts += [_verdicts(report, names, console)]
-    compared = _comparisons(report, names)
-    parts += [Text(), Text(compared)] if compared else []
+    compared = comparisons_in_words(report, MOST_COMPARISONS)
+    parts += [Text(), Text("\n".join(compared))] if compared else []
     theory = [_theory_cells(pair) for pair in report]
     if any(theory):
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
@@ -122,13 +132,6 @@ def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -
     return grid
 
 
-def _comparisons(report: TransferReport, names: dict[str, str]) -> str:
-    """Every two students at the layer their verdicts are about, with 95 % over examples."""
-    layers = {(pair.teacher_layer, pair.student_layer) for pair in first_pairs(report)}
-    chosen = [c for c in report.comparisons if (c.teacher_layer, c.student_layer) in layers][:MOST_COMPARISONS]
-    return "\n".join(f"{in_words(c, names)} ({c.student_layer}, 95 % over examples)" for c in chosen)
-
-
 def _prose(words: str, console: Console) -> RenderableType:
     """A paragraph no wider than reads well."""
     from rich.padding import Padding
@@ -144,6 +147,7 @@ def _loss_cells(report: TransferReport, pair: PairReport) -> list[str]:
     return [
         loss_in_digits(pair).replace(" to ", "\nto "),
         *map(number, (ladder.scaled, ladder.head, ladder.width_floor, pair.null.transfer_loss, pair.cka)),
+        number(None if pair.neighbours is None else pair.neighbours.overlap, 2),
         percent(None if network is None else network.top1),
     ]
 

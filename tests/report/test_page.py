@@ -126,7 +126,7 @@ def test_every_number_of_the_table_is_on_the_page(whole):
         expected = [
             pair.student.removeprefix("out/"), pair.student_layer, loss_in_digits(pair), f"{low:.3f} to {high:.3f}",
             *map(number, (pair.ladder.scaled, pair.ladder.head, pair.ladder.width_floor)),
-            number(pair.null.transfer_loss), number(pair.cka), percent(network.top1),
+            number(pair.null.transfer_loss), number(pair.cka), number(pair.neighbours.overlap, 2), percent(network.top1),
         ]  # fmt: skip
         assert [cell for cell in row.split("|") if cell.strip()] == expected
 
@@ -165,7 +165,7 @@ def test_ids_are_unique_over_the_whole_page(whole):
 
 
 def test_the_figures_of_every_section_are_there(whole):
-    assert whole.count("<svg") == whole.count("<figure>") == 17
+    assert whole.count("<svg") == whole.count("<figure>") == 22
     assert Page(whole).text.count("What is left of the loss") == 4
 
 
