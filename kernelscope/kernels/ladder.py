@@ -98,8 +98,10 @@ def _rest_by_projection(scaled: ScaledSums, A: np.ndarray, inverse: np.ndarray) 
 
 
 def _head_from_rest(G_TT: np.ndarray, rest: np.ndarray) -> float:
-    inner = float(np.einsum("ij,ij->", rest, G_TT - rest))
-    return math.sqrt(max(0.0, 2 * inner + frobenius(rest) ** 2)) / frobenius(G_TT)
+    norm = frobenius(G_TT)  # divided by first, so that no square of a tiny teacher underflows
+    rest = rest / norm
+    inner = float(np.einsum("ij,ij->", rest, G_TT / norm - rest))
+    return math.sqrt(max(0.0, 2 * inner + frobenius(rest) ** 2))
 
 
 def head_held_out(sums: GramSums) -> float | None:
@@ -119,7 +121,8 @@ def head_held_out(sums: GramSums) -> float | None:
         if not teacher.any():
             return None
         norm = frobenius(teacher)
-        squares.append(max(0.0, math.fsum((frobenius(student) ** 2, norm**2, -2 * frobenius(cross) ** 2))) / norm**2)
+        a, c = frobenius(student) / norm, frobenius(cross) / norm
+        squares.append(max(0.0, math.fsum((a * a, 1.0, -2 * c * c))))
     return math.sqrt(sum(squares) / 2)
 
 

@@ -126,7 +126,8 @@ def test_every_number_of_the_table_is_on_the_page(whole):
         expected = [
             pair.student.removeprefix("out/"), pair.student_layer, loss_in_digits(pair), f"{low:.3f} to {high:.3f}",
             *map(number, (pair.ladder.scaled, pair.ladder.head, pair.ladder.width_floor)),
-            number(pair.null.transfer_loss), number(pair.cka), number(pair.neighbours.overlap, 2), percent(network.top1),
+            number(pair.null.transfer_loss), number(pair.cka), number(pair.neighbours.overlap, 2),
+            percent(network.top1),
         ]  # fmt: skip
         assert [cell for cell in row.split("|") if cell.strip()] == expected
 
