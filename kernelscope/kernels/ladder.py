@@ -98,10 +98,11 @@ def _rest_by_projection(scaled: ScaledSums, A: np.ndarray, inverse: np.ndarray) 
 
 
 def _head_from_rest(G_TT: np.ndarray, rest: np.ndarray) -> float:
-    norm = frobenius(G_TT)  # divided by first, so that no square of a tiny teacher underflows
-    rest = rest / norm
-    inner = float(np.einsum("ij,ij->", rest, G_TT / norm - rest))
-    return math.sqrt(max(0.0, 2 * inner + frobenius(rest) ** 2))
+    norm = frobenius(G_TT)
+    unit = 2.0 ** -math.frexp(norm)[1]  # so that no square of a tiny teacher underflows
+    rest = rest * unit
+    inner = float(np.einsum("ij,ij->", rest, G_TT * unit - rest))
+    return math.sqrt(max(0.0, 2 * inner + frobenius(rest) ** 2)) / (norm * unit)
 
 
 def head_held_out(sums: GramSums) -> float | None:

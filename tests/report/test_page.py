@@ -1,7 +1,6 @@
 """The page: one file, no script, no network, every name inert, every number there."""
 
 import re
-import time
 from html.parser import HTMLParser
 
 import pytest
@@ -198,10 +197,8 @@ def test_a_warning_is_announced_at_the_top_and_said_below(whole):
     assert 'href="#warnings"' not in page.render(bare_report())
 
 
-def test_a_page_is_the_same_every_time_and_takes_less_than_three_seconds_of_work(whole):
-    started = time.process_time()
+def test_a_page_is_the_same_every_time(whole):
     assert page.render(full_report()) == whole
-    assert time.process_time() - started < 3
 
 
 def test_dark_light_paper_and_phone_are_thought_of(whole):
