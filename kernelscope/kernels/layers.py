@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,12 +25,14 @@ class LayerSums:
     n: int
     own: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
     sums: dict[tuple[str, str], np.ndarray]
-    cross: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+    cross: tuple[np.ndarray, np.ndarray]
+    columns: dict[tuple[str, str], slice]
 
     def pair(self, teacher_layer: str, student_layer: str) -> GramSums:
         """What :func:`kernelscope.kernels.gram.gram_sums` gives for these two layers, halves included."""
         S, T = self.own["student", student_layer], self.own["teacher", teacher_layer]
-        ST = self.cross[teacher_layer, student_layer]
+        rows, columns = self.columns["student", student_layer], self.columns["teacher", teacher_layer]
+        ST = [half[rows, columns] for half in self.cross]
         halves = [np.block([[S[h], ST[h]], [ST[h].T, T[h]]]) for h in (0, 1)]
         return GramSums(
             self.n,
@@ -64,21 +65,19 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows]) -> L
     }
     n = max(require_same_examples(T, S) for T in teacher.values() for S in student.values())
     own = {key: (OwnSum(X.shape[1]), OwnSum(X.shape[1])) for key, X in layers.items()}
-    cross = {
-        (t, s): (CrossSum(S.shape[1], T.shape[1]), CrossSum(S.shape[1], T.shape[1]))
-        for t, T in teacher.items()
-        for s, S in student.items()
-    }
+    columns, widths = _columns(layers)
+    cross = CrossSum(*widths), CrossSum(*widths)
     for start in range(0, n, BLOCK_ROWS):
         block = {key: numpy_block(X, start, min(start + BLOCK_ROWS, n)) for key, X in layers.items()}
         for half in (0, 1):
-            rows: dict[Any, np.ndarray] = {
-                key: np.ascontiguousarray(part[half::2], np.float64).T for key, part in block.items()
-            }
+            rows = {key: np.ascontiguousarray(part[half::2], np.float64) for key, part in block.items()}
             for key, part in rows.items():
-                own[key][half].add(part)
-            for (t, s), sums in cross.items():
-                sums[half].add(rows["student", s], rows["teacher", t])
+                own[key][half].add(part.T)
+            # one product of all layers side by side: larger ones are faster
+            S, T = (
+                np.hstack([part for (role, _), part in rows.items() if role == of]) for of in ("student", "teacher")
+            )
+            cross[half].add(S.T, T.T)
     grams = {key: (even.gram(), odd.gram()) for key, (even, odd) in own.items()}
     for (role, name), halves in grams.items():
         if not all(np.isfinite(G).all() for G in halves):
@@ -90,5 +89,15 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows]) -> L
         n,
         grams,
         {key: even.sums + odd.sums for key, (even, odd) in own.items()},
-        {key: (even.total, odd.total) for key, (even, odd) in cross.items()},
+        (cross[0].total, cross[1].total),
+        columns,
     )
+
+
+def _columns(layers: Mapping[tuple[str, str], Rows]) -> tuple[dict[tuple[str, str], slice], tuple[int, int]]:
+    """Where each layer stands among its network's, and how wide all layers of student and teacher are."""
+    widths, columns = {"student": 0, "teacher": 0}, {}
+    for (role, name), X in layers.items():
+        columns[role, name] = slice(widths[role], widths[role] + X.shape[1])
+        widths[role] += X.shape[1]
+    return columns, (widths["student"], widths["teacher"])
