@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import torch
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
 from kernelscope.kernels.nearest import INDEX_ROWS, QUERY_ROWS, Index
@@ -22,14 +21,14 @@ def some_rows(kind: str, n: int, d: int) -> np.ndarray:
     return X if kind == "unstructured" else X + 2 * rng.standard_normal((100, d), np.float32)[rng.integers(0, 100, n)]
 
 
-def products(X: torch.Tensor, queries: int) -> None:
-    """Every product of a query with a row, in the same blocks, thrown away."""
-    room = torch.empty(QUERY_ROWS, INDEX_ROWS)
+def products(X: np.ndarray, queries: int) -> None:
+    """Every product of a query with a row, in the same blocks and by the same BLAS, thrown away."""
+    room = np.empty((QUERY_ROWS, INDEX_ROWS), np.float32)
     for start in range(0, queries, QUERY_ROWS):
         Q = X[start : min(start + QUERY_ROWS, queries)]
         for first in range(0, len(X), INDEX_ROWS):
             rows = X[first : first + INDEX_ROWS]
-            torch.mm(Q, rows.T, out=room.flatten()[: len(Q) * len(rows)].view(len(Q), len(rows)))
+            np.matmul(Q, rows.T, out=room.reshape(-1)[: len(Q) * len(rows)].reshape(len(Q), len(rows)))
 
 
 def main() -> None:
@@ -42,14 +41,14 @@ def main() -> None:
     print(f"n = {given.n}, d = {given.d}, {given.queries} queries, k = 10; {describe_machine()}")
     for kind in ("unstructured", "100 classes"):
         X = some_rows(kind, given.n, given.d)
-        index, rows = Index(X), torch.from_numpy(X)
+        index = Index(X)
 
         def search(index: Index = index) -> None:
             for start in range(0, given.queries, QUERY_ROWS):
                 index.search(start, min(start + QUERY_ROWS, given.queries), 10)
 
         seconds = paired_rounds(
-            {"products": lambda rows=rows: products(rows, given.queries), f"neighbours, {kind}": search}, given.rounds
+            {"products": lambda X=X: products(X, given.queries), f"neighbours, {kind}": search}, given.rounds
         )
         print_table(seconds, "products")
         ratio = median_ratio(seconds, f"neighbours, {kind}", "products")

@@ -18,6 +18,7 @@ from kernelscope.kernels.groups import take_rows
 from kernelscope.kernels.rows import UNIT_ROUNDOFF, Rows, numpy_block, row_blocks
 
 QUERY_ROWS, INDEX_ROWS = 4096, 4096
+CACHED_ROWS = 256  #: candidates measured at a time, so that their differences stay in cache
 GROUP = 64  #: columns whose maximum is compared first
 MOST_CANDIDATES = 48  #: per query and neighbour; with more, as where many rows are equal, everything is measured
 
@@ -93,7 +94,11 @@ class Index:
         with full_precision_matmul(), torch.inference_mode():
             for first in range(0, self.n, INDEX_ROWS):
                 rows = self.wide[first : first + INDEX_ROWS]
-                upper = torch.mm(Q, rows.T, out=self._product(count, len(rows)))
+                upper = self._product(count, len(rows))
+                if upper.is_cpu:  # NumPy's BLAS was the faster one wherever both were timed
+                    np.matmul(Q.numpy(), rows.numpy().T, out=upper.numpy())
+                else:
+                    torch.mm(Q, rows.T, out=upper)
                 own = np.arange(max(start, first), min(start + count, first + upper.shape[1]))
                 if len(own):
                     upper[torch.from_numpy(own - start), torch.from_numpy(own - first)] = -torch.inf
@@ -116,8 +121,11 @@ class Index:
         step = max(1, 2**22 // queries.shape[1])
         for low in range(0, len(row), step):
             wanted, where = np.unique(row[low : low + step], return_inverse=True)
-            gap = take_rows(self.X, wanted)[where] - queries[query[low : low + step]]
-            distances[low : low + step] = np.einsum("ij,ij->i", gap, gap)
+            rows = take_rows(self.X, wanted)
+            for begin in range(low, min(low + step, len(row)), CACHED_ROWS):
+                part = slice(begin, min(begin + CACHED_ROWS, low + step))
+                gap = rows[where[part.start - low : part.stop - low]] - queries[query[part]]
+                distances[part] = np.einsum("ij,ij->i", gap, gap)
         return distances
 
     def _all_measured(self, queries: np.ndarray, start: int, k: int) -> Shares:
