@@ -190,13 +190,13 @@ class _Pool:
             self._sift()
 
     def _start(self, upper: Any) -> None:
-        """A first threshold, from the best of the first block."""
+        """A first threshold, from the best of the first block; they are taken in with all others that reach it."""
         import torch
 
-        k = min(self.k, upper.shape[1])
-        best, where = torch.topk(upper, k, dim=1)
-        self._take(torch.arange(self.count).repeat_interleave(k), where.reshape(-1), best.reshape(-1), 0)
-        self._sift()
+        if upper.shape[1] < self.k:
+            return
+        best, row = (part.cpu().numpy() for part in torch.topk(upper, self.k, dim=1))
+        self._require(self._lower(np.arange(self.count)[:, None], row, best.astype(np.float64)).min(axis=1))
 
     def _take(self, query: Any, column: Any, value: Any, first: int) -> None:
         self.fresh.append((query.cpu().numpy(), column.cpu().numpy() + first, value.double().cpu().numpy()))
@@ -204,24 +204,31 @@ class _Pool:
 
     def _sift(self) -> None:
         """Raise what must be reached to the k-th largest lower bound, and drop what does not reach it."""
-        import torch
-
         query, row, upper = (np.concatenate(parts) for parts in zip(*self.fresh))
         self.fresh, self.waiting = [], 0
-        error = self.index.error
-        lengths = self.index.lengths[row]
-        lower = upper - 4 * error * lengths * (self.lengths[query] + lengths)
+        lower = np.concatenate([self.lower, self._lower(query, row, upper)])
         query, row = np.concatenate([self.query, query]), np.concatenate([self.row, row])
-        lower, upper = np.concatenate([self.lower, lower]), np.concatenate([self.upper, upper])
-        _, once = np.unique(query * self.index.n + row, return_index=True)  # the first block's best are met twice
-        query, row, lower, upper = query[once], row[once], lower[once], upper[once]
+        upper = np.concatenate([self.upper, upper])
         order = np.lexsort((-lower, query))
-        begins = np.searchsorted(query[order], np.arange(self.count + 1))
+        query, row, lower, upper = query[order], row[order], lower[order], upper[order]
+        begins = np.searchsorted(query, np.arange(self.count + 1))
         has = np.diff(begins) >= self.k
-        self.needed[has] = lower[order][begins[:-1][has] + self.k - 1]
-        kept = upper >= self.needed[query]
+        needed = self.needed.copy()
+        needed[has] = lower[begins[:-1][has] + self.k - 1]
+        self._require(needed)
+        kept = upper >= needed[query]
         self.query, self.row, self.lower, self.upper = query[kept], row[kept], lower[kept], upper[kept]
-        below = np.nextafter(self.needed.astype(np.float32), -np.inf)
+
+    def _lower(self, query: np.ndarray, row: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """What q·x − ‖x‖²/2 is at least, where ``upper`` came out for what it is at most."""
+        lengths = self.index.lengths[row]
+        return upper - 4 * self.index.error * lengths * (self.lengths[query] + lengths)
+
+    def _require(self, needed: np.ndarray) -> None:
+        import torch
+
+        self.needed = needed
+        below = np.nextafter(needed.astype(np.float32), -np.inf)
         self.threshold = torch.from_numpy(below)[:, None].to(self.index.device)
 
     def finished(self) -> tuple[np.ndarray, np.ndarray]:
