@@ -1,4 +1,4 @@
-"""ShuffleNetV2 (Ma, Zhang, Zheng and Sun 2018, table 5) for images small and large; parameters named as torchvision's."""
+"""ShuffleNetV2 (Ma, Zhang, Zheng and Sun 2018, table 5) for images small and large, named as torchvision names it."""
 
 from __future__ import annotations
 
