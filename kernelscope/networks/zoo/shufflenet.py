@@ -8,7 +8,7 @@ from torch import nn
 BLOCKS = (4, 8, 4)
 STEM_CHANNELS = 24
 #: channels of the stages and of the last convolution for the published widths
-PUBLISHED = {
+PUBLISHED: dict[float, tuple[int, ...]] = {
     0.5: (48, 96, 192, 1024),
     1.0: (116, 232, 464, 1024),
     1.5: (176, 352, 704, 1024),
@@ -68,10 +68,11 @@ class ShuffleNetV2(nn.Module):
         large = stem == "imagenet"
         self.conv1 = nn.Sequential(*_convolution(in_channels, STEM_CHANNELS, 3, 2 if large else 1), nn.ReLU())
         self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
+        self._stages = [f"stage{i + 2}" for i in range(len(BLOCKS))]
         inputs = STEM_CHANNELS
-        for stage, (count, outputs) in enumerate(zip(BLOCKS, channels), start=2):
-            blocks = [ShuffleBlock(inputs if not i else outputs, outputs, 1 if i else 2) for i in range(count)]
-            self.add_module(f"stage{stage}", nn.Sequential(*blocks))
+        for name, count, outputs in zip(self._stages, BLOCKS, channels):
+            blocks = [ShuffleBlock(outputs if i else inputs, outputs, 1 if i else 2) for i in range(count)]
+            self.add_module(name, nn.Sequential(*blocks))
             inputs = outputs
         self.conv5 = nn.Sequential(*_convolution(inputs, channels[-1], 1), nn.ReLU())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -79,17 +80,17 @@ class ShuffleNetV2(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.maxpool(self.conv1(x))
-        x = self.stage4(self.stage3(self.stage2(x)))
+        for stage in self._stages:
+            x = getattr(self, stage)(x)
         logits: torch.Tensor = self.fc(self.avgpool(self.conv5(x)).flatten(1))
         return logits
 
 
 def shufflenet(width: float = 1.0, **options: object) -> ShuffleNetV2:
     """A published width, or the stages of the single one times ``width``, each to the nearest even number."""
-    channels = PUBLISHED.get(width)
-    if channels is None:
-        channels = (*(max(2, 2 * round(width * c / 2)) for c in PUBLISHED[1.0][:3]), PUBLISHED[1.0][3])
-    return ShuffleNetV2(channels, **options)  # type: ignore[arg-type]
+    *stages, last = PUBLISHED[1.0]
+    other = (*(max(2, 2 * round(width * c / 2)) for c in stages), last)
+    return ShuffleNetV2(PUBLISHED.get(width, other), **options)  # type: ignore[arg-type]
 
 
 def _convolution(
