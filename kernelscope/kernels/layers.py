@@ -20,13 +20,17 @@ COMFORTABLE = (1e-100, 1e100)  #: kernel norms whose squares float64 holds in fu
 
 @dataclass(frozen=True, eq=False)
 class LayerSums:
-    """Grams and column sums of every layer, and the cross products of every pair, each for even and for odd rows."""
+    """Grams and column sums of every layer, and the cross products of every pair, each for even and for odd rows.
+
+    ``same``: the (teacher, student) layers that hold the same numbers.
+    """
 
     n: int
     own: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
     sums: dict[tuple[str, str], np.ndarray]
     cross: tuple[np.ndarray, np.ndarray]
     columns: dict[tuple[str, str], slice]
+    same: frozenset[tuple[str, str]]
 
     def pair(self, teacher_layer: str, student_layer: str) -> GramSums:
         """What :func:`kernelscope.kernels.gram.gram_sums` gives for these two layers, halves included."""
@@ -67,8 +71,10 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows]) -> L
     own = {key: (OwnSum(X.shape[1]), OwnSum(X.shape[1])) for key, X in layers.items()}
     columns, widths = _columns(layers)
     cross = CrossSum(*widths), CrossSum(*widths)
+    same = {(t, s) for t in teacher for s in student if teacher[t].shape == student[s].shape}
     for start in range(0, n, BLOCK_ROWS):
         block = {key: numpy_block(X, start, min(start + BLOCK_ROWS, n)) for key, X in layers.items()}
+        same = {(t, s) for t, s in same if np.array_equal(block["teacher", t], block["student", s])}
         for half in (0, 1):
             rows = {key: np.ascontiguousarray(part[half::2], np.float64) for key, part in block.items()}
             for key, part in rows.items():
@@ -91,6 +97,7 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows]) -> L
         {key: even.sums + odd.sums for key, (even, odd) in own.items()},
         (cross[0].total, cross[1].total),
         columns,
+        frozenset(same),
     )
 
 

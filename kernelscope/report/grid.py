@@ -8,7 +8,6 @@ from kernelscope.kernels import companions
 from kernelscope.kernels.chance import Moments, moments
 from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.layers import LayerSums, layer_sums
-from kernelscope.kernels.rows import identical
 from kernelscope.report import fields
 from kernelscope.report.matching import LayerPair, Match
 from kernelscope.report.numbers import Measured, PairSettings, companion_fields, identity_fields, loss_fields
@@ -31,7 +30,7 @@ def _measure(
 ) -> Measured:
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     if sums.comfortable:
-        scaled = ScaledSums(pair.teacher, pair.student, sums.pair(t, s), 1.0, identical(pair.teacher, pair.student))
+        scaled = ScaledSums(pair.teacher, pair.student, sums.pair(t, s), 1.0, (t, s) in sums.same)
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
     loss = loss_from_sums(scaled, rtol=settings.rtol)
