@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from kernelscope import files
-from kernelscope.errors import ResourceError, UnreadableInput, UsageError, one_line
+from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError, one_line
 from kernelscope.networks import fitting, weights_file, zoo
 
 FORMAT = "kernelscope.checkpoint"
@@ -79,7 +79,10 @@ class Checkpoint:
                 f"{name} names {self.arch} with arguments that cannot be built ({one_line(str(error), 80)}); "
                 "save the checkpoint again"
             ) from error
-        return fitting.built_in(self.arch, self.arch_kwargs, self.state_dict, name)
+        try:
+            return fitting.built_in(self.arch, self.arch_kwargs, self.state_dict, name)
+        except Mismatch as error:  # the file names both, so it contradicts itself
+            raise UnreadableInput(str(error)) from error
 
 
 #: field name -> annotation of everything that stands in the file
@@ -121,7 +124,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         UnreadableInput: missing, empty, damaged, of another kind or of a newer version.
     """
-    return from_document(weights_file.read(path), Path(path))
+    return from_document(weights_file.read(path).document, Path(path))
 
 
 def is_described(document: Any) -> bool:

@@ -16,7 +16,7 @@ from kernelscope import files
 from kernelscope.errors import one_line
 from kernelscope.networks import weights_file
 from kernelscope.networks.checkpoint import from_document, is_described
-from kernelscope.networks.sources import CONTAINERS
+from kernelscope.networks.containers import CONTAINERS
 from kernelscope.networks.tap import first_tensor
 
 #: what a description repeats from a checkpoint, in this order
@@ -43,7 +43,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         UnreadableInput: the file is damaged or of another kind.
     """
     path = Path(path)
-    document = weights_file.read(path)
+    document = weights_file.read(path).document
     described = is_described(document)
     weights, kind = _weights(document)
     fields: dict[str, Any] = {}

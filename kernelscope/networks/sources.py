@@ -13,40 +13,49 @@ from typing import Any
 import torch
 from torch import nn
 
-from kernelscope import files
-from kernelscope.errors import UnreadableInput, UsageError, one_line
-from kernelscope.networks import fitting, weights_file
+from kernelscope.errors import UsageError, one_line
+from kernelscope.networks import containers, fitting, weights_file
 from kernelscope.networks.checkpoint import Checkpoint, from_document, is_described
-
-CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "network")
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A network ready to run, and what is known of it; ``checkpoint`` is None unless its file described itself."""
+    """A network ready to run, and what is known of it.
+
+    Attributes:
+        checkpoint: None unless its file described itself.
+        sha256: of its file; of its weights where it has no file, or one file holds several such networks.
+        notes: what was done to read it: container and prefix found, classes stubbed, numbers converted.
+    """
 
     module: nn.Module
     checkpoint: Checkpoint | None
     name: str
     arch: str
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def load(
-    path: str | os.PathLike[str] | Checkpoint, *, arch: str | None = None, arch_kwargs: dict[str, Any] | None = None
+    path: str | os.PathLike[str] | Checkpoint,
+    *,
+    arch: str | None = None,
+    arch_kwargs: dict[str, Any] | None = None,
+    role: str | None = None,
 ) -> Loaded:
     """The network in a file.
 
     Args:
-        path: our checkpoint, or a file of weights (a state dict, or one inside a dict, with or without the prefixes
-            that DataParallel and torch.compile leave).
+        path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
+            prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder.
         arch: a built-in name, or ``pkg.mod:factory`` (the working folder is importable). Needed where the file does
             not describe itself; wins over what the file says.
         arch_kwargs: arguments of that architecture; by default the file's own if it names the same one.
+        role: ``teacher`` or ``student``, to choose in a file that holds both.
 
     Raises:
-        UnreadableInput: the file cannot be read, or does not fit.
+        UnreadableInput: the file cannot be read, or holds several networks that fit.
+        Mismatch: it does not fit the architecture that the caller named.
         UsageError: an unknown architecture, or arguments without one.
     """
     if isinstance(path, Checkpoint):
@@ -56,7 +65,8 @@ def load(
     if arch is None and arch_kwargs:
         raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
     path = Path(path)
-    document = weights_file.read(path)
+    contents = weights_file.read(path)
+    document = contents.document
     checkpoint = from_document(document, path) if arch is None or is_described(document) else None
     if checkpoint is not None and arch is None:
         return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
@@ -64,16 +74,37 @@ def load(
     options = arch_kwargs or {}
     if not options and checkpoint is not None and checkpoint.arch == arch:
         options = checkpoint.arch_kwargs  # the file knows the arguments of its own architecture
-    module = _named_by_caller(arch, options, document, path)
-    return Loaded(module, checkpoint, str(path), arch, files.sha256(path))
+    module, found = _named_by_caller(arch, options, document, path, role)
+    # one file with two networks has one digest, but their features must not be taken for each other's
+    sha256 = contents.sha256 if found.alone else weights_sha256(found.tensors)
+    described = checkpoint is not None
+    notes = () if described else (*_stubbed(contents), *contents.remarks, *found.remarks())
+    return Loaded(
+        module,
+        checkpoint,
+        str(path),
+        arch,
+        sha256,
+        tuple(one_line(f"{path.name}: {note}") for note in (*notes, *fitting.conversions(module, found.tensors))),
+    )
 
 
-def _named_by_caller(arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path) -> nn.Module:
+def _stubbed(contents: weights_file.Contents) -> list[str]:
+    if not contents.stubbed:
+        return []
+    names = one_line(", ".join(contents.stubbed), 100)
+    return [f"{len(contents.stubbed)} classes were read as inert stubs ({names})"]
+
+
+def _named_by_caller(
+    arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path, role: str | None
+) -> tuple[nn.Module, containers.Weights]:
     if ":" in arch:
         network = called(arch, arch_kwargs)
-        return fitting.filled(network, _weights_for(network, document, path), str(path))
-    weights = _weights_for(fitting.outline(arch, arch_kwargs), document, path)
-    return fitting.built_in(arch, arch_kwargs, weights, str(path))
+        found = containers.weights_for(network, document, str(path), role)
+        return fitting.filled(network, found.tensors, str(path)), found
+    found = containers.weights_for(fitting.outline(arch, arch_kwargs), document, str(path), role)
+    return fitting.built_in(arch, arch_kwargs, found.tensors, str(path)), found
 
 
 def loaded_module(module: nn.Module, *, name: str) -> Loaded:
@@ -122,30 +153,3 @@ def weights_sha256(state_dict: dict[str, torch.Tensor]) -> str:
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _weights_for(network: nn.Module, document: Any, path: Path) -> dict[str, torch.Tensor]:
-    """The container and prefix under which the file fits the network completely; as it is if none does."""
-    if not isinstance(document, dict):
-        raise UnreadableInput(f"{path} holds a {type(document).__name__}, not weights; save a state_dict by torch.save")
-    inner = [document[key] for key in CONTAINERS if isinstance(document.get(key), dict)]
-    candidates = [c for c in [*inner, document] if any(isinstance(v, torch.Tensor) for v in c.values())]
-    if not candidates:
-        raise UnreadableInput(f"{path} holds no weights; save a state_dict by torch.save")
-    expected = set(network.state_dict())
-    for candidate in candidates:
-        if not all(isinstance(key, str) for key in candidate):
-            continue
-        stripped = {key: value for key, value in candidate.items() if key != "n_averaged"}  # of AveragedModel
-        while stripped:
-            complete = fitting.with_counters(stripped, network)
-            if set(complete) == expected:
-                weights_file.require_dense(complete, path)
-                return complete
-            prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in stripped)), None)
-            if prefix is None:
-                break
-            stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
-    first: dict[str, torch.Tensor] = candidates[0]
-    weights_file.require_dense(first, path)
-    return first

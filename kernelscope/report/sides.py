@@ -97,7 +97,7 @@ def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] |
     if isinstance(given, Side):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return _open_path(Path(given), arch, arch_kwargs)
+        return _open_path(Path(given), role, arch, arch_kwargs)
     if _is_module(given):
         from kernelscope.networks.sources import loaded_module
 
@@ -113,17 +113,16 @@ def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] |
     return Side(role, ArrayFeatures(role, arrays), NetworkReport(role, None, None, None))
 
 
-def _open_path(path: Path, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
+def _open_path(path: Path, role: str, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
     from kernelscope.features.store import is_feature_file, open_features
 
-    require_readable(path)
-    if is_feature_file(path):
+    if not path.is_dir() and is_feature_file(require_readable(path)):
         if arch is not None:
             raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
         return _side_of_store(str(path), open_features(path))
     from kernelscope.networks.sources import load
 
-    return _Network(str(path), load(path, arch=arch, arch_kwargs=arch_kwargs))
+    return _Network(str(path), load(path, arch=arch, arch_kwargs=arch_kwargs, role=role.partition(" ")[0]))
 
 
 def _side_of_store(name: str, store: Any) -> Side:
@@ -197,7 +196,7 @@ def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Si
             trajectory=training.get("trajectory"),
         ),
         split=f"{examples.name}/{examples.split}",
-        notes=tuple(getattr(store, "notes", ())),
+        notes=(*network.loaded.notes, *getattr(store, "notes", ())),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kernelscope.errors import NumericalError, UnreadableInput, UsageError
+from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, UsageError
 from kernelscope.networks import zoo
 from kernelscope.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kernelscope.networks.sources import load, loaded_module, weights_sha256
@@ -133,7 +133,7 @@ def test_a_prefix_is_taken_off_only_if_everything_then_fits(path, network):
     weights = {f"module.{key}": value for key, value in network.state_dict().items()}
     del weights["module.fc.bias"]
     torch.save(weights, path)
-    with pytest.raises(UnreadableInput, match=r"56 missing \(first bn1\.bias\), 55 extra \(first module\.bn1\.bias\)"):
+    with pytest.raises(Mismatch, match=r"56 missing \(first bn1\.bias\), 55 extra \(first module\.bn1\.bias\)"):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
 
 
@@ -141,7 +141,7 @@ def test_only_counters_may_be_missing(path, network):
     weights = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
     del weights["bn1.running_var"]
     torch.save(weights, path)
-    with pytest.raises(UnreadableInput, match="10 missing"):
+    with pytest.raises(Mismatch, match="10 missing"):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
 
 
@@ -172,9 +172,9 @@ def test_a_file_without_weights_is_refused(path, content, piece):
 def test_the_callers_architecture_wins_and_inherits_the_arguments_of_the_same_name(described, network):
     loaded = load(described, arch=ARCH)  # the file's own arguments
     assert same(loaded.module, network) and loaded.checkpoint is not None
-    with pytest.raises(UnreadableInput, match=r"2 shapes differ, first fc\.weight"):
+    with pytest.raises(Mismatch, match=r"2 shapes differ, first fc\.weight"):
         load(described, arch=ARCH, arch_kwargs={"num_classes": 4, "in_channels": 1})
-    with pytest.raises(UnreadableInput, match="does not fit the architecture"):
+    with pytest.raises(Mismatch, match="does not fit the architecture"):
         load(described, arch="resnet14x0.25")
     with pytest.raises(UsageError, match="without an architecture"):
         load(described, arch_kwargs={"num_classes": 4})
@@ -192,7 +192,7 @@ def test_the_callers_own_factory_is_honoured_from_the_working_folder(own_code, p
     torch.save({"fc.weight": torch.ones(9, 2), "fc.bias": torch.zeros(9)}, path)
     assert load(path, arch=f"{own_code}:Net.wide").module.fc.out_features == 9
     assert load(path, arch=f"{own_code}:Net", arch_kwargs={"width": 9}).module.fc.out_features == 9
-    with pytest.raises(UnreadableInput, match="2 shapes differ"):
+    with pytest.raises(Mismatch, match="2 shapes differ"):
         load(path, arch=f"{own_code}:Net")
 
 
