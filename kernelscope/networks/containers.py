@@ -27,6 +27,8 @@ ROLES = ("teacher", "student")
 #: parts that wrappers put inside names, not only before them
 _WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 MAX_PLACES, MAX_DEPTH = 100_000, 12
+#: more networks than this in one file are not told apart
+MAX_NETWORKS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,7 @@ def places(document: Any) -> list[Place]:
     found: list[Place] = []
     waiting: list[tuple[str, Any, int]] = [("", document, 0)]
     seen: set[int] = set()
+    networks = 0
     for where, value, depth in waiting:  # grows as it goes: breadth first
         if id(value) in seen or depth > MAX_DEPTH:
             continue
@@ -84,6 +87,9 @@ def places(document: Any) -> list[Place]:
         if len(seen) > MAX_PLACES:
             raise UnreadableInput(f"the file nests more than {MAX_PLACES:,} dicts and lists; save its state_dict alone")
         if stubs.is_module(value):
+            networks += 1
+            if networks > MAX_NETWORKS:
+                raise UnreadableInput(f"the file holds more than {MAX_NETWORKS} pickled networks; save one state_dict")
             found.append(Place(where, stubs.module_weights(value), f"pickled {value.name}"))
             continue
         tensors = _tensors(value)
@@ -148,14 +154,12 @@ def _places_with_weights(document: Any, name: str) -> list[Place]:
 
 def under_prefixes(place: Place, expected: dict[str, torch.Tensor]) -> Iterator[Weights]:
     """The weights of a place under every prefix that leads to all of the expected names and to no others."""
-    probe = next((key for key in expected if not key.endswith(fitting.COUNTER)), None)
-    if probe is None:
+    probe = max((key for key in expected if not key.endswith(fitting.COUNTER)), key=len, default=None)
+    if probe is None:  # the longest name ends no other of them, so it is found once for each network
         return
-    for tensors in _spellings(place.tensors):
+    for tensors in spellings(place.tensors):
         found = False
-        for prefix in [key.removesuffix(probe) for key in tensors if key.endswith(probe)]:
-            if prefix and not prefix.endswith("."):
-                continue
+        for prefix in prefixes_before(probe, tensors):
             inner = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
             if not prefix:
                 inner.pop("n_averaged", None)  # AveragedModel's count of averages
@@ -169,7 +173,13 @@ def under_prefixes(place: Place, expected: dict[str, torch.Tensor]) -> Iterator[
             return
 
 
-def _spellings(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+def prefixes_before(name: str, tensors: dict[str, torch.Tensor]) -> list[str]:
+    """What stands before ``name`` where it ends the name of a tensor, shortest first."""
+    found = [key.removesuffix(name) for key in tensors if key.endswith(name)]
+    return sorted((prefix for prefix in found if prefix == "" or prefix.endswith(".")), key=len)[:MAX_NETWORKS]
+
+
+def spellings(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
     """The names as they are, and without the parts that wrappers put inside them."""
     yield tensors
     plain = {_WRAPPERS.sub("", key): value for key, value in tensors.items()}
@@ -179,6 +189,8 @@ def _spellings(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Ten
 
 def _different(found: list[Weights]) -> list[Weights]:
     """The same weights kept twice in a file count once."""
+    if len(found) > MAX_NETWORKS:
+        return found
     kept: list[Weights] = []
     for weights in found:
         if not any(_same(weights.tensors, other.tensors) for other in kept):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from kernelscope import files
 from kernelscope.errors import one_line
-from kernelscope.networks import weights_file
+from kernelscope.networks import containers, weights_file
 from kernelscope.networks.checkpoint import from_document, is_described
-from kernelscope.networks.containers import CONTAINERS
+from kernelscope.networks.recognition import MAX_TRIES, recognise
+from kernelscope.networks.stubs import Stub
 from kernelscope.networks.tap import first_tensor
+from kernelscope.networks.weights_file import Contents
 
 #: what a description repeats from a checkpoint, in this order
 FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
@@ -36,36 +38,62 @@ class LayerRow:
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a file of weights holds, without building the network or running any of the file's code.
 
-    Keys ``path kind bytes sha256 tensors values dtypes names`` always; of our own checkpoints also the fields of the
-    same name, and ``training`` without its history.
+    Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
+    same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
+    (architecture and arguments), ``others`` (what else in it holds tensors), ``stubbed`` and ``remarks``.
 
     Raises:
         UnreadableInput: the file is damaged or of another kind.
     """
     path = Path(path)
-    document = weights_file.read(path).document
-    described = is_described(document)
-    weights, kind = _weights(document)
-    fields: dict[str, Any] = {}
-    if described:
-        checkpoint = from_document(document, path)
-        weights, kind = dict(checkpoint.state_dict), "kernelscope checkpoint"
+    contents = weights_file.read(path)
+    if is_described(contents.document):
+        checkpoint = from_document(contents.document, path)
         fields = {name: getattr(checkpoint, name) for name in FIELDS}
         fields["training"] = {
             key: value for key, value in checkpoint.training.items() if key not in ("history", "trajectory")
         }
-    dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())
+        return _counted(path, contents, "kernelscope checkpoint", dict(checkpoint.state_dict)) | fields
+    return _of_stranger(path, contents)
+
+
+def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch.Tensor]) -> dict[str, Any]:
     return {
         "path": str(path),
         "kind": kind,
-        "bytes": path.stat().st_size,
-        "sha256": files.sha256(path),
+        "bytes": sum(file.stat().st_size for file in contents.paths),
+        "sha256": contents.sha256,
         "tensors": len(weights),
         "values": sum(tensor.numel() for tensor in weights.values()),
-        "dtypes": dict(dtypes),
+        "dtypes": dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         "names": list(weights),
-        **fields,
     }
+
+
+def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
+    """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
+    found = containers.places(contents.document)
+    known = next(((place, fit) for place in found[:MAX_TRIES] if (fit := recognise(place)) is not None), None)
+    place = known[0] if known else found[0] if found else None
+    tensors, kind = ({}, _kind(contents.document)) if place is None else (place.tensors, place.kind)
+    if isinstance(contents.document, torch.Tensor):
+        tensors = {"": contents.document}
+    where = place.where if place is not None else ""
+    others = [f"{other.where or 'the file itself'} ({len(other.tensors)} tensors)" for other in found if other != place]
+    return _counted(path, contents, f"{kind} under {where!r}" if where else kind, tensors) | {
+        "file": contents.kind,
+        "container": where,
+        "prefix": known[1][2].prefix if known else "",
+        "fits": known[1][:2] if known else None,
+        "others": others,
+        "stubbed": contents.stubbed,
+        "remarks": (*contents.remarks, *(known[1][2].remarks() if known else ())),
+    }
+
+
+def _kind(document: Any) -> str:
+    name = document.name if isinstance(document, Stub) else type(document).__name__
+    return "a tensor" if isinstance(document, torch.Tensor) else f"a {one_line(name, 60)}"
 
 
 def lines(description: dict[str, Any]) -> list[str]:
@@ -78,12 +106,7 @@ def lines(description: dict[str, Any]) -> list[str]:
         f"{d['bytes']:,} bytes, sha256 {d['sha256']}",
     ]
     if "arch" not in d:
-        names = ", ".join(one_line(name, 60) for name in d["names"][:6])
-        return [
-            *found,
-            f"names: {names}{', …' if len(d['names']) > 6 else ''}",
-            "it does not describe its network; pass --teacher-arch or --student-arch",
-        ]
+        return found + _lines_of_stranger(d)
     found.append(f"arch: {one_line(d['arch'])}{_pairs(d['arch_kwargs'], ' (', ')')}")
     for name in ("input", "data", "metrics", "training", "versions"):
         if d[name]:
@@ -94,6 +117,22 @@ def lines(description: dict[str, Any]) -> list[str]:
         found.append(f"classes: {len(d['classes'])} ({one_line(', '.join(d['classes']), 80)})")
     found.append(f"created: {one_line(d['created'])}")
     return found
+
+
+def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
+    names = ", ".join(one_line(name, 60) for name in d["names"][:6])
+    found = [f"read as: {d['file']}", f"names: {names}{', …' if len(d['names']) > 6 else ''}"]
+    if d["stubbed"]:
+        words = one_line(", ".join(d["stubbed"]), 300)
+        found.append(f"{len(d['stubbed'])} classes not imported, their objects read as inert stubs: {words}")
+    if d["others"]:
+        found.append(f"also in it: {one_line(', '.join(d['others'][:6]), 300)}{', …' if len(d['others']) > 6 else ''}")
+    found += [one_line(remark) for remark in d["remarks"]]
+    if d["fits"] is None:
+        return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
+    arch, options = d["fits"]
+    given = f"--teacher-arch {arch} --teacher-arch-kwargs '{json.dumps(options)}'"
+    return [*found, f"fits: {arch}{_pairs(options, ' (', ')')}", f"pass {given}, or the same with --student-arch"]
 
 
 def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:
@@ -129,24 +168,6 @@ def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:
         for module, mode in modes.items():
             module.training = mode
     return [LayerRow(path, type(module).__name__, shapes.get(path), calls[path]) for path, module in named]
-
-
-def _weights(document: Any) -> tuple[dict[str, torch.Tensor], str]:
-    """The tensors of a foreign file and what it is."""
-    if isinstance(document, torch.Tensor):
-        return {"": document}, "a tensor"
-    if not isinstance(document, dict):
-        return {}, f"a {type(document).__name__}"
-    for key in CONTAINERS:
-        inner = document.get(key)
-        if isinstance(inner, dict) and any(isinstance(value, torch.Tensor) for value in inner.values()):
-            return _tensors(inner), f"state dict under {key!r}"
-    found = _tensors(document)
-    return found, "state dict" if found else "a dict"
-
-
-def _tensors(document: dict[Any, Any]) -> dict[str, torch.Tensor]:
-    return {str(key): value for key, value in document.items() if isinstance(value, torch.Tensor)}
 
 
 def _pairs(values: dict[str, Any], before: str = "", after: str = "") -> str:

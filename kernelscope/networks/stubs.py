@@ -81,7 +81,7 @@ def is_module(value: Any) -> bool:
     return isinstance(value, Stub) and isinstance(value.state, dict) and "_modules" in value.state
 
 
-def module_weights(module: Stub, limit: int = 1_000_000) -> dict[str, torch.Tensor]:
+def module_weights(module: Stub, limit: int = 50_000) -> dict[str, torch.Tensor]:
     """What ``state_dict()`` of the pickled network would give: parameters and persistent buffers by name.
 
     Raises:
@@ -93,7 +93,7 @@ def module_weights(module: Stub, limit: int = 1_000_000) -> dict[str, torch.Tens
     while waiting:
         prefix, node, depth = waiting.pop()
         steps += 1
-        if depth > 100 or steps > limit or len(found) > limit:
+        if depth > 100 or steps > limit or len(prefix) > 1_000:
             raise ValueError("modules nested without end")
         state = node.state
         transient = state.get("_non_persistent_buffers_set") or ()

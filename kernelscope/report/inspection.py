@@ -17,7 +17,7 @@ def describe(path: Path, *, verify: bool = False) -> Iterator[str]:
     Raises:
         UnreadableInput: if it is neither, or damaged.
     """
-    if is_feature_file(path):
+    if not path.is_dir() and is_feature_file(path):
         yield from _features(path, verify)
     else:
         described = networks.describe(path)

@@ -1,0 +1,64 @@
+"""Which of the built-in architectures a dict of weights belongs to, told by names and shapes alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from kernelscope.errors import KernelscopeError
+from kernelscope.networks import containers, fitting
+from kernelscope.networks.containers import Place, Weights
+from kernelscope.networks.zoo import STAGES
+
+#: shortest prefixes tried, of the first places of a file
+MAX_TRIES = 8
+_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.conv1\.weight")
+
+
+def recognise(place: Place) -> tuple[str, dict[str, Any], Weights] | None:
+    """The built-in architecture whose weights these are completely: its name, its arguments, how they were found."""
+    for tensors in containers.spellings(place.tensors):
+        for first, guesses in (("conv1.weight", _residual), ("fc1.weight", _mlp)):
+            for prefix in containers.prefixes_before(first, tensors)[:MAX_TRIES]:
+                inner = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+                for arch, options in guesses(inner):
+                    if (found := _fits(arch, options, place)) is not None:
+                        return arch, options, found
+    return None
+
+
+def _fits(arch: str, options: dict[str, Any], place: Place) -> Weights | None:
+    try:
+        network = fitting.outline(arch, options)
+    except KernelscopeError:  # shapes that no such network has
+        return None
+    found = containers.under_prefixes(place, network.state_dict())
+    return next((weights for weights in found if fitting.misfit(network, weights.tensors) is None), None)
+
+
+def _residual(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Networks with as many blocks in each stage, as wide as the first convolution."""
+    stem, head = weights["conv1.weight"], weights.get("fc.weight")
+    if head is None or head.ndim != 2 or stem.ndim != 4 or 0 in (*stem.shape, *head.shape):
+        return
+    blocks = Counter(int(match[1]) for key in weights if (match := _BLOCK.fullmatch(key)))
+    for name, (expected, channels) in STAGES.items():
+        if tuple(blocks[i + 1] for i in range(len(blocks))) == expected:
+            options: dict[str, Any] = {"num_classes": head.shape[0], "in_channels": stem.shape[1]}
+            if stem.shape[2] == 7:
+                options["stem"] = "imagenet"
+            yield _wide(name, stem.shape[0] / channels), options
+
+
+def _mlp(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:
+    first, head = weights["fc1.weight"], weights.get("fc.weight")
+    if head is not None and first.ndim == head.ndim == 2 and 0 not in (*first.shape, *head.shape):
+        yield "mlp", {"hidden": first.shape[0], "in_features": first.shape[1], "num_classes": head.shape[0]}
+
+
+def _wide(name: str, width: float) -> str:
+    return name if width == 1 else f"{name}x{width:.6f}".rstrip("0").rstrip(".")
