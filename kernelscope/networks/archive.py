@@ -62,7 +62,7 @@ def _require_one_reading(path: Path, members: list[zipfile.ZipInfo]) -> None:
     roots = {name.partition("/")[0] for name in names}
     plain = len(names) == len(members) and len(roots) == 1 and not any(".." in name.split("/") for name in names)
     if not plain or min(member.header_offset for member in members) != 0 or not _ends_plainly(path):
-        raise UnreadableInput(f"{path} is an archive that can be read in two ways, unlike torch.save's; {MEND}")
+        raise UnreadableInput(f"{path} is damaged, or an archive that can be read in two ways; {MEND}")
 
 
 def _ends_plainly(path: Path) -> bool:

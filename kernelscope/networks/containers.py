@@ -70,7 +70,7 @@ class Weights:
         return said
 
 
-def places(document: Any) -> list[Place]:
+def places(document: Any, name: str) -> list[Place]:
     """Every dict of tensors in a file, the usual containers first, and networks that were pickled whole.
 
     Raises:
@@ -85,11 +85,11 @@ def places(document: Any) -> list[Place]:
             continue
         seen.add(id(value))
         if len(seen) > MAX_PLACES:
-            raise UnreadableInput(f"the file nests more than {MAX_PLACES:,} dicts and lists; save its state_dict alone")
+            raise UnreadableInput(f"{name} nests more than {MAX_PLACES:,} dicts and lists; save its state_dict alone")
         if stubs.is_module(value):
             networks += 1
             if networks > MAX_NETWORKS:
-                raise UnreadableInput(f"the file holds more than {MAX_NETWORKS} pickled networks; save one state_dict")
+                raise UnreadableInput(f"{name} holds more than {MAX_NETWORKS} pickled networks; save one state_dict")
             found.append(Place(where, stubs.module_weights(value), f"pickled {value.name}"))
             continue
         tensors = _tensors(value)
@@ -142,7 +142,7 @@ def weights_for(network: nn.Module, document: Any, name: str, role: str | None =
 
 
 def _places_with_weights(document: Any, name: str) -> list[Place]:
-    found = places(document)
+    found = places(document, name)
     if found:
         return found
     if isinstance(document, dict):

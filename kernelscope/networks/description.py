@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -16,10 +17,11 @@ from torch import nn
 from kernelscope.errors import one_line
 from kernelscope.networks import containers, weights_file
 from kernelscope.networks.checkpoint import from_document, is_described
+from kernelscope.networks.fitting import FLOATS
 from kernelscope.networks.recognition import MAX_TRIES, recognise
 from kernelscope.networks.stubs import Stub
 from kernelscope.networks.tap import first_tensor
-from kernelscope.networks.weights_file import Contents
+from kernelscope.networks.weights_file import Contents, unlike_weights
 
 #: what a description repeats from a checkpoint, in this order
 FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
@@ -72,23 +74,34 @@ def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch
 
 def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
     """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
-    found = containers.places(contents.document)
-    known = next(((place, fit) for place in found[:MAX_TRIES] if (fit := recognise(place)) is not None), None)
-    place = known[0] if known else found[0] if found else None
+    with weights_file.door(path):
+        found = containers.places(contents.document, str(path))
+        fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
+    place = fits[0][0] if fits else found[0] if found else None
     tensors, kind = ({}, _kind(contents.document)) if place is None else (place.tensors, place.kind)
     if isinstance(contents.document, torch.Tensor):
         tensors = {"": contents.document}
     where = place.where if place is not None else ""
     others = [f"{other.where or 'the file itself'} ({len(other.tensors)} tensors)" for other in found if other != place]
+    first = fits[0][1].weights if fits else None
     return _counted(path, contents, f"{kind} under {where!r}" if where else kind, tensors) | {
         "file": contents.kind,
         "container": where,
-        "prefix": known[1][2].prefix if known else "",
-        "fits": known[1][:2] if known else None,
+        "prefix": first.prefix if first else "",
+        "fits": [(known.arch, known.arch_kwargs, known.weights.name) for _, known in fits],
         "others": others,
         "stubbed": contents.stubbed,
-        "remarks": (*contents.remarks, *(known[1][2].remarks() if known else ())),
+        "remarks": (*contents.remarks, *(first.remarks() if first else ()), *_oddities(tensors)),
     }
+
+
+def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
+    """What keeps tensors from being weights, the first of each kind."""
+    odd = {key: unlike_weights(value) for key, value in tensors.items()}
+    found = [f"{key} is {kind}, not a dense tensor" for key, kind in odd.items() if kind is not None][:1]
+    floats = ((key, value) for key, value in tensors.items() if odd[key] is None and value.dtype in FLOATS)
+    wrong = (key for key, value in floats if not bool(torch.isfinite(value).all()))
+    return [*found, *(f"{key} holds NaN or infinite values" for key in itertools.islice(wrong, 1))]
 
 
 def _kind(document: Any) -> str:
@@ -128,11 +141,12 @@ def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
     if d["others"]:
         found.append(f"also in it: {one_line(', '.join(d['others'][:6]), 300)}{', …' if len(d['others']) > 6 else ''}")
     found += [one_line(remark) for remark in d["remarks"]]
-    if d["fits"] is None:
+    if not d["fits"]:
         return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
-    arch, options = d["fits"]
+    found += [f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}" for arch, options, name in d["fits"]]
+    arch, options, _ = d["fits"][0]
     given = f"--teacher-arch {arch} --teacher-arch-kwargs '{json.dumps(options)}'"
-    return [*found, f"fits: {arch}{_pairs(options, ' (', ')')}", f"pass {given}, or the same with --student-arch"]
+    return [*found, f"pass {given}, or the same with --student-arch"]
 
 
 def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:

@@ -126,17 +126,30 @@ class _Machine:
             raise UnsafeProgram("thousands of whole numbers beyond 64 bits")
 
 
-def survey(stream: BinaryIO, pickles: int = 1) -> Survey:
-    """Follow the next ``pickles`` programs in ``stream``.
+class _Bounded:
+    """A stream that is never asked for more than there is: a program may claim text of any length."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream, self.size, self.readline = stream, size, stream.readline
+
+    def read(self, length: int) -> bytes:
+        if length > self.size:
+            raise ValueError(f"{length} bytes claimed of {self.size}")
+        return self.stream.read(length)
+
+
+def survey(stream: BinaryIO, size: int, pickles: int = 1) -> Survey:
+    """Follow the next ``pickles`` programs in a stream of ``size`` bytes.
 
     Raises:
         UnsafeProgram: saying what is in it that has no place there. UnpicklingError: it is damaged.
     """
     found, operations = Survey(), 0
+    bounded: Any = _Bounded(stream, size)
     try:
         for _ in range(pickles):
             machine = _Machine(found)
-            for operation, argument, _ in pickletools.genops(stream):
+            for operation, argument, _ in pickletools.genops(bounded):
                 operations += 1
                 if operations > MAX_OPERATIONS:
                     raise UnsafeProgram(f"more than {MAX_OPERATIONS:,} pickle operations")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,25 +20,38 @@ MAX_TRIES = 8
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.conv1\.weight")
 
 
-def recognise(place: Place) -> tuple[str, dict[str, Any], Weights] | None:
-    """The built-in architecture whose weights these are completely: its name, its arguments, how they were found."""
+@dataclass(frozen=True)
+class Known:
+    """Weights that are completely those of a built-in architecture."""
+
+    arch: str
+    arch_kwargs: dict[str, Any]
+    weights: Weights
+
+
+def recognise(place: Place) -> Iterator[Known]:
+    """The built-in architectures whose weights stand in a place, under different prefixes."""
+    seen = set()
     for tensors in containers.spellings(place.tensors):
         for first, guesses in (("conv1.weight", _residual), ("fc1.weight", _mlp)):
             for prefix in containers.prefixes_before(first, tensors)[:MAX_TRIES]:
                 inner = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
                 for arch, options in guesses(inner):
-                    if (found := _fits(arch, options, place)) is not None:
-                        return arch, options, found
-    return None
+                    for weights in _fitting(arch, options, place):
+                        if weights.prefix not in seen:
+                            seen.add(weights.prefix)
+                            yield Known(arch, options, weights)
+        if seen:
+            return
 
 
-def _fits(arch: str, options: dict[str, Any], place: Place) -> Weights | None:
+def _fitting(arch: str, options: dict[str, Any], place: Place) -> list[Weights]:
     try:
         network = fitting.outline(arch, options)
     except KernelscopeError:  # shapes that no such network has
-        return None
+        return []
     found = containers.under_prefixes(place, network.state_dict())
-    return next((weights for weights in found if fitting.misfit(network, weights.tensors) is None), None)
+    return [weights for weights in found if fitting.misfit(network, weights.tensors) is None]
 
 
 def _residual(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -101,9 +101,12 @@ def _named_by_caller(
 ) -> tuple[nn.Module, containers.Weights]:
     if ":" in arch:
         network = called(arch, arch_kwargs)
-        found = containers.weights_for(network, document, str(path), role)
+        with weights_file.door(path):
+            found = containers.weights_for(network, document, str(path), role)
         return fitting.filled(network, found.tensors, str(path)), found
-    found = containers.weights_for(fitting.outline(arch, arch_kwargs), document, str(path), role)
+    outline = fitting.outline(arch, arch_kwargs)
+    with weights_file.door(path):
+        found = containers.weights_for(outline, document, str(path), role)
     return fitting.built_in(arch, arch_kwargs, found.tensors, str(path)), found
 
 

@@ -4,12 +4,15 @@ code, and what may be raised.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,11 +61,21 @@ def read(path: str | os.PathLike[str]) -> Contents:
         UnreadableInput: for whatever is wrong with the file, in one line.
         ResourceError: not enough memory.
     """
-    try:
+    with door(path):
         if tensor_files.is_weights_folder(Path(path)):
             return _folder(Path(path))
-        path = files.require_readable(path)
-        return _file(path)
+        return _file(files.require_readable(path))
+
+
+@contextlib.contextmanager
+def door(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever happens while a stranger's file is read or looked through, the file is to blame for.
+
+    Raises:
+        UnreadableInput, ResourceError: in one line, for any exception.
+    """
+    try:
+        yield
     except KernelscopeError:
         raise
     except MemoryError as error:
@@ -78,12 +91,19 @@ def read(path: str | os.PathLike[str]) -> Contents:
         ) from error
     except PermissionError as error:
         raise UnreadableInput(f"{path} may not be read by this user; change its permissions") from error
-    except Exception as error:  # the door to a stranger's file: torch raises a dozen kinds, all mean the same
-        asked = _NOT_ALLOCATED.search(str(error))
-        if asked is not None and int(asked[1]) <= 2 * Path(path).stat().st_size:
+    except Exception as error:  # torch raises a dozen kinds, all mean the same
+        if _lacks_memory(error, path):
             raise _too_large(path) from error
         kind = type(error).__name__
         raise UnreadableInput(f"{one_line(str(path))} is truncated or damaged ({kind}); {MEND}") from error
+
+
+def _lacks_memory(error: Exception, path: str | os.PathLike[str]) -> bool:
+    """Whether the machine is too small for what the file holds; a file may also claim what it does not hold."""
+    asked = _NOT_ALLOCATED.search(str(error))
+    if asked is not None:
+        return int(asked[1]) <= 2 * Path(path).stat().st_size
+    return isinstance(error, OSError) and error.errno == errno.ENOMEM
 
 
 def _file(path: Path) -> Contents:
@@ -106,9 +126,8 @@ def _file(path: Path) -> Contents:
 def _zipped(path: Path) -> Contents:
     """An archive: refused classes become stubs."""
     with zipfile.ZipFile(path) as opened:
-        name = next(name for name in opened.namelist() if name.endswith("/data.pkl"))
-        with opened.open(name) as stream:
-            program = pickle_program.survey(stream)  # type: ignore[arg-type]
+        member = next(member for member in opened.infolist() if member.filename.endswith("/data.pkl"))
+        program = pickle_program.survey(io.BytesIO(opened.read(member)), member.file_size)
     refused = set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     attack = stubs.harmful(refused | program.globals)
     if attack is not None:
@@ -120,7 +139,7 @@ def _zipped(path: Path) -> Contents:
 def _legacy(path: Path) -> Contents:
     """A file from before torch 1.6, whose classes cannot be listed: refused unless it is plain."""
     with path.open("rb") as stream:
-        program = pickle_program.survey(stream, LEGACY_PICKLES)
+        program = pickle_program.survey(stream, path.stat().st_size, LEGACY_PICKLES)
     attack = stubs.harmful(program.globals)
     if attack is not None:
         raise _needs_code(path, attack, "do not unpickle it")
@@ -166,13 +185,13 @@ def require_dense(state_dict: dict[Any, Any], path: str | os.PathLike[str]) -> N
                 f"{path} holds a {type(value).__name__} as {one_line(str(key), 60)!r} among its weights; "
                 "save tensors by name only"
             )
-        kind = _unlike_weights(value)
+        kind = unlike_weights(value)
         if kind is not None:
             raise UnreadableInput(f"{path} holds {one_line(key, 60)} {kind}, expected a dense tensor; save it dense")
     _require_own_bytes(state_dict, path)
 
 
-def _unlike_weights(value: torch.Tensor) -> str | None:
+def unlike_weights(value: torch.Tensor) -> str | None:
     """How a tensor differs from a plain one, in words."""
     if value.device.type != "cpu":
         return f"on device {value.device.type}"

@@ -1,0 +1,264 @@
+"""Files of weights that are broken, hostile or something else: each with its exit code and a piece of the refusal."""
+
+import io
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from foreign_files import prefixed, weights
+from torch import nn
+
+UNREADABLE, MISMATCH, NUMERICAL = 3, 4, 5
+KINDS = {}
+
+
+@dataclass
+class Hostile:
+    """How to write a file, and how reading it has to end."""
+
+    make: object
+    code: int
+    piece: str
+
+    def write(self, folder):
+        made = self.make(folder)
+        if isinstance(made, Path):
+            return made
+        path = folder / "t.pt"
+        path.write_bytes(made) if isinstance(made, bytes) else torch.save(made, path)
+        return path
+
+
+def plain(name, make, piece, code=UNREADABLE):
+    """Register what needs no statements: bytes are written, anything else is saved by torch."""
+    KINDS[name] = Hostile(lambda folder: make(), code, piece)
+
+
+def kind(name, piece, code=UNREADABLE):
+    """Register a function from a folder to a path, bytes or what torch shall save."""
+
+    def register(make):
+        KINDS[name] = Hostile(make, code, piece)
+        return make
+
+    return register
+
+
+def saved(content=None, **options):
+    stream = io.BytesIO()
+    torch.save(weights() if content is None else content, stream, **options)
+    return stream.getvalue()
+
+
+def rewritten(change, content=None, compression=zipfile.ZIP_STORED):
+    """The archive of a good checkpoint with ``change`` applied to its list of (name, bytes)."""
+    with zipfile.ZipFile(io.BytesIO(saved(content))) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for name, body in change(members):
+            archive.writestr(name, body)
+    return stream.getvalue()
+
+
+def with_pickle(program, content=None):
+    """The whole archive of ``content``, but its pickle is ``program``."""
+    return rewritten(lambda members: [(n, program if n.endswith("data.pkl") else body) for n, body in members], content)
+
+
+def pickle_of(content):
+    """The pickle in the archive of ``content``."""
+    with zipfile.ZipFile(io.BytesIO(saved(content))) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+
+
+# ---- something else ----
+plain("empty", lambda: b"", "is empty (0 bytes)")
+plain("words", lambda: b"epoch,loss\n1,0.3\n", "is not a torch file")
+plain("noise", lambda: np.random.default_rng(0).bytes(4000), "is not a torch file")
+plain("git-lfs", lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run git lfs pull")
+plain("a web page", lambda: b"\n<!DOCTYPE html><html>Sign in</html>", "is an HTML page")
+plain("JSON", lambda: b'{"error": "Repository not found"}', "is JSON text")
+plain("gzip", lambda: b"\x1f\x8b\x08" + bytes(50), "is a gzip file, not a checkpoint; unpack it first")
+plain("an image", lambda: b"\x89PNG\r\n\x1a\n" + bytes(50), "is a PNG image")
+plain("a program", lambda: b"\x7fELF" + bytes(50), "is a program")
+plain("HDF5", lambda: b"\x89HDF\r\n\x1a\n" + bytes(90), "is an HDF5 file")
+plain("a pickle", lambda: pickle.dumps({"w": [1.0]}, protocol=5), "is a pickle of protocol 5, which may run code")
+plain("an old pickle", lambda: pickle.dumps({"w": [1.0]}, protocol=2), "damaged")
+plain("a list", lambda: [1, 2], "holds a list, not weights")
+plain("a tensor", lambda: torch.zeros(3), "holds a Tensor, not weights")
+plain("no weights", lambda: {"epoch": 3}, "holds no weights")
+plain("arrays", lambda: {key: value.numpy() for key, value in weights().items()}, "holds no weights")
+plain("an empty zip", lambda: b"PK\x05\x06" + bytes(18), "without a checkpoint in it")
+
+
+@kind("missing", "does not exist")
+def _missing(folder):
+    return folder / "no.pt"
+
+
+@kind("a folder", "is not a regular file")
+def _folder(folder):
+    return folder
+
+
+@kind("a pipe", "is not a regular file")
+def _pipe(folder):
+    os.mkfifo(folder / "t.pt")
+    return folder / "t.pt"
+
+
+@kind("npz", "is a NumPy .npz archive")
+def _npz(folder):
+    with (folder / "t.pt").open("wb") as stream:
+        np.savez(stream, a=np.zeros(3))
+    return folder / "t.pt"
+
+
+@kind("a tar archive", "is a tar archive; unpack it")
+def _tar(folder):
+    with tarfile.open(folder / "t.tar", "w") as archive:
+        archive.add(__file__, "t.pt")
+    return folder / "t.tar"
+
+
+@kind("TorchScript", "is a TorchScript program; save its state_dict instead")
+def _torchscript(folder):
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), folder / "t.pt")
+    return folder / "t.pt"
+
+
+@kind("torch.export", "is a torch.export program; save its state_dict instead")
+def _exported(folder):
+    program = torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),))
+    torch.export.save(program, folder / "t.pt2")
+    return folder / "t.pt2"
+
+
+# ---- damage ----
+plain("half of it", lambda: saved()[: len(saved()) // 2], "is truncated after")
+plain("all but the end", lambda: saved()[:-1], "truncated")
+plain("without its head", lambda: saved()[40:], "damaged")
+plain("something behind it", lambda: saved() + b"more", "can be read in two ways")
+plain("something before it", lambda: b"\x80\x02" + saved(), "can be read in two ways")
+plain("a flipped bit", lambda: flipped(saved(), saved().index(weights()["fc.weight"].numpy().tobytes())), "checksum")
+plain("old and cut", lambda: saved(_use_new_zipfile_serialization=False)[:-100], "truncated or damaged")
+
+
+def flipped(content, at, bit=0):
+    """``content`` with one bit of one byte changed."""
+    return content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
+
+
+# ---- archives with an intention ----
+plain("a bomb", lambda: rewritten(lambda m: [*m, ("a/data/99", bytes(10**8))], None, zipfile.ZIP_DEFLATED), "unpack")
+plain("compressed", lambda: rewritten(lambda m: [*m, ("a/x", os.urandom(10**5))], None, zipfile.ZIP_DEFLATED), "compr")
+plain("two roots", lambda: rewritten(lambda m: [*m, ("other/data.pkl", b"N.")]), "read in two ways")
+plain("the same name in capitals", lambda: rewritten(lambda m: [*m, (m[0][0].upper(), b"N.")]), "read in two ways")
+plain("a way out", lambda: rewritten(lambda m: [*m, (f"{m[0][0][:7]}/../../x", b"")]), "read in two ways")
+plain("a missing tensor", lambda: rewritten(lambda m: [x for x in m if not x[0].endswith("/data/0")]), "damaged")
+plain("a short tensor", lambda: rewritten(lambda m: [(n, b[:4] if n.endswith("/data/0") else b) for n, b in m]), "dam")
+
+
+@kind("two ends", "can be read in two ways")
+def _two_ends(folder):
+    """The pointer leads to another directory than the one that stands before it."""
+    good = saved()
+    at = good.rindex(b"PK\x06\x07")
+    return good[: at + 8] + struct.pack("<Q", 0) + good[at + 16 :]
+
+
+@kind("encrypted", "is an encrypted archive")
+def _encrypted(folder):
+    content = bytearray(rewritten(lambda members: members))
+    at = content.index(b"PK\x01\x02")
+    content[at + 8] |= 1
+    return bytes(content)
+
+
+# ---- pickles with an intention ----
+class Call:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+plain("a shell", lambda: {"x": Call(os.system, "touch ran"), **weights()}, "need code to load (posix.system)")
+plain("eval", lambda: {"x": Call(eval, "open('ran', 'w')"), **weights()}, "need code to load (builtins.eval)")
+plain("a shell, old", lambda: saved({"x": Call(os.system, "true")}, _use_new_zipfile_serialization=False), "posix.sy")
+plain("a network, old", lambda: saved(nn.Linear(2, 2), _use_new_zipfile_serialization=False), "need code to load (to")
+plain("tuples to hash", lambda: with_pickle(b"\x80\x02}K\x01" + b"\x85q\x00h\x00\x86" * 60 + b"K\x01s."), "without end")
+plain("tuples in depth", lambda: with_pickle(b"\x80\x02}K\x01" + b"\x85" * 10**6 + b"K\x01s."), "without end")
+plain(
+    "many long numbers",
+    lambda: with_pickle(b"\x80\x02](" + (b"\x8a\x0a" + bytes(9) + b"\x01") * 9000 + b"e."),
+    "beyond 64",
+)
+plain("text of an exabyte", lambda: with_pickle(b"\x80\x02\x8d" + bytes(7) + b"\x10."), "is damaged")
+plain("an unknown operation", lambda: with_pickle(b"\x80\x02K\x010."), "pickle operation POP")
+plain("a newer protocol", lambda: saved(pickle_protocol=4), "pickle operation")
+plain("nothing on the stack", lambda: with_pickle(b"\x80\x02R."), "is damaged")
+plain("a memo without a note", lambda: with_pickle(b"\x80\x02h\x07."), "is damaged")
+plain("a pickle without end", lambda: with_pickle(b"\x80\x02}"), "is damaged")
+plain("lists that double", lambda: {"a": doubled(), "epoch": 3}, "holds no weights")
+
+
+def doubled():
+    nested = ["x"]
+    for _ in range(60):
+        nested = [nested, nested]
+    return nested
+
+
+@kind("a circle of networks", "damaged")
+def _circle(folder):
+    net = nn.Sequential(nn.Linear(1, 1))
+    net._modules["again"] = net
+    return net
+
+
+@kind("many classes", "classes in")
+def _many_classes(folder):
+    one = b"".join(b"cstrangers\nC%d\n)\x81" % i for i in range(5000))
+    return with_pickle(b"\x80\x02(" + one + b"t.")
+
+
+@kind("claims of a terabyte", "truncated or damaged")
+def _claims(folder):
+    program = saved(torch.zeros(7), _use_new_zipfile_serialization=False)
+    at = program.index(b"K\x07", program.index(b"cpu"))
+    return program[:at] + b"\x8a\x06" + (10**12).to_bytes(6, "little") + program[at + 2 :]
+
+
+# ---- tensors that are not weights ----
+def instead(value, name="fc.bias"):
+    return {**weights(), name: value}
+
+
+plain("stride 0", lambda: instead(torch.ones(1).expand(3)), "holds fc.bias of 3 values over 4 bytes")
+plain("a terabyte of stride 0", lambda: instead(torch.ones(1).expand(10**12)), "over 4 bytes")
+plain("without memory", lambda: instead(torch.empty(3, device="meta")), "holds fc.bias on device meta")
+plain("sparse", lambda: instead(torch.ones(3).to_sparse()), "holds fc.bias sparse_coo")
+plain("quantized", lambda: instead(torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)), "quantized")
+plain("complex", lambda: instead(torch.ones(3, dtype=torch.complex64)), "holds fc.bias as complex64", MISMATCH)
+plain("whole numbers", lambda: instead(torch.ones(3, dtype=torch.int8)), "holds fc.bias as int8", MISMATCH)
+plain("fp8", lambda: instead(torch.ones(3).to(torch.float8_e5m2)), "holds fc.bias as float8_e5m2", MISMATCH)
+plain("NaN", lambda: instead(torch.tensor([0, 1, float("nan")])), "NaN or infinite weights in fc.bias", NUMERICAL)
+plain("too large for float32", lambda: instead(torch.full((3,), 1e300, dtype=torch.float64)), "in fc.bias", NUMERICAL)
+plain("a missing weight", lambda: {k: v for k, v in weights().items() if k != "fc.bias"}, "1 missing (fi", MISMATCH)
+plain("a weight too many", lambda: instead(torch.ones(1), "zebra"), "1 extra (first zebra)", MISMATCH)
+plain("one class too many", lambda: instead(torch.ones(4)), "1 shapes differ, first fc.bias (4,) for (3,)", MISMATCH)
+plain("another network", lambda: weights(0, "resnet14x0.25"), "extra", MISMATCH)
+plain("half a prefix", lambda: {f"module.{k}" if "fc" in k else k: v for k, v in weights().items()}, "fit", MISMATCH)
+plain("two roles", lambda: {"teacher": weights(1), "student": weights()}, "2 networks that fit (student, teacher)")
+plain("two roles before names", lambda: prefixed("a.") | prefixed("b.", weights(1)), "2 networks that fit (a., b.)")
+plain("an average beside it", lambda: {"model": weights(), "model_ema": weights(1)}, "2 networks that fit (model, mod")
+plain("numbers as names", lambda: {5: torch.zeros(1)}, "'5' among its weights")
