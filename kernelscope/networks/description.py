@@ -99,6 +99,8 @@ def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
     """What keeps tensors from being weights, the first of each kind."""
     odd = {key: unlike_weights(value) for key, value in tensors.items()}
     found = [f"{key} is {kind}, not a dense tensor" for key, kind in odd.items() if kind is not None][:1]
+    if not weights_file.owns_its_bytes({key: value for key, value in tensors.items() if odd[key] is None}):
+        return [*found, "its tensors share their bytes"]
     floats = ((key, value) for key, value in tensors.items() if odd[key] is None and value.dtype in FLOATS)
     wrong = (key for key, value in floats if not bool(torch.isfinite(value).all()))
     return [*found, *(f"{key} holds NaN or infinite values" for key in itertools.islice(wrong, 1))]

@@ -8,17 +8,35 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import re
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-#: more operations than any real checkpoint has; torch runs about a million of them in a second
-MAX_OPERATIONS = 5_000_000
+from kernelscope.errors import one_line
+
+#: more operations than checkpoints have; a million of them take about three seconds
+MAX_OPERATIONS = 3_000_000
 #: Python hashes a tuple by walking all of it, shared parts again and again, and by recursion in C
 MAX_TUPLE_ITEMS, MAX_TUPLE_DEPTH = 1_000_000, 100
 #: whole numbers beyond 64 bits can be chosen so that all of them fall on one place of a dict
 MAX_LONGS = 1_000
 #: torch looks a refused class up in a list of all of them, each time one is made
-MAX_LOOKUPS = 20_000_000
+MAX_LOOKUPS = 5_000_000
+
+#: what torch lets a pickle call, and what is made of arguments alone: these must be plain, as a set of a tensor that
+#: claims a terabyte would take all its values, one by one
+_OF_PLAIN = {
+    "builtins.set", "builtins.complex", "collections.Counter", "collections.OrderedDict", "torch.Size", "torch.device",
+    "torch.serialization._get_layout", "builtins.bytearray", "_codecs.encode",
+}  # fmt: skip
+#: bytes are written as text; of a number, or through another codec, a few of them would become gigabytes
+_OF_TEXT = {"builtins.bytearray", "_codecs.encode"}
+_TEXT_CODECS = ("latin1", "latin-1")
+#: calls that make memory out of a number, or convert whole tensors, which no file of plain weights needs
+_FORBIDDEN = re.compile(
+    r"torch\.(\w+\.)?\w*(Tensor|Storage)|torch\._utils\._rebuild_(device_tensor_from_\w+|qtensor|nested_tensor)"
+)
+_REBUILD = "torch._utils._rebuild_"
 
 _OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as protocol 2 writes them
 _LEAVES = {
@@ -43,11 +61,16 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _Thing:
-    """A stand-in: ``origin`` names the class it is made of, size and depth count the tuples in it."""
+    """A stand-in: ``origin`` names the class it is made of, size and depth count the tuples in it.
+
+    ``value`` is that of numbers and text, ``items`` those of tuples.
+    """
 
     origin: str = ""
     size: int = 1
     depth: int = 0
+    value: Any = None
+    items: tuple[_Thing, ...] | None = None
 
 
 _LEAF = _Thing()
@@ -66,7 +89,7 @@ class _Machine:
         stack = self.stack
         if name in _LEAVES:
             self._count_longs(argument) if name == "LONG1" else None
-            stack.append(_LEAF)
+            stack.append(_LEAF if argument is None else _Thing(value=argument))
         elif name in ("BINPUT", "LONG_BINPUT"):
             self.memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
@@ -85,16 +108,17 @@ class _Machine:
             self._object(name)
 
     def _tuple(self, name: str) -> None:
-        items = self._pop_mark() if name == "TUPLE" else [self.stack.pop() for _ in range(_FIXED.get(name, 0))]
+        count = _FIXED.get(name, 0)
+        items = self._pop_mark() if name == "TUPLE" else [self.stack.pop() for _ in range(count)][::-1]
         size, depth = 1 + sum(item.size for item in items), 1 + max((item.depth for item in items), default=0)
         if size > MAX_TUPLE_ITEMS or depth > MAX_TUPLE_DEPTH:
             raise UnsafeProgram("tuples nested without end")
-        self.stack.append(_Thing(size=size, depth=depth))
+        self.stack.append(_Thing(size=size, depth=depth, items=tuple(items)))
 
     def _object(self, name: str) -> None:
         if name in ("REDUCE", "NEWOBJ"):
-            self.stack.pop()
-            maker = self.stack.pop()
+            arguments, maker = self.stack.pop(), self.stack.pop()
+            _require_harmless(maker.origin, arguments.items)
             self.stack.append(_Thing(maker.origin))
             self.survey.made += 1
         elif name in ("APPEND", "SETITEM", "BUILD"):
@@ -105,7 +129,7 @@ class _Machine:
             self._pop_mark()
             self._fill(name)
         elif name == "BINPERSID":
-            self.stack[-1] = _LEAF
+            self.stack[-1] = _Thing("a storage")
         elif name not in ("PROTO", "STOP"):
             raise UnsafeProgram(f"pickle operation {name}")
 
@@ -124,6 +148,25 @@ class _Machine:
         self.longs += abs(value) >= 2**64
         if self.longs > MAX_LONGS:
             raise UnsafeProgram("thousands of whole numbers beyond 64 bits")
+
+
+def _require_harmless(call: str, arguments: tuple[_Thing, ...] | None) -> None:
+    """A call that torch would make takes what ``torch.save`` gives it, and no more."""
+    if arguments is None:
+        raise UnsafeProgram(f"a call of {one_line(call, 40)} without a tuple")
+    if call == "torch._tensor._rebuild_from_type_v2":  # calls its first argument
+        call = arguments[0].origin
+        if not call.startswith(_REBUILD):
+            raise UnsafeProgram(f"a tensor made by {one_line(call, 40)}")
+    if (found := _FORBIDDEN.fullmatch(call)) is not None:
+        kinds = {"qtensor": "a quantized tensor", "nested_tensor": "a nested tensor"}
+        raise UnsafeProgram(kinds.get(found[3] or "", f"a call of {one_line(call, 60)}"))
+    if call in _OF_PLAIN and any(item.origin for item in arguments):
+        raise UnsafeProgram(f"a call of {call} on an object")
+    if call in _OF_TEXT:
+        codecs = [item.value for item in arguments[1:]]
+        if not all(isinstance(item.value, str) for item in arguments) or not set(codecs) <= set(_TEXT_CODECS):
+            raise UnsafeProgram(f"a call of {call} on something else than text")
 
 
 class _Bounded:

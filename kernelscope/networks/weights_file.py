@@ -87,7 +87,7 @@ def door(path: str | os.PathLike[str]) -> Iterator[None]:
         raise _needs_code(path, refused[1], "save its state_dict alone") from error
     except pickle_program.UnsafeProgram as error:
         raise UnreadableInput(
-            f"{path} holds {error}, which torch.save does not write; save its state_dict again"
+            f"{path} holds {error}, which is not read; save its dense state_dict by torch.save"
         ) from error
     except PermissionError as error:
         raise UnreadableInput(f"{path} may not be read by this user; change its permissions") from error
@@ -106,10 +106,21 @@ def _lacks_memory(error: Exception, path: str | os.PathLike[str]) -> bool:
     return isinstance(error, OSError) and error.errno == errno.ENOMEM
 
 
+def _require_memory(path: Path, size: int) -> None:
+    """Stop before the system has to stop us; where it does not tell what is free, go on."""
+    try:
+        free = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        return
+    if free is not None and size > int(free[1]) * 1024:
+        raise _too_large(path)
+
+
 def _file(path: Path) -> Contents:
     with path.open("rb") as stream:
         head = stream.read(512)
     _refuse_other_kinds(path, head)
+    _require_memory(path, path.stat().st_size)
     if tensor_files.is_safetensors(head, path.stat().st_size):
         tensors = tensor_files.read_safetensors(path)
         return Contents(tensors, "safetensors file", remarks=(UNCHECKED,), paths=(path,))
@@ -156,6 +167,7 @@ def _quietly(load: Callable[[], Any]) -> Any:
 def _folder(folder: Path) -> Contents:
     """All tensors of a Hugging Face folder, one dict over its shards."""
     shards, names = tensor_files.shards_of(folder)
+    _require_memory(folder, sum(shard.stat().st_size for shard in shards))
     tensors: dict[Any, Any] = {}
     stubbed: set[str] = set()
     remarks: set[str] = set()
@@ -188,7 +200,8 @@ def require_dense(state_dict: dict[Any, Any], path: str | os.PathLike[str]) -> N
         kind = unlike_weights(value)
         if kind is not None:
             raise UnreadableInput(f"{path} holds {one_line(key, 60)} {kind}, expected a dense tensor; save it dense")
-    _require_own_bytes(state_dict, path)
+    if not owns_its_bytes(state_dict):
+        raise UnreadableInput(f"{path} holds many large tensors over the same bytes; save them without sharing")
 
 
 def unlike_weights(value: torch.Tensor) -> str | None:
@@ -206,14 +219,11 @@ def unlike_weights(value: torch.Tensor) -> str | None:
     return None
 
 
-def _require_own_bytes(tensors: dict[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+def owns_its_bytes(tensors: dict[str, torch.Tensor]) -> bool:
     """Weights may be tied, but a thousand large tensors over the bytes of one are a way to fill the memory."""
     claimed = sum(value.nbytes for value in tensors.values())
     held = {s.data_ptr(): s.nbytes() for s in (value.untyped_storage() for value in tensors.values())}
-    if claimed > 2**28 and claimed > 4 * sum(held.values()):
-        raise UnreadableInput(
-            f"{path} holds {claimed:,} bytes of weights over {sum(held.values()):,} bytes; save them without sharing"
-        )
+    return claimed <= max(2**28, 4 * sum(held.values()))
 
 
 def _too_large(path: str | os.PathLike[str]) -> ResourceError:

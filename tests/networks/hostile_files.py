@@ -202,6 +202,13 @@ plain(
     lambda: with_pickle(b"\x80\x02](" + (b"\x8a\x0a" + bytes(9) + b"\x01") * 9000 + b"e."),
     "beyond 64",
 )
+plain("a bytearray of gigabytes", lambda: with_pickle(call("builtins bytearray", 2**32)), "on something else than text")
+plain("bytes that double", lambda: with_pickle(call("_codecs encode", "a", "hex")), "on something else than text")
+plain("a set of a terabyte", lambda: {"a": Call(set, torch.ones(1).expand(10**12))}, "of builtins.set on an object")
+plain("a tensor of a number", lambda: with_pickle(call("torch FloatTensor", 10**9)), "a call of torch.FloatTensor")
+plain("a call in disguise", lambda: with_pickle(DISGUISED), "a tensor made by builtins.bytearray")
+plain("a call without a tuple", lambda: with_pickle(b"\x80\x02cbuiltins\nset\n]R."), "without a tuple")
+plain("a thousand over the same bytes", lambda: tied(1000), "many large tensors over the same bytes")
 plain("text of an exabyte", lambda: with_pickle(b"\x80\x02\x8d" + bytes(7) + b"\x10."), "is damaged")
 plain("an unknown operation", lambda: with_pickle(b"\x80\x02K\x010."), "pickle operation POP")
 plain("a newer protocol", lambda: saved(pickle_protocol=4), "pickle operation")
@@ -209,6 +216,22 @@ plain("nothing on the stack", lambda: with_pickle(b"\x80\x02R."), "is damaged")
 plain("a memo without a note", lambda: with_pickle(b"\x80\x02h\x07."), "is damaged")
 plain("a pickle without end", lambda: with_pickle(b"\x80\x02}"), "is damaged")
 plain("lists that double", lambda: {"a": doubled(), "epoch": 3}, "holds no weights")
+
+
+def call(name, *arguments):
+    """A pickle that calls one function."""
+    return b"\x80\x02c" + name.replace(" ", "\n").encode() + b"\n" + pickle.dumps(arguments, 2)[2:-1] + b"R."
+
+
+DISGUISED = b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cbuiltins\nbytearray\nctorch\nTensor\nK\x08\x85}tR."
+
+
+def tied(count):
+    """The weights of a network whose every large tensor is the same bytes."""
+    one = torch.zeros(2**20)
+    return {f"p{i}.{key}": one for i in range(count) for key in ("layer2.0.downsample.1.num_batches_tracked",)} | {
+        key: one.expand(2, 2**20)[0] for key in weights()
+    }
 
 
 def doubled():
