@@ -41,6 +41,11 @@ def check_archive(path: Path) -> None:
             raise UnreadableInput(f"{path} is corrupt: {one_line(Path(broken).name, 40)} fails its checksum; {COPY}")
 
 
+def pickle_in(names: list[str]) -> str:
+    """The member that torch loads: it stands right in the root, of which the first member tells the name."""
+    return f"{names[0].partition('/')[0]}/data.pkl" if names else ""
+
+
 def _refuse_other_archives(path: Path, names: list[str]) -> None:
     if any(name.endswith(".npy") for name in names):
         raise UnreadableInput(f"{path} is a NumPy .npz archive, not a checkpoint; {MEND}")
@@ -48,7 +53,7 @@ def _refuse_other_archives(path: Path, names: list[str]) -> None:
         raise UnreadableInput(f"{path} is a TorchScript program; save its state_dict instead")
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
         raise UnreadableInput(f"{path} is a torch.export program; save its state_dict instead")
-    if not any(name.endswith("/data.pkl") for name in names):
+    if pickle_in(names) not in names:
         raise UnreadableInput(f"{path} is a zip archive without a checkpoint in it; {MEND}")
 
 
@@ -58,10 +63,15 @@ def _require_one_reading(path: Path, members: list[zipfile.ZipInfo]) -> None:
     torch's reader takes names in any case, follows the pointer to the 64-bit end record, and skips what stands
     before or behind; Python's takes the last of equal names and looks for that record by its place.
     """
-    names = {member.filename.casefold() for member in members}
-    roots = {name.partition("/")[0] for name in names}
-    plain = len(names) == len(members) and len(roots) == 1 and not any(".." in name.split("/") for name in names)
-    if not plain or min(member.header_offset for member in members) != 0 or not _ends_plainly(path):
+    names = [member.filename for member in members]
+    plain = (
+        len({name.casefold() for name in names}) == len(names)
+        and len({name.partition("/")[0] for name in names}) == 1
+        and not any(".." in name.split("/") for name in names)
+        and all(member.filename == member.orig_filename for member in members)
+        and min(member.header_offset for member in members) == 0
+    )
+    if not plain or not _ends_plainly(path):
         raise UnreadableInput(f"{path} is damaged, or an archive that can be read in two ways; {MEND}")
 
 

@@ -64,10 +64,16 @@ class Weights:
         if self.prefix:
             said.append(f"prefix {one_line(self.prefix, 60)!r} was taken off their names")
         if self.left:
-            said.append(f"{self.left} tensors under other names were left aside")
+            said.append(f"{counted(self.left, 'tensor')} under other names left aside")
         if self.added:
-            said.append(f"{self.added} BatchNorm counters are missing and were set to 0")
+            said.append(f"{counted(self.added, 'missing BatchNorm counter')} set to 0")
         return said
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 tensor``, ``1,000 tensors``, ``2 classes``."""
+    many = f"{thing}es" if thing.endswith("s") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else many}"
 
 
 def places(document: Any, name: str) -> list[Place]:

@@ -82,7 +82,11 @@ def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
     if isinstance(contents.document, torch.Tensor):
         tensors = {"": contents.document}
     where = place.where if place is not None else ""
-    others = [f"{other.where or 'the file itself'} ({len(other.tensors)} tensors)" for other in found if other != place]
+    others = [
+        f"{other.where or 'the file itself'} ({containers.counted(len(other.tensors), 'tensor')})"
+        for other in found
+        if other != place
+    ]
     first = fits[0][1].weights if fits else None
     return _counted(path, contents, f"{kind} under {where!r}" if where else kind, tensors) | {
         "file": contents.kind,
@@ -139,7 +143,7 @@ def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
     found = [f"read as: {d['file']}", f"names: {names}{', …' if len(d['names']) > 6 else ''}"]
     if d["stubbed"]:
         words = one_line(", ".join(d["stubbed"]), 300)
-        found.append(f"{len(d['stubbed'])} classes not imported, their objects read as inert stubs: {words}")
+        found.append(f"not imported, read as inert stubs: {containers.counted(len(d['stubbed']), 'class')}: {words}")
     if d["others"]:
         found.append(f"also in it: {one_line(', '.join(d['others'][:6]), 300)}{', …' if len(d['others']) > 6 else ''}")
     found += [one_line(remark) for remark in d["remarks"]]

@@ -98,7 +98,7 @@ def conversions(network: nn.Module, state_dict: dict[str, torch.Tensor]) -> list
     """Which kinds of floats become which, for the notes of a report."""
     expected = network.state_dict()
     changed = [(v.dtype, expected[key].dtype) for key, v in state_dict.items() if v.dtype != expected[key].dtype]
-    kinds = Counter(f"{_kind(old)} tensors were read as {_kind(new)}" for old, new in changed)
+    kinds = Counter(f"{_kind(old)} tensors read as {_kind(new)}" for old, new in changed)
     return [f"{count} {words}" for words, count in sorted(kinds.items())]
 
 

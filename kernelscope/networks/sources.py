@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from kernelscope.errors import UsageError, one_line
-from kernelscope.networks import containers, fitting, weights_file
+from kernelscope.errors import UnreadableInput, UsageError, one_line
+from kernelscope.networks import containers, fitting, recognition, weights_file
 from kernelscope.networks.checkpoint import Checkpoint, from_document, is_described
 
 
@@ -67,7 +67,11 @@ def load(
     path = Path(path)
     contents = weights_file.read(path)
     document = contents.document
-    checkpoint = from_document(document, path) if arch is None or is_described(document) else None
+    if arch is None and not is_described(document):
+        raise UnreadableInput(
+            f"{path} does not describe its network; pass --teacher-arch or --student-arch {_hint(document, path)}"
+        )
+    checkpoint = from_document(document, path) if is_described(document) else None
     if checkpoint is not None and arch is None:
         return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
     assert arch is not None
@@ -89,11 +93,19 @@ def load(
     )
 
 
+def _hint(document: Any, path: Path) -> str:
+    """The built-in architecture that the weights would fit."""
+    with weights_file.door(path):
+        found = containers.places(document, str(path))[: recognition.MAX_TRIES]
+        known = next((known for place in found for known in recognition.recognise(place)), None)
+    return "NAME" if known is None else f"{known.arch}, which it fits, with its arguments"
+
+
 def _stubbed(contents: weights_file.Contents) -> list[str]:
     if not contents.stubbed:
         return []
     names = one_line(", ".join(contents.stubbed), 100)
-    return [f"{len(contents.stubbed)} classes were read as inert stubs ({names})"]
+    return [f"{containers.counted(len(contents.stubbed), 'class')} read as inert stubs ({names})"]
 
 
 def _named_by_caller(

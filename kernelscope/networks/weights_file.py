@@ -137,8 +137,8 @@ def _file(path: Path) -> Contents:
 def _zipped(path: Path) -> Contents:
     """An archive: refused classes become stubs."""
     with zipfile.ZipFile(path) as opened:
-        member = next(member for member in opened.infolist() if member.filename.endswith("/data.pkl"))
-        program = pickle_program.survey(io.BytesIO(opened.read(member)), member.file_size)
+        content = opened.read(archive.pickle_in(opened.namelist()))
+    program = pickle_program.survey(io.BytesIO(content), len(content))
     refused = set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     attack = stubs.harmful(refused | program.globals)
     if attack is not None:

@@ -55,11 +55,11 @@ def test_what_was_done_to_read_a_file_is_in_the_notes_of_every_pair(run, tmp_pat
     assert code == 0, err
     notes = json.loads(out)["pairs"][0]["notes"]
     expected = (
-        "t.ckpt: 1 classes were read as inert stubs (pathlib.PosixPath)",
+        "t.ckpt: 1 class read as inert stubs (pathlib.PosixPath)",
         "t.ckpt: weights were found under 'state_dict'",
         "t.ckpt: prefix '_orig_mod.' was taken off their names",
         "s.safetensors: carries no checksums: damage to its numbers cannot be seen",
-        "s.safetensors: 47 float16 tensors were read as float32",
+        "s.safetensors: 47 float16 tensors read as float32",
     )
     assert set(expected) <= set(notes), notes
 

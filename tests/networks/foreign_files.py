@@ -100,20 +100,25 @@ plain("parallel, compiled inside", lambda: prefixed("module._orig_mod."), "prefi
 plain("layers compiled", lambda: {k.replace("layer1.", "layer1._orig_mod."): v for k, v in weights().items()})
 plain("sharded wrappers", lambda: prefixed("_fsdp_wrapped_module."), "prefix '_fsdp_wrapped_module.'")
 plain(
-    "encoder of a larger model", lambda: prefixed("encoder.") | {"head.weight": torch.ones(2)}, "1 tensors under other"
+    "encoder of a larger model", lambda: prefixed("encoder.") | {"head.weight": torch.ones(2)}, "1 tensor under other"
 )
 plain("training state", lambda: {"epoch": 3, "model": weights(), "lr": 0.1}, "found under 'model'")
 plain("DeepSpeed", lambda: {"module": weights(), "global_steps": 7}, "found under 'module'")
 plain("nested", lambda: {"run": {"best": {"model_state_dict": weights()}}}, "'run/best/model_state_dict'")
 plain("an average", lambda: prefixed("module.") | {"n_averaged": torch.tensor(5)}, "prefix 'module.'")
+plain("an average, bare", lambda: weights() | {"n_averaged": torch.tensor(5)}, "1 tensor under other")
 plain("an average alone", lambda: {"ema": {"shadow": prefixed("module.")}, "decay": 0.99}, "'ema/shadow'")
 plain("an equal copy", lambda: {"model": weights(), "model_ema": weights()}, "found under 'model'")
 plain("a list", lambda: [weights(), {"lr": 0.1}], "found under '0'")
 plain("a tuple", lambda: ({"lr": 0.1}, prefixed("net.")), "found under '1'")
-plain("half", lambda: {k: _as(v, torch.float16) for k, v in weights().items()}, "float16 tensors were", tolerance=1e-3)
+plain("half", lambda: {k: _as(v, torch.float16) for k, v in weights().items()}, "float16 tensors read", tolerance=1e-3)
 plain("bfloat16", lambda: {k: _as(v, torch.bfloat16) for k, v in weights().items()}, "bfloat16", tolerance=1e-2)
-plain("double", lambda: {k: _as(v, torch.float64) for k, v in weights().items()}, "float64 tensors were")
-plain("no counters", lambda: {k: v for k, v in weights().items() if "num_batches" not in k}, "9 BatchNorm counters")
+plain("double", lambda: {k: _as(v, torch.float64) for k, v in weights().items()}, "float64 tensors read")
+plain(
+    "no counters",
+    lambda: {k: v for k, v in weights().items() if "num_batches" not in k},
+    "9 missing BatchNorm counters",
+)
 plain("both roles", lambda: {"teacher": weights(1), "student": weights()}, "under 'student'", role="student")
 plain(
     "roles before names", lambda: prefixed("teacher.") | prefixed("student.", weights(1)), "'teacher.'", role="teacher"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from foreign_files import prefixed, weights
+from foreign_files import weights
 from torch import nn
 
 UNREADABLE, MISMATCH, NUMERICAL = 3, 4, 5
@@ -161,9 +161,22 @@ plain("a bomb", lambda: rewritten(lambda m: [*m, ("a/data/99", bytes(10**8))], N
 plain("compressed", lambda: rewritten(lambda m: [*m, ("a/x", os.urandom(10**5))], None, zipfile.ZIP_DEFLATED), "compr")
 plain("two roots", lambda: rewritten(lambda m: [*m, ("other/data.pkl", b"N.")]), "read in two ways")
 plain("the same name in capitals", lambda: rewritten(lambda m: [*m, (m[0][0].upper(), b"N.")]), "read in two ways")
+plain("two pickles", lambda: rewritten(_two_pickles), "without end")
+plain(
+    "a name that ends early",
+    lambda: rewritten(lambda m: [*m, ("archive/zz", b"")]).replace(b"archive/zz", b"archive/z\0"),
+    "read in two ways",
+)
 plain("a way out", lambda: rewritten(lambda m: [*m, (f"{m[0][0][:7]}/../../x", b"")]), "read in two ways")
 plain("a missing tensor", lambda: rewritten(lambda m: [x for x in m if not x[0].endswith("/data/0")]), "damaged")
 plain("a short tensor", lambda: rewritten(lambda m: [(n, b[:4] if n.endswith("/data/0") else b) for n, b in m]), "dam")
+
+
+def _two_pickles(members):
+    """A harmless one deeper in, before the one that torch loads."""
+    root = members[0][0].partition("/")[0]
+    rest = [(name, body) for name, body in members if not name.endswith("/data.pkl")]
+    return [(f"{root}/x/data.pkl", b"\x80\x02}."), *rest, (f"{root}/data.pkl", HASH_BOMB)]
 
 
 @kind("two ends", "can be read in two ways")
@@ -183,6 +196,9 @@ def _encrypted(folder):
 
 
 # ---- pickles with an intention ----
+HASH_BOMB = b"\x80\x02}K\x01" + b"\x85q\x00h\x00\x86" * 60 + b"K\x01s."
+
+
 class Call:
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -195,7 +211,7 @@ plain("a shell", lambda: {"x": Call(os.system, "touch ran"), **weights()}, "need
 plain("eval", lambda: {"x": Call(eval, "open('ran', 'w')"), **weights()}, "need code to load (builtins.eval)")
 plain("a shell, old", lambda: saved({"x": Call(os.system, "true")}, _use_new_zipfile_serialization=False), "posix.sy")
 plain("a network, old", lambda: saved(nn.Linear(2, 2), _use_new_zipfile_serialization=False), "need code to load (to")
-plain("tuples to hash", lambda: with_pickle(b"\x80\x02}K\x01" + b"\x85q\x00h\x00\x86" * 60 + b"K\x01s."), "without end")
+plain("tuples to hash", lambda: with_pickle(HASH_BOMB), "without end")
 plain("tuples in depth", lambda: with_pickle(b"\x80\x02}K\x01" + b"\x85" * 10**6 + b"K\x01s."), "without end")
 plain(
     "many long numbers",
@@ -259,29 +275,3 @@ def _claims(folder):
     program = saved(torch.zeros(7), _use_new_zipfile_serialization=False)
     at = program.index(b"K\x07", program.index(b"cpu"))
     return program[:at] + b"\x8a\x06" + (10**12).to_bytes(6, "little") + program[at + 2 :]
-
-
-# ---- tensors that are not weights ----
-def instead(value, name="fc.bias"):
-    return {**weights(), name: value}
-
-
-plain("stride 0", lambda: instead(torch.ones(1).expand(3)), "holds fc.bias of 3 values over 4 bytes")
-plain("a terabyte of stride 0", lambda: instead(torch.ones(1).expand(10**12)), "over 4 bytes")
-plain("without memory", lambda: instead(torch.empty(3, device="meta")), "holds fc.bias on device meta")
-plain("sparse", lambda: instead(torch.ones(3).to_sparse()), "holds fc.bias sparse_coo")
-plain("quantized", lambda: instead(torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)), "quantized")
-plain("complex", lambda: instead(torch.ones(3, dtype=torch.complex64)), "holds fc.bias as complex64", MISMATCH)
-plain("whole numbers", lambda: instead(torch.ones(3, dtype=torch.int8)), "holds fc.bias as int8", MISMATCH)
-plain("fp8", lambda: instead(torch.ones(3).to(torch.float8_e5m2)), "holds fc.bias as float8_e5m2", MISMATCH)
-plain("NaN", lambda: instead(torch.tensor([0, 1, float("nan")])), "NaN or infinite weights in fc.bias", NUMERICAL)
-plain("too large for float32", lambda: instead(torch.full((3,), 1e300, dtype=torch.float64)), "in fc.bias", NUMERICAL)
-plain("a missing weight", lambda: {k: v for k, v in weights().items() if k != "fc.bias"}, "1 missing (fi", MISMATCH)
-plain("a weight too many", lambda: instead(torch.ones(1), "zebra"), "1 extra (first zebra)", MISMATCH)
-plain("one class too many", lambda: instead(torch.ones(4)), "1 shapes differ, first fc.bias (4,) for (3,)", MISMATCH)
-plain("another network", lambda: weights(0, "resnet14x0.25"), "extra", MISMATCH)
-plain("half a prefix", lambda: {f"module.{k}" if "fc" in k else k: v for k, v in weights().items()}, "fit", MISMATCH)
-plain("two roles", lambda: {"teacher": weights(1), "student": weights()}, "2 networks that fit (student, teacher)")
-plain("two roles before names", lambda: prefixed("a.") | prefixed("b.", weights(1)), "2 networks that fit (a., b.)")
-plain("an average beside it", lambda: {"model": weights(), "model_ema": weights(1)}, "2 networks that fit (model, mod")
-plain("numbers as names", lambda: {5: torch.zeros(1)}, "'5' among its weights")

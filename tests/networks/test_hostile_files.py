@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from foreign_files import ARCH, KWARGS, weights
 from hostile_files import flipped, pickle_of, saved, with_pickle
-from hostile_folders import KINDS
+from hostile_tensors import KINDS
 from watching import watching
 
 from kernelscope.errors import KernelscopeError, UnreadableInput

@@ -92,7 +92,10 @@ def test_a_checkpoint_in_memory_is_identified_by_its_weights(described, network)
 
 def test_bare_weights_without_an_architecture_are_refused_with_how_to_name_one(path, network):
     torch.save(network.state_dict(), path)
-    with pytest.raises(UnreadableInput, match="does not describe its network; pass --teacher-arch or --student-arch"):
+    with pytest.raises(UnreadableInput, match=r"pass --teacher-arch or --student-arch resnet8x0\.25, which it fits"):
+        load(path)
+    torch.save({"fc.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(UnreadableInput, match=r"does not describe its network; pass --teacher-arch .* NAME"):
         load(path)
 
 

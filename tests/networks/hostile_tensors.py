@@ -1,13 +1,40 @@
-"""Broken and hostile safetensors files and folders of shards, added to those of ``hostile_files``."""
+"""Tensors that are no weights, safetensors and folders of shards that are no good, added to ``hostile_files``."""
 
 import os
 
 import torch
-from foreign_files import SHARDS, sharded, weights
-from hostile_files import KINDS, UNREADABLE, Call, Hostile, kind, plain
+from foreign_files import SHARDS, prefixed, sharded, weights
+from hostile_files import KINDS, MISMATCH, NUMERICAL, UNREADABLE, Call, Hostile, kind, plain
 from safetensors.torch import save_file
 
 
+# ---- tensors that are not weights ----
+def instead(value, name="fc.bias"):
+    return {**weights(), name: value}
+
+
+plain("stride 0", lambda: instead(torch.ones(1).expand(3)), "holds fc.bias of 3 values over 4 bytes")
+plain("a terabyte of stride 0", lambda: instead(torch.ones(1).expand(10**12)), "over 4 bytes")
+plain("without memory", lambda: instead(torch.empty(3, device="meta")), "holds fc.bias on device meta")
+plain("sparse", lambda: instead(torch.ones(3).to_sparse()), "holds fc.bias sparse_coo")
+plain("quantized", lambda: instead(torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)), "quantized")
+plain("complex", lambda: instead(torch.ones(3, dtype=torch.complex64)), "holds fc.bias as complex64", MISMATCH)
+plain("whole numbers", lambda: instead(torch.ones(3, dtype=torch.int8)), "holds fc.bias as int8", MISMATCH)
+plain("fp8", lambda: instead(torch.ones(3).to(torch.float8_e5m2)), "holds fc.bias as float8_e5m2", MISMATCH)
+plain("NaN", lambda: instead(torch.tensor([0, 1, float("nan")])), "NaN or infinite weights in fc.bias", NUMERICAL)
+plain("too large for float32", lambda: instead(torch.full((3,), 1e300, dtype=torch.float64)), "in fc.bias", NUMERICAL)
+plain("a missing weight", lambda: {k: v for k, v in weights().items() if k != "fc.bias"}, "1 missing (fi", MISMATCH)
+plain("a weight too many", lambda: instead(torch.ones(1), "zebra"), "1 extra (first zebra)", MISMATCH)
+plain("one class too many", lambda: instead(torch.ones(4)), "1 shapes differ, first fc.bias (4,) for (3,)", MISMATCH)
+plain("another network", lambda: weights(0, "resnet14x0.25"), "extra", MISMATCH)
+plain("half a prefix", lambda: {f"module.{k}" if "fc" in k else k: v for k, v in weights().items()}, "fit", MISMATCH)
+plain("two roles", lambda: {"teacher": weights(1), "student": weights()}, "2 networks that fit (student, teacher)")
+plain("two roles before names", lambda: prefixed("a.") | prefixed("b.", weights(1)), "2 networks that fit (a., b.)")
+plain("an average beside it", lambda: {"model": weights(), "model_ema": weights(1)}, "2 networks that fit (model, mod")
+plain("numbers as names", lambda: {5: torch.zeros(1)}, "'5' among its weights")
+
+
+# ---- safetensors and folders ----
 def header(text, body=b""):
     return len(text).to_bytes(8, "little") + text + body
 
