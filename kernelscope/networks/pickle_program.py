@@ -6,6 +6,7 @@ A pickle is a program for a small stack machine. It is followed here over stand-
 
 from __future__ import annotations
 
+import _compat_pickle
 import pickle
 import pickletools
 import re
@@ -29,16 +30,16 @@ _OF_PLAIN = {
     "builtins.set", "builtins.complex", "collections.Counter", "collections.OrderedDict", "torch.Size", "torch.device",
     "torch.serialization._get_layout", "builtins.bytearray", "_codecs.encode",
 }  # fmt: skip
+_BYTES = "_codecs.encode"  #: how bytes are made
 #: bytes are written as text; of a number, or through another codec, a few of them would become gigabytes
-_OF_TEXT = {"builtins.bytearray", "_codecs.encode"}
-_TEXT_CODECS = ("latin1", "latin-1")
+_OF_TEXT = {"builtins.bytearray", _BYTES}
+_TEXT_CODECS = {"latin1", "latin-1"}
 #: calls that make memory out of a number, or convert whole tensors, which no file of plain weights needs
 _FORBIDDEN = re.compile(
     r"torch\.(\w+\.)?\w*(Tensor|Storage)|torch\._utils\._rebuild_(device_tensor_from_\w+|qtensor|nested_tensor)"
 )
 _REBUILD = "torch._utils._rebuild_"
 
-_OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as protocol 2 writes them
 _LEAVES = {
     "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "LONG1",
     "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET",
@@ -95,8 +96,7 @@ class _Machine:
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(self.memo[argument])
         elif name == "GLOBAL":
-            module, _, qualified = argument.partition(" ")
-            full = f"{_OLD_NAMES.get(module, module)}.{qualified}"
+            full = _present_name(*argument.partition(" ")[::2])
             self.survey.globals.add(full)
             stack.append(_Thing(full))
         elif name == "MARK":
@@ -150,6 +150,13 @@ class _Machine:
             raise UnsafeProgram("thousands of whole numbers beyond 64 bits")
 
 
+def _present_name(module: str, name: str) -> str:
+    """Protocol 2 writes names of Python 2, which torch translates: another name of a class is the same class."""
+    if (module, name) in _compat_pickle.NAME_MAPPING:
+        module, name = _compat_pickle.NAME_MAPPING[module, name]
+    return f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
+
+
 def _require_harmless(call: str, arguments: tuple[_Thing, ...] | None) -> None:
     """A call that torch would make takes what ``torch.save`` gives it, and no more."""
     if arguments is None:
@@ -161,11 +168,11 @@ def _require_harmless(call: str, arguments: tuple[_Thing, ...] | None) -> None:
     if (found := _FORBIDDEN.fullmatch(call)) is not None:
         kinds = {"qtensor": "a quantized tensor", "nested_tensor": "a nested tensor"}
         raise UnsafeProgram(kinds.get(found[3] or "", f"a call of {one_line(call, 60)}"))
-    if call in _OF_PLAIN and any(item.origin for item in arguments):
+    if call in _OF_PLAIN and any(item.origin not in ("", _BYTES) for item in arguments):
         raise UnsafeProgram(f"a call of {call} on an object")
     if call in _OF_TEXT:
-        codecs = [item.value for item in arguments[1:]]
-        if not all(isinstance(item.value, str) for item in arguments) or not set(codecs) <= set(_TEXT_CODECS):
+        texts = all(isinstance(item.value, str) or item.origin == _BYTES for item in arguments)
+        if not texts or not {item.value for item in arguments[1:]} <= _TEXT_CODECS:
             raise UnsafeProgram(f"a call of {call} on something else than text")
 
 

@@ -1,5 +1,6 @@
 """Files of weights that are broken, hostile or something else: each with its exit code and a piece of the refusal."""
 
+import collections
 import io
 import os
 import pickle
@@ -221,6 +222,8 @@ plain(
 plain("a bytearray of gigabytes", lambda: with_pickle(call("builtins bytearray", 2**32)), "on something else than text")
 plain("bytes that double", lambda: with_pickle(call("_codecs encode", "a", "hex")), "on something else than text")
 plain("a set of a terabyte", lambda: {"a": Call(set, torch.ones(1).expand(10**12))}, "of builtins.set on an object")
+plain("a list of bytes by an old name", lambda: with_pickle(call("__builtin__ bytearray", 2**32)), "else than text")
+plain("a count by an old name", lambda: with_pickle(OLD_NAME), "Counter on an object")
 plain("a tensor of a number", lambda: with_pickle(call("torch FloatTensor", 10**9)), "a call of torch.FloatTensor")
 plain("a call in disguise", lambda: with_pickle(DISGUISED), "a tensor made by builtins.bytearray")
 plain("a call without a tuple", lambda: with_pickle(b"\x80\x02cbuiltins\nset\n]R."), "without a tuple")
@@ -240,6 +243,10 @@ def call(name, *arguments):
 
 
 DISGUISED = b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cbuiltins\nbytearray\nctorch\nTensor\nK\x08\x85}tR."
+
+
+COUNT = pickle_of({"a": Call(collections.Counter, torch.ones(1).expand(10**12))})
+OLD_NAME = COUNT.replace(b"ccollections\nCounter", b"cUserDict\nCounter")
 
 
 def tied(count):

@@ -3,7 +3,8 @@
 import os
 
 import torch
-from foreign_files import SHARDS, prefixed, sharded, weights
+from foreign_files import prefixed, weights
+from foreign_folders import SHARDS, sharded
 from hostile_files import KINDS, MISMATCH, NUMERICAL, UNREADABLE, Call, Hostile, kind, plain
 from safetensors.torch import save_file
 

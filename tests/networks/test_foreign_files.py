@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from foreign_files import ARCH, KINDS, KWARGS, network
+from foreign_files import ARCH, KWARGS, network
+from foreign_folders import KINDS
 from watching import watching
 
 from kernelscope.networks.description import describe, lines
@@ -49,3 +50,9 @@ def test_inspect_counts_the_weights_and_names_the_architecture_that_fits(kind, w
         text = "\n".join(lines(describe(foreign.path)))
     assert not seen
     assert ARCH in text and "num_classes" in text, text
+
+
+def test_stubs_are_allowed_for_one_file_only(written):
+    before = set(torch.serialization.get_safe_globals())
+    describe(written("Lightning").path)
+    assert set(torch.serialization.get_safe_globals()) == before
