@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,7 +42,10 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A network's weights as found, and what was done to find them."""
+    """A network's weights as found, and what was done to find them.
+
+    ``alone`` unless other weights under the same names, which may be those of another network, stand in the file too.
+    """
 
     tensors: dict[str, torch.Tensor]
     where: str
@@ -144,7 +147,8 @@ def weights_for(network: nn.Module, document: Any, name: str, role: str | None =
         first = named[0].tensors if named else found[0].tensors
         require_dense(first, name)
         fitting.require_fit(network, first, name)
-    return _one_of(_different(fit), name, role)
+    chosen = _one_of(_different(fit), name, role)
+    return replace(chosen, alone=len(_different(named)) == 1)
 
 
 def _places_with_weights(document: Any, name: str) -> list[Place]:
@@ -220,8 +224,7 @@ def _one_of(found: list[Weights], name: str, role: str | None) -> Weights:
     if len(chosen) > 1 and role is not None:
         chosen = [w for w in found if role in _words(w)] or [w for w in found if not _words(w) & set(ROLES)]
     if len(chosen) == 1:
-        w = chosen[0]
-        return Weights(w.tensors, w.where, w.prefix, w.left, w.added, alone=len(found) == 1)
+        return chosen[0]
     where = one_line(", ".join(weights.name for weights in found), 70)
     raise UnreadableInput(f"{name} holds {len(found)} networks that fit ({where}); save the one you mean alone")
 

@@ -16,8 +16,8 @@ from kernelscope.errors import UnreadableInput, one_line
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 MEND = "download the folder again"
-#: the library's own limits are 100 MB of header; an index names each tensor once
-MAX_INDEX_BYTES, MAX_SHARDS = 100_000_000, 10_000
+#: a tensor takes about a hundred bytes to name, and far more in memory
+MAX_HEADER_BYTES, MAX_SHARDS = 20_000_000, 10_000
 
 
 def is_safetensors(head: bytes, size: int) -> bool:
@@ -33,6 +33,10 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     """
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb") as stream:
+        header = int.from_bytes(stream.read(8), "little")
+    if header > MAX_HEADER_BYTES:
+        raise UnreadableInput(f"{path} has a header of {header:,} bytes, at most {MAX_HEADER_BYTES:,}; split the file")
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
             return {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 (not a dict)
@@ -95,7 +99,7 @@ def folder_sha256(paths: Sequence[Path]) -> str:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    if index.stat().st_size > MAX_INDEX_BYTES:
+    if index.stat().st_size > MAX_HEADER_BYTES:
         raise UnreadableInput(f"{index} has {index.stat().st_size:,} bytes, too many for an index; {MEND}")
     try:
         document = json.loads(index.read_bytes(), object_pairs_hook=_once)

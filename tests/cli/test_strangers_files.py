@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from kernelscope.cli.main import main
 from kernelscope.networks import zoo
+from kernelscope.networks.sources import load
 
 ARCH, KWARGS = "resnet8x0.25", {"num_classes": 10, "in_channels": 1}
 
@@ -71,6 +72,14 @@ def test_two_networks_in_one_file_are_told_apart_by_their_roles_and_in_the_cache
     document = json.loads(out)
     assert document["pairs"][0]["transfer_loss"] > 0.01
     assert len({network["sha256"] for network in document["networks"]}) == 2
+
+
+def test_two_networks_of_different_heads_in_one_file_are_told_apart(tmp_path):
+    files = {"a": 10, "b": 5}
+    content = {name: zoo.build("resnet8x0.25", num_classes=n).state_dict() for name, n in files.items()}
+    torch.save(content, tmp_path / "both.pt")
+    found = [load(tmp_path / "both.pt", arch="resnet8x0.25", arch_kwargs={"num_classes": n}) for n in files.values()]
+    assert found[0].sha256 != found[1].sha256
 
 
 def test_inspect_tells_of_a_folder_what_it_is(run, tmp_path):

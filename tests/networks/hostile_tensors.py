@@ -47,6 +47,7 @@ plain("offsets beyond the end", lambda: header(ENTRY % (b"2", b"0,8"), bytes(4))
 plain("a shape of another size", lambda: header(ENTRY % (b"9", b"0,8"), bytes(8)), "is a damaged safetensors file")
 plain("bytes left over", lambda: header(ENTRY % (b"2", b"0,8"), bytes(99)), "is a damaged safetensors file")
 plain("offsets backwards", lambda: header(ENTRY % (b"2", b"8,0"), bytes(8)), "is a damaged safetensors file")
+plain("a header of names alone", lambda: header(b"{" + b" " * 21_000_000 + b"}"), "has a header of 21,000,002 bytes")
 plain("a shape that overflows", lambda: header(ENTRY % (b"4294967296,4294967296", b"0,0")), "is a damaged safetensors")
 
 
