@@ -132,3 +132,18 @@ def test_a_file_larger_than_the_memory_is_exit_7(tmp_path):
     )
     assert ended.returncode == 7, ended.stderr
     assert ended.stderr.count("\n") == 1 and "needs more memory than there is" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_file_larger_than_the_machine_is_exit_7_before_it_is_read(run, tmp_path):
+    values = 2**40
+    header = json.dumps({"w": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}).encode()
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    try:
+        os.truncate(path, 8 + len(header) + 4 * values)
+    except OSError:
+        pytest.skip("this disk takes no file of 4 TB with nothing in it")
+    code, out, err = run("inspect", path)
+    assert code == 7 and not out
+    assert err.count("\n") == 1 and "needs more memory than there is" in err
