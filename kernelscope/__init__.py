@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.exact import TransferLoss, transfer_loss
     from kernelscope.kernels.landmarks import Landmarks
     from kernelscope.networks.sources import load
+    from kernelscope.report.audit import audit
     from kernelscope.report.fields import PairReport
     from kernelscope.report.measurement import measure
 from kernelscope.report.transfer import TransferReport
@@ -32,6 +33,7 @@ __all__ = [
     "TransferLoss",
     "TransferReport",
     "__version__",
+    "audit",
     "extract",
     "load",
     "measure",
@@ -45,6 +47,7 @@ _ROOMS = {
     "PairReport": "kernelscope.report.fields",
     "TransferLoss": "kernelscope.kernels.exact",
     "TransferReport": "kernelscope.report.transfer",
+    "audit": "kernelscope.report.audit",
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.networks.sources",
     "measure": "kernelscope.report.measurement",

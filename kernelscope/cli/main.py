@@ -17,6 +17,7 @@ VERBS = {
     "train": "kernelscope.cli.train",
     "extract": "kernelscope.cli.extract",
     "measure": "kernelscope.cli.measure",
+    "audit": "kernelscope.cli.audit",
     "gate": "kernelscope.cli.gate",
     "inspect": "kernelscope.cli.inspect",
     "report": "kernelscope.cli.report",

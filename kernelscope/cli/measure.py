@@ -11,14 +11,20 @@ import click
 from kernelscope.cli import options
 
 
-def measurement_inputs(required: bool = True) -> Any:
-    """Every option that decides what is measured and how; shared by the verbs that measure."""
+def feature_inputs(required: bool = True) -> Any:
+    """Every option that decides what is measured; shared by the verbs that read networks or features."""
     return options.together(
         options.networks(required),
         options.data,
         options.split,
         options.limit,
         click.option("--labels", type=options.PATH, metavar="FILE.npy", help="Class of each row, for feature files."),
+        click.option(
+            "--groups",
+            type=options.PATH,
+            metavar="FILE.npy",
+            help="Group of each row; intervals leave out whole groups.",
+        ),
         click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
         options.layers,
         click.option("--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; or `all`."),
@@ -28,6 +34,41 @@ def measurement_inputs(required: bool = True) -> Any:
             metavar="SPEC",
             help="class-means[:k], kmeans:m, uniform:m, leverage:m, or FILE.npy of row indices.",
         ),
+        options.device,
+        options.dtype,
+        options.seed,
+        options.batch_size,
+        options.no_cache,
+    )
+
+
+def measurement_inputs(required: bool = True) -> Any:
+    """The same, and every option that decides how it is measured."""
+    return options.together(
+        feature_inputs(required),
+        click.option(
+            "--kernel",
+            default="linear",
+            show_default=True,
+            metavar="K",
+            help="linear, cosine, rbf[:GAMMA] or poly[:P[,C]].",
+        ),
+        click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
+        click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
+        click.option(
+            "--neighbours",
+            type=click.IntRange(min=0),
+            metavar="K",
+            help="Nearest neighbours to compare [default: 10 of up to 10,000 examples].",
+        ),
+        click.option(
+            "--reference",
+            "references",
+            multiple=True,
+            metavar="[NAME=]FILE",
+            help="Another network to read the loss by, such as a reseeded teacher; may be repeated.",
+        ),
+        click.option("--untrained", is_flag=True, help="Also measure an untrained copy of each student."),
         click.option(
             "--route",
             type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
@@ -40,11 +81,6 @@ def measurement_inputs(required: bool = True) -> Any:
         ),
         click.option("--plan", is_flag=True, help="Say on stderr what each pair will cost before it is computed."),
         click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route."),
-        options.device,
-        options.dtype,
-        options.seed,
-        options.batch_size,
-        options.no_cache,
     )
 
 
@@ -71,22 +107,39 @@ def measurement(given: dict[str, Any], outputs: dict[str, Any]) -> Any:
 
 def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
     """Command-line values as keyword arguments of :func:`kernelscope.report.measurement.measure`."""
+    given = feature_options(given)
+    return {
+        "memory_bytes": size_in_bytes(given.pop("max_memory")),
+        "announce": _to_stderr if given.pop("plan") else None,
+        "references": _named(given.pop("references")),
+        **given,
+    }
+
+
+def feature_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of :func:`feature_inputs` as keyword arguments; the others as they are."""
     given = dict(given)
     students = given.pop("students")
     return {
         "student": list(students),
-        "labels": None if given["labels"] is None else Path(given.pop("labels")),
-        "memory_bytes": size_in_bytes(given.pop("max_memory")),
         "cache": not given.pop("no_cache"),
-        "announce": _to_stderr if given.pop("plan") else None,
         "student_arch": _one_each("--student-arch", given.pop("student_archs"), len(students)),
         "student_arch_kwargs": [
             parse_json("--student-arch-kwargs", text)
             for text in _one_each("--student-arch-kwargs", given.pop("student_archs_kwargs"), len(students))
         ],
         "teacher_arch_kwargs": parse_json("--teacher-arch-kwargs", given.pop("teacher_arch_kwargs")),
-        **{key: value for key, value in given.items() if key != "labels"},
+        **given,
     }
+
+
+def _named(references: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=FILE``, or a file that is named by itself."""
+    found = {}
+    for text in references:
+        name, equals, path = text.partition("=")
+        found[name if equals else Path(text).name] = path if equals else text
+    return found
 
 
 def _to_stderr(line: str) -> None:

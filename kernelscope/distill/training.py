@@ -25,8 +25,9 @@ from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import Mismatch, NumericalError, UsageError
 from kernelscope.networks import zoo
 from kernelscope.networks.checkpoint import Checkpoint
+from kernelscope.networks.pooling import pool
 from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import Tap, pool
+from kernelscope.networks.tap import Tap
 
 WEIGHTS, ORDER, AUGMENTATION = range(3)  #: independent random streams of one seed
 

@@ -16,8 +16,9 @@ from kernelscope.datasets.examples import Examples
 from kernelscope.errors import KernelscopeError, Mismatch
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
+from kernelscope.networks.pooling import pool
 from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import Tap, pool, resolve_layers
+from kernelscope.networks.tap import Tap, resolve_layers
 
 
 def extract(

@@ -1,20 +1,18 @@
-"""The numbers beside the loss: alignment, scale, CKA (biased and debiased), and what chance would give.
+"""The numbers beside the loss: alignment, scale, CKA (biased and debiased).
 
 All from the Gram sums and one cheap pass over the rows; exact over all examples, signed, no epsilon, no clamp
-(THEORY B.8, B.10, B.11).
+(THEORY B.8, B.10).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from kernelscope.kernels.exact import ScaledSums
 from kernelscope.kernels.gram import GramSums, gram_sums
-from kernelscope.kernels.rows import Affine, row_blocks
+from kernelscope.kernels.rows import Affine
 
 CANCELLATION = 1e4  #: a mean carrying more than this share of ‖X‖² is removed from the rows, not from the Gram
 
@@ -52,24 +50,6 @@ def centred(scaled: ScaledSums) -> ScaledSums:
     )
 
 
-@dataclass(frozen=True)
-class RowMoments:
-    """Sums over examples of the centred kernels' diagonals ``k_ii = ‖x_S,i − μ_S‖²`` and ``l_ii`` (teacher's)."""
-
-    kk: float
-    ll: float
-    kl: float
-
-
-def row_moments(centred_pair: ScaledSums) -> RowMoments:
-    """Σ k_ii², Σ l_ii², Σ k_ii l_ii in one pass, O(n (d_S + d_T))."""
-    totals = np.zeros(3)
-    for (_, X_S), (_, X_T) in zip(row_blocks(centred_pair.student), row_blocks(centred_pair.teacher)):
-        k, l = np.einsum("ij,ij->i", X_S, X_S), np.einsum("ij,ij->i", X_T, X_T)
-        totals += k @ k, l @ l, k @ l
-    return RowMoments(*(float(t) for t in totals))
-
-
 def cka(centred_sums: GramSums) -> float | None:
     """Linear CKA, ``⟨HK_SH, HK_TH⟩ / (‖HK_SH‖ ‖HK_TH‖)`` in [0, 1] (biased HSIC); None where a kernel vanishes."""
     if _vanishes(centred_sums.norm_student) or _vanishes(centred_sums.norm_teacher):
@@ -77,17 +57,20 @@ def cka(centred_sums: GramSums) -> float | None:
     return alignment(centred_sums)
 
 
-def cka_debiased(centred_sums: GramSums, moments: RowMoments) -> float | None:
+def cka_debiased(centred_sums: GramSums, k: np.ndarray, l: np.ndarray) -> float | None:
     """CKA from the unbiased HSIC_1 (Song et al. 2012), over all examples at once; signed, may leave [−1, 1].
+
+    Args:
+        k, l: diagonals of the student's and the teacher's centred kernel, each over its own kernel's norm.
 
     None for n < 4 and where a self-HSIC is not positive, so that no square root is taken of a signed estimate.
     """
     n, s = centred_sums.n, centred_sums
     if n < 4 or _vanishes(s.norm_student) or _vanishes(s.norm_teacher):
         return None
-    T, U = s.trace_student, s.trace_teacher
-    cross = _hsic_1(n, s.norm_cross**2, moments.kl, T * U)
-    own = _hsic_1(n, s.norm_student**2, moments.kk, T * T), _hsic_1(n, s.norm_teacher**2, moments.ll, U * U)
+    T, U = s.trace_student / s.norm_student, s.trace_teacher / s.norm_teacher
+    cross = _hsic_1(n, alignment(s) or 0.0, float(k @ l), T * U)
+    own = _hsic_1(n, 1.0, float(k @ k), T * T), _hsic_1(n, 1.0, float(l @ l), U * U)
     if min(own) <= 0:
         return None
     return cross / math.sqrt(own[0] * own[1])
@@ -96,55 +79,6 @@ def cka_debiased(centred_sums: GramSums, moments: RowMoments) -> float | None:
 def _hsic_1(n: int, inner: float, diagonal: float, traces: float) -> float:
     """n(n − 3) HSIC_1 of centred kernels: their row sums vanish, so with zeroed diagonals K~1 = −diag(K)."""
     return (inner - diagonal) + traces / ((n - 1) * (n - 2)) - 2 / (n - 2) * diagonal
-
-
-@dataclass(frozen=True)
-class Chance:
-    """What the same two networks score when the student's examples are shuffled (closed forms)."""
-
-    transfer_loss: float | None
-    cka_mean: float | None
-    cka_sd: float | None
-    p_value: float | None
-    above_chance: float | None
-
-
-def chance(sums: GramSums, centred_sums: GramSums, moments: RowMoments) -> Chance:
-    """Permutation null of the loss (B.10) and of CKA (the RV coefficient's moments, B.11; Kazi-Aoual et al. 1995)."""
-    mean, sd = cka_under_permutation(centred_sums, moments)
-    observed = cka(centred_sums)
-    p_value = None if not sd or mean is None or observed is None else float(ndtr(-(observed - mean) / sd))
-    above = None if mean is None or observed is None or mean >= 1 else (observed - mean) / (1 - mean)
-    return Chance(shuffled_loss(sums), mean, sd, p_value, above)
-
-
-def shuffled_loss(sums: GramSums) -> float | None:
-    """Root mean square of the loss over all permutations of the student's examples; None for n = 1."""
-    n, d_S = sums.n, sums.d_student
-    if n < 2:
-        return None
-    one_S, one_T = (float(part @ part) for part in (sums.sums[:d_S], sums.sums[d_S:]))
-    t_S, t_T = sums.trace_student, sums.trace_teacher
-    inner = t_S * t_T / n + (one_S - t_S) * (one_T - t_T) / (n * (n - 1))
-    squared = sums.norm_student**2 + sums.norm_teacher**2 - 2 * inner
-    return math.sqrt(max(0.0, squared)) / sums.norm_teacher
-
-
-def cka_under_permutation(s: GramSums, moments: RowMoments) -> tuple[float | None, float | None]:
-    """Mean and standard deviation of CKA under a uniform permutation; the latter needs n >= 4."""
-    n = s.n
-    if _vanishes(s.norm_student) or _vanishes(s.norm_teacher) or n < 2:
-        return None, None
-    # in units of each kernel's own norm, so that nothing overflows
-    T, U = s.trace_student / s.norm_student, s.trace_teacher / s.norm_teacher
-    S2, V2 = moments.kk / s.norm_student**2, moments.ll / s.norm_teacher**2
-    mean = T * U / (n - 1)
-    if n < 4:
-        return mean, None
-    first = 2 * ((n - 1) - T * T) * ((n - 1) - U * U) / ((n - 1) ** 2 * (n + 1) * (n - 2))
-    second = (n * (n + 1) * S2 - (n - 1) * (T * T + 2)) * (n * (n + 1) * V2 - (n - 1) * (U * U + 2))
-    variance = first + second / ((n + 1) * n * (n - 1) * (n - 2) * (n - 3))
-    return mean, math.sqrt(max(0.0, variance))
 
 
 def _vanishes(norm: float) -> bool:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemv, ssyrk
 
 from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.accumulate import DoubleSum, SingleSum, TorchSum
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
     UNIT_ROUNDOFF,
@@ -172,10 +172,10 @@ def gram_sums(
     n = require_same_examples(teacher, student)
     d_S, d_T = student.shape[1], teacher.shape[1]
 
-    def empty() -> _DoubleSum | _SingleSum | _TorchSum:
+    def empty() -> DoubleSum | SingleSum | TorchSum:
         if device != "cpu":
-            return _TorchSum(d_S, d_T, single, device)
-        return _SingleSum(d_S, d_T, means) if single else _DoubleSum(d_S, d_T, means)
+            return TorchSum(d_S, d_T, single, device)
+        return SingleSum(d_S, d_T, means) if single else DoubleSum(d_S, d_T, means)
 
     parts = [empty() for _ in range(2 if halves else 1)]
     for start in range(0, n, block_rows):
@@ -206,86 +206,6 @@ def frobenius(A: np.ndarray) -> float:
     scale = 2.0 ** -math.frexp(largest)[1]
     scaled = A * scale
     return math.sqrt(float(np.einsum("ij,ij->", scaled, scaled))) / scale
-
-
-class _DoubleSum:
-    """Running ``Σ BᵀB`` and column sums by SciPy's BLAS, each network's own triangle and the cross product, in place.
-
-    Contiguous float64 rows are not copied. One BLAS throughout: NumPy brings another, whose idle threads would fight
-    this one's for the cores.
-    """
-
-    def __init__(self, d_S: int, d_T: int, means: bool) -> None:
-        self.SS, self.TT, self.ST = (np.zeros(shape, order="F") for shape in ((d_S, d_S), (d_T, d_T), (d_S, d_T)))
-        self.sums, self.means = np.zeros(d_S + d_T), means
-
-    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        if len(X_S) == 0:
-            return
-        S, T = (np.ascontiguousarray(X, np.float64).T for X in (X_S, X_T))
-        self.SS = dsyrk(1.0, S, 1.0, self.SS, overwrite_c=1)
-        self.TT = dsyrk(1.0, T, 1.0, self.TT, overwrite_c=1)
-        self.ST = dgemm(1.0, S, T, 1.0, self.ST, trans_b=1, overwrite_c=1)
-        if self.means:
-            ones = np.ones(len(X_S))
-            self.sums += np.concatenate([dgemv(1.0, S, ones), dgemv(1.0, T, ones)])
-
-    def gram(self) -> np.ndarray:
-        own = [_mirrored(triangle) for triangle in (self.SS, self.TT)]
-        return np.block([[own[0], self.ST], [self.ST.T, own[1]]])
-
-
-class _SingleSum:
-    """The same with products in float32 inside a block, which are then added in float64.
-
-    The rows have to be narrowed anyway, so they are laid side by side for one larger product.
-    """
-
-    def __init__(self, d_S: int, d_T: int, means: bool) -> None:
-        self.d_S, self.total = d_S, np.zeros((d_S + d_T, d_S + d_T), order="F")
-        self.sums, self.means = np.zeros(d_S + d_T), means
-
-    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        if len(X_S) == 0:
-            return
-        rows = np.empty((len(X_S), len(self.total)), np.float32)
-        rows[:, : self.d_S], rows[:, self.d_S :] = X_S, X_T
-        self.total += ssyrk(1.0, rows.T)
-        if self.means:
-            self.sums += sgemv(1.0, rows.T, np.ones(len(rows), np.float32))
-
-    def gram(self) -> np.ndarray:
-        return _mirrored(self.total)
-
-
-def _mirrored(triangle: np.ndarray) -> np.ndarray:
-    """A symmetric matrix from its upper triangle; syrk leaves the lower one 0."""
-    with np.errstate(invalid="ignore"):  # NaN features are told by name later
-        return triangle + triangle.T - np.diag(np.diag(triangle))
-
-
-class _TorchSum:
-    """The same on another device, in double precision unless single sums were asked for."""
-
-    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
-        import torch
-
-        self.device, self.dtype = device, torch.float32 if single else torch.float64
-        self.total = torch.zeros((d_S + d_T, d_S + d_T), dtype=torch.float64, device=device)
-        self.sums = np.zeros(d_S + d_T)
-
-    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        import torch
-
-        from kernelscope.kernels.blocked import full_precision_matmul
-
-        rows = torch.from_numpy(np.hstack([X_S, X_T])).to(self.device, self.dtype)
-        with full_precision_matmul():
-            self.total += (rows.T @ rows).double()
-        self.sums += rows.sum(0, dtype=torch.float64).cpu().numpy()
-
-    def gram(self) -> np.ndarray:
-        return np.asarray(self.total.cpu().numpy())
 
 
 def _require_usable(gram: np.ndarray, d_S: int, teacher: Rows, student: Rows, may_vanish: bool) -> None:

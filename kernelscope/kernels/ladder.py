@@ -98,8 +98,11 @@ def _rest_by_projection(scaled: ScaledSums, A: np.ndarray, inverse: np.ndarray) 
 
 
 def _head_from_rest(G_TT: np.ndarray, rest: np.ndarray) -> float:
-    inner = float(np.einsum("ij,ij->", rest, G_TT - rest))
-    return math.sqrt(max(0.0, 2 * inner + frobenius(rest) ** 2)) / frobenius(G_TT)
+    norm = frobenius(G_TT)
+    unit = 2.0 ** -math.frexp(norm)[1]  # so that no square of a tiny teacher underflows
+    rest = rest * unit
+    inner = float(np.einsum("ij,ij->", rest, G_TT * unit - rest))
+    return math.sqrt(max(0.0, 2 * inner + frobenius(rest) ** 2)) / (norm * unit)
 
 
 def head_held_out(sums: GramSums) -> float | None:
@@ -119,7 +122,8 @@ def head_held_out(sums: GramSums) -> float | None:
         if not teacher.any():
             return None
         norm = frobenius(teacher)
-        squares.append(max(0.0, math.fsum((frobenius(student) ** 2, norm**2, -2 * frobenius(cross) ** 2))) / norm**2)
+        a, c = frobenius(student) / norm, frobenius(cross) / norm
+        squares.append(max(0.0, math.fsum((a * a, 1.0, -2 * c * c))))
     return math.sqrt(sum(squares) / 2)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,6 @@ from torch import nn
 from kernelscope.errors import Mismatch, UsageError, one_line
 
 WORDS = ("embedding", "logits")  #: a module that bears one of these names is reached as ``logits:out``
-POOLS = ("auto", "avg", "max", "flatten")
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class Tap:
 
     Tensors are clones, so in-place operations after a layer do not reach them; with ``detach=False`` they keep the
     autograd graph. Hooks are removed and every module's train/eval mode is restored on leaving, also by an exception.
+    With ``keep`` what is kept is made at once, while the layer's tensor is still in cache, and the tensor let go.
 
         with Tap(net, ["embedding"], training=False) as tap:
             net(x)
@@ -72,18 +72,28 @@ class Tap:
 
     Args:
         training: mode to run in while open; None leaves the network as it is.
+        keep: what to keep of a layer's tensor, given its name and the tensor; by default all of it.
     """
 
     def __init__(
-        self, net: nn.Module, layers: Sequence[str], *, detach: bool = True, training: bool | None = None
+        self,
+        net: nn.Module,
+        layers: Sequence[str],
+        *,
+        detach: bool = True,
+        training: bool | None = None,
+        keep: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.net = net
         self.detach = detach
+        self.keep = keep
         self.training = training
         names, _ = resolve_layers(net, list(layers))
         self.wanted = [_parse(name) for name in names]
         self._heard: dict[str, torch.Tensor] = {}
         self._calls: dict[tuple[str, str], int] = {}
+        self._linear = self._linear_before = 0  # how many linear layers ran in this forward, and in the one before
+        self._maybe_last: Any = None
         self._handles: list[Any] = []
         self._modes: dict[nn.Module, bool] = {}
 
@@ -135,10 +145,12 @@ class Tap:
             for module in modules.values():
                 if isinstance(module, nn.Linear):
                     self._handles.append(module.register_forward_pre_hook(self._hear_embedding, with_kwargs=True))
+            self._handles.append(self.net.register_forward_hook(self._settle_embedding))
         if "logits" in words:
             self._handles.append(self.net.register_forward_hook(self._hear_logits))
 
     def _forget(self, module: nn.Module, inputs: Any) -> None:
+        self._linear_before, self._linear = self._linear, 0
         self._heard.clear()
         self._calls.clear()
 
@@ -160,7 +172,18 @@ class Tap:
                 self._keep(w.name, said)
 
     def _hear_embedding(self, module: nn.Module, inputs: Any, named: Any) -> None:
-        self._keep("embedding", inputs or tuple(named.values()))
+        """Any linear layer may be the last; from the second forward on only those are copied that were before."""
+        self._linear += 1
+        said = inputs or tuple(named.values())
+        if self._linear >= self._linear_before:
+            self._keep("embedding", said)
+        else:
+            self._maybe_last = said
+
+    def _settle_embedding(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if "embedding" not in self._heard and self._linear:  # fewer linear layers ran than in the forward before
+            self._keep("embedding", self._maybe_last)
+        self._maybe_last = None
 
     def _hear_logits(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._keep("logits", output)
@@ -169,32 +192,10 @@ class Tap:
         tensor = first_tensor(said)
         if tensor is None:
             raise Mismatch(f"layer {name} gives a {type(said).__name__} without a tensor; choose another layer")
-        self._heard[name] = (tensor.detach() if self.detach else tensor).clone()
-
-
-def pool(x: torch.Tensor, how: str = "auto") -> torch.Tensor:
-    """A layer's tensor as rows ``(n, d)``.
-
-    ``auto`` averages the positions of ``(n, c, h, w)`` maps and ``(n, t, d)`` tokens and leaves ``(n, d)`` alone;
-    ``avg`` and ``max`` reduce positions, ``flatten`` keeps them all side by side.
-
-    Raises:
-        UsageError: an unknown way. Mismatch: a tensor without a row per example.
-    """
-    if how not in POOLS:
-        raise UsageError(f"unknown pooling {how!r}; choose one of {', '.join(POOLS)}")
-    if x.ndim == 1:
-        return x[:, None]
-    if x.ndim == 2:
-        return x
-    if x.ndim == 0:
-        raise Mismatch("a layer gives a single number, expected a row per example; choose another layer")
-    if not x.is_floating_point():  # token numbers, say: there is no mean of whole numbers
-        x = x.float()
-    if how == "flatten":
-        return x.flatten(1)
-    positions = (1,) if x.ndim == 3 else tuple(range(2, x.ndim))
-    return x.amax(positions) if how == "max" else x.mean(positions)
+        said = tensor.detach() if self.detach else tensor
+        kept = said if self.keep is None else self.keep(name, said)
+        shared = kept.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
+        self._heard[name] = kept.clone() if shared else kept
 
 
 def _parse(name: str) -> _Wanted:

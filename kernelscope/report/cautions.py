@@ -42,8 +42,9 @@ def cautions(
         yield Warning(
             "few-classes", f"{len(np.unique(labels))} classes: class centres see little; try --landmarks kmeans:50"
         )
-    for name, network in (("teacher", sums.teacher), ("student", sums.student)):
-        if network.rank < sums.m:
+    for name, network, width in (("teacher", sums.teacher, s.d_teacher), ("student", sums.student, s.d_student)):
+        # the default without labels is many k-means cells: more than features, so dependent by their number alone
+        if network.rank < (min(sums.m, width) if sums.strategy.startswith("kmeans") else sums.m):
             yield Warning(
                 "rank-deficient-landmarks",
                 f"the {name}'s {sums.m} landmarks span {network.rank} dimensions, so W has eigenvalues 0 and the "

@@ -31,6 +31,7 @@ class Null:
     transfer_loss: float | None
     cka_mean: float | None
     cka_sd: float | None
+    cka_skewness: float | None
     p_value: float | None
     above_chance: float | None
 
@@ -142,12 +143,43 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Neighbours:
+    """Who is near whom (see :class:`kernelscope.kernels.neighbours.Neighbours`)."""
+
+    k: int
+    overlap: float
+    chance: float
+    recall: float | None
+    recall_aligned: float | None
+    tied: float
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Two networks' logits: share of examples put in the same class, and KL divergence of the student in nats."""
+
+    agreement: float
+    kl: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another network against the same teacher, to read the student's loss by: untrained, or a reseeded teacher."""
+
+    name: str
+    transfer_loss: float
+    scaled: float
+    head: float | None
+    cka: float | None
+
+
+@dataclass(frozen=True)
 class Warning:
     code: str
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairReport:
     """One teacher layer against one student layer."""
 
@@ -168,29 +200,47 @@ class PairReport:
     rounding_certified: bool
     resolved: bool
     storage_floor: float
-    sampling_interval: Interval | None
+    sampling_interval: Interval | None = None
     route: str
     norm_teacher: float
     norm_student: float
     norm_difference: float
-    alignment: float | None
+    alignment: float | None = None
     scale_ratio: float
-    optimal_scale: float | None
-    cka: float | None
-    cka_debiased: float | None
+    optimal_scale: float | None = None
+    cka: float | None = None
+    cka_debiased: float | None = None
     ladder: Ladder
     null: Null
-    landmarks: LandmarkChoice | None
-    nystrom: Nystrom | None
-    landmark_spectrum: LandmarkSpectra | None
-    feature_spectrum: FeatureSpectra | None
-    difference_spectrum: DifferenceSpectrum | None
-    anova: Anova | None
-    classes: Classes | None
-    worst: tuple[WorstExample, ...] | None
-    paper: Paper | None
+    landmarks: LandmarkChoice | None = None
+    nystrom: Nystrom | None = None
+    landmark_spectrum: LandmarkSpectra | None = None
+    feature_spectrum: FeatureSpectra | None = None
+    difference_spectrum: DifferenceSpectrum | None = None
+    anova: Anova | None = None
+    classes: Classes | None = None
+    worst: tuple[WorstExample, ...] | None = None
+    paper: Paper | None = None
+    neighbours: Neighbours | None = None
+    outputs: Outputs | None = None
+    references: tuple[Reference, ...] = ()
     warnings: tuple[Warning, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Loss of ``first`` minus that of ``second`` at the same layers and on the same examples, 95 % over examples.
+
+    The paired interval is narrower than the two students' own: what examples do to both cancels.
+    """
+
+    teacher_layer: str
+    student_layer: str
+    first: str
+    second: str
+    difference: float
+    interval: Interval
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from kernelscope.errors import Mismatch, UnreadableInput, UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.exact import RTOL
-from kernelscope.report.fields import PairReport
-from kernelscope.report.numbers import Examples, PairSettings, measure_pair
-from kernelscope.report.sides import ExtractionOptions, Progress, Side, open_sides
+from kernelscope.kernels.functions import parse_kernel
+from kernelscope.report.comparisons import compare
+from kernelscope.report.grid import measure_grid
+from kernelscope.report.kernel_numbers import measure_with_kernel
+from kernelscope.report.matching import Match, matches
+from kernelscope.report.numbers import Measured, PairSettings, measure_pair
+from kernelscope.report.preparation import Preparation
+from kernelscope.report.references import References
+from kernelscope.report.sides import Progress
 from kernelscope.report.transfer import TransferReport
 
 
@@ -25,6 +29,7 @@ def measure(
     teacher: Any,
     student: Any,
     labels: Any = None,
+    groups: Any = None,
     data: Any = None,
     split: str | None = None,
     limit: int | None = None,
@@ -33,6 +38,12 @@ def measure(
     pairs: str | None = None,
     pool: str = "auto",
     landmarks: Any = None,
+    kernel: str = "linear",
+    centre: bool = False,
+    normalize: bool = False,
+    neighbours: int | None = None,
+    references: Mapping[str, Any] | None = None,
+    untrained: bool = False,
     route: str = "auto",
     rtol: float = RTOL,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -55,6 +66,8 @@ def measure(
             them by layer name, a FeatureStore, or a module (with ``data``).
         student: the same for the student, or a list of students.
         labels: class of each example, shape ``(n,)``, or a path to an ``.npy`` file; known already for checkpoints.
+        groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
+            same form; sampling intervals then leave out whole groups.
         data: examples to run networks on: a data set's name or Examples; by default what the checkpoints say.
         split, limit: which part of the data, and how many of its first examples.
         align: ``"ids"`` to pair re-ordered feature files by example id.
@@ -64,6 +77,12 @@ def measure(
         pool: how maps become rows: auto, avg, max, flatten.
         landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
             means where labels are known, else k-means cells.
+        kernel: ``linear``, ``cosine``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000 examples the last
+            two are estimated from drawn pairs unless ``route="blocked"``.
+        centre: take off each layer's mean first. normalize: then scale every row to length 1.
+        neighbours: how many nearest neighbours to compare, 0 for none; by default 10 of up to 10,000 examples.
+        references: by name, other networks or features to read the loss by, such as a reseeded teacher.
+        untrained: also measure an untrained copy of each student.
         route, rtol, memory_bytes, device: see :func:`kernelscope.kernels.exact.transfer_loss`.
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks that are drawn.
@@ -74,130 +93,69 @@ def measure(
     Raises:
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
-    students = list(student) if isinstance(student, (list, tuple)) else [student]
-    if not students:
-        raise UsageError("no student given; pass at least one")
-    archs = _one_each(student_arch, len(students))
-    archs_kwargs = _one_each(student_arch_kwargs, len(students))
-    options = ExtractionOptions(data, split, limit, layers, pool, batch_size, device, dtype, cache, progress)
-    teacher_side, student_sides = open_sides(
-        teacher,
-        students,
-        options,
-        teacher_arch=(teacher_arch, teacher_arch_kwargs),
-        student_archs=list(zip(archs, archs_kwargs)),
+    chosen = parse_kernel(kernel)
+    teacher_side, matched = matches(
+        teacher=teacher,
+        student=student,
+        labels=labels,
+        groups=groups,
+        align=align,
+        pairs=pairs,
+        teacher_arch=teacher_arch,
+        teacher_arch_kwargs=teacher_arch_kwargs,
+        student_arch=student_arch,
+        student_arch_kwargs=student_arch_kwargs,
+        references=references,
+        untrained=seed if untrained else None,
+        data=data,
+        split=split,
+        limit=limit,
+        layers=layers,
+        pool=pool,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        cache=cache,
+        progress=progress,
     )
-    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce)
-    measured: list[PairReport] = []
-    for side in student_sides:
-        measured += _measure_side(teacher_side, side, labels, align, layers, pairs, settings)
-    meta = {
+    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours)
+    preparation = Preparation(chosen, centre, normalize)
+    levels = References(device, preparation)
+    measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
+    return TransferReport(
+        meta=_meta(settings),
+        networks=tuple(side.network for side in (teacher_side, *(match.student for match in matched))),
+        pairs=tuple(each.report for each in measured),
+        comparisons=compare([(each.report, each.parts) for each in measured]),
+    )
+
+
+def _meta(settings: PairSettings) -> dict[str, Any]:
+    """When, with what, and what was asked for."""
+    return {
         "kernelscope": _version(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "device": device,
-        "rtol": rtol,
-        "route_asked": route,
-        "seed": seed,
+        "device": settings.device,
+        "rtol": settings.rtol,
+        "route_asked": settings.route,
+        "seed": settings.seed,
     }
-    networks = tuple(side.network for side in (teacher_side, *student_sides))
-    return TransferReport(meta=meta, networks=networks, pairs=tuple(measured))
 
 
-def _measure_side(
-    teacher: Side,
-    student: Side,
-    labels: Any,
-    align: str | None,
-    layers: str | Sequence[str] | None,
-    pairs: str | None,
-    settings: PairSettings,
-) -> list[PairReport]:
-    from kernelscope.features.pair import FeaturePair
-
-    matched = FeaturePair(teacher.store, student.store, align=align)
-    classes = _classes(labels, matched)
-    found = []
-    for teacher_layer, student_layer in _layer_pairs(teacher.store.layers, student.store.layers, layers, pairs):
-        X_T, X_S = matched.pair(teacher_layer, student_layer)
-        examples = Examples(classes, matched.ids, matched.classes, matched.order_sha256, student.split)
-        names = {
-            "teacher": teacher.name,
-            "student": student.name,
-            "teacher_layer": teacher_layer,
-            "student_layer": student_layer,
-            "pool": student.store.pool(student_layer),
-        }
-        notes = (*teacher.notes, *student.notes, *matched.notes)
-        found.append(measure_pair(X_T, X_S, examples, names, settings, notes))
-    return found
-
-
-def _classes(labels: Any, matched: Any) -> np.ndarray | None:
-    """Labels as given, checked for their number, else those that came with the features."""
-    if labels is None:
-        known: np.ndarray | None = matched.labels
-        return known
-    if isinstance(labels, (str, os.PathLike)):
-        try:
-            labels = np.load(Path(labels), allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UnreadableInput(
-                f"labels {labels} cannot be read as .npy ({error}); save them with numpy.save"
-            ) from error
-    labels = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
-    if labels.ndim != 1 or len(labels) != matched.n:
-        raise Mismatch(f"labels have shape {labels.shape}, expected ({matched.n},); give one class per example")
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
-        raise Mismatch("labels are not whole numbers; give class indices")
-    return np.unique(labels, return_inverse=True)[1] if labels.dtype.kind in "US" else labels.astype(np.int64)
-
-
-def _layer_pairs(
-    teacher_layers: Sequence[str],
-    student_layers: Sequence[str],
-    layers: str | Sequence[str] | None,
-    pairs: str | None,
-) -> list[tuple[str, str]]:
-    """Which teacher layer against which student layer.
-
-    Raises:
-        UsageError: if a named layer does not exist, or nothing pairs up.
-    """
-    if pairs == "all":
-        return [(t, s) for t in teacher_layers for s in student_layers]
-    if pairs:
-        found = []
-        for text in pairs.split(","):
-            t, equals, s = text.partition("=")
-            found.append((t.strip(), s.strip() if equals else t.strip()))
-        for (t, s), text in zip(found, pairs.split(",")):
-            if t not in teacher_layers or s not in student_layers:
-                raise UsageError(
-                    f"pair {text!r} names a layer that is not there; teacher: {', '.join(teacher_layers)}; "
-                    f"student: {', '.join(student_layers)}"
-                )
-        return found
-    if len(teacher_layers) == len(student_layers) == 1:
-        return [(teacher_layers[0], student_layers[0])]
-    wanted = [w.strip() for w in layers.split(",")] if isinstance(layers, str) else layers
-    shared = [name for name in teacher_layers if name in student_layers and (not wanted or name in wanted)]
-    if not shared:
-        raise UsageError(
-            f"no layer is in both; teacher: {', '.join(teacher_layers)}; student: {', '.join(student_layers)}; "
-            "pass --pairs T=S"
-        )
-    return [(name, name) for name in shared]
-
-
-def _one_each(value: Any, count: int) -> list[Any]:
-    """One value for all, or one each."""
-    if isinstance(value, (list, tuple)):
-        if len(value) != count:
-            raise UsageError(f"{len(value)} architectures for {count} students; give one, or one each")
-        return list(value)
-    return [value] * count
+def _measure(match: Match, settings: PairSettings, preparation: Preparation, levels: References) -> Iterator[Measured]:
+    """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
+    if match.grid and preparation.leaves_rows:
+        yield from measure_grid(match, settings)
+        return
+    for pair in match.pairs():
+        prepared = preparation.of(pair)
+        if preparation.kernel.has_features:
+            measured = measure_pair(prepared, settings)
+        else:
+            measured = measure_with_kernel(prepared, preparation.kernel, settings)
+        yield replace(measured, report=replace(measured.report, references=levels.beside(match, pair)))
 
 
 def _version() -> str:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from kernelscope.errors import UnreadableInput
 from kernelscope.kernels import companions, ladder
-from kernelscope.kernels.anova import anova
-from kernelscope.kernels.bounds import NAMES, bounds, theorem2
-from kernelscope.kernels.class_blocks import MOST_CLASSES, class_blocks
+from kernelscope.kernels.chance import Moments, both_moments, chance
 from kernelscope.kernels.exact import (
     ScaledSums,
     TransferLoss,
@@ -23,11 +17,11 @@ from kernelscope.kernels.exact import (
     transfer_loss,
     well_scaled_sums,
 )
-from kernelscope.kernels.landmarks import Landmarks, parse
+from kernelscope.kernels.landmarks import Landmarks
+from kernelscope.kernels.neighbours import neighbours, outputs
 from kernelscope.kernels.nystrom import partial
-from kernelscope.kernels.nystrom_sums import NystromSums
 from kernelscope.kernels.rows import Rows, storage_roundoff
-from kernelscope.kernels.sampling import RowNorms, row_norms, sampling_interval
+from kernelscope.kernels.sampling import LeaveOut
 from kernelscope.kernels.spectrum import (
     difference_spectrum,
     difference_spectrum_of_gram,
@@ -35,11 +29,14 @@ from kernelscope.kernels.spectrum import (
 )
 from kernelscope.kernels.tsqr import r_factor
 from kernelscope.report import fields
+from kernelscope.report.attribution import attribute, attribution_fields
 from kernelscope.report.cautions import cautions
 from kernelscope.report.fields import PairReport
+from kernelscope.report.landmark_numbers import choose_landmarks, landmark_fields
+from kernelscope.report.matching import LayerPair
 
-WORST_EXAMPLES = 20
-ROWS_TELL = 1e-5  #: below this loss single rows of K_S − K_T drown in rounding
+NEIGHBOURS = 10
+MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
 GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (THEORY B.2)
 
 
@@ -54,78 +51,114 @@ class PairSettings:
     device: str
     seed: int
     announce: Callable[[str], None] | None = None
+    neighbours: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
-    """What is known of the rows."""
+class Measured:
+    """A pair's report, and what comparing it with another student's needs of its examples."""
 
-    labels: np.ndarray | None
-    ids: np.ndarray | None
-    classes: tuple[str, ...]
-    order_sha256: str | None
-    split: str | None
-
-    def class_name(self, label: int) -> str:
-        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
+    report: PairReport
+    parts: LeaveOut | None
 
 
-def measure_pair(
-    X_T: Rows, X_S: Rows, examples: Examples, names: dict[str, Any], settings: PairSettings, notes: Sequence[str]
-) -> PairReport:
-    """Every number of CONTRACT's PAIR for two layers whose rows correspond."""
+def measure_pair(pair: LayerPair, settings: PairSettings) -> Measured:
+    """Every number of a :class:`PairReport` for two layers whose rows correspond."""
+    X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
     if settings.announce is not None:
         ahead = plan(n=X_T.shape[0], d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route)
         settings.announce(f"{names['student']} {names['student_layer']}: {ahead}")
     loss, scaled = _loss(X_T, X_S, settings)
     centred = companions.centred(scaled)
-    moments = companions.row_moments(centred)
-    rungs = ladder.rungs(scaled, centred)
-    chosen = _landmarks(settings, examples, scaled)
+    own = both_moments(centred)
+    chosen = choose_landmarks(settings.landmarks, examples, scaled, settings.seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
-    truth = loss.norm_difference / scaled.unit
-    rows = row_norms(scaled) if loss.value > ROWS_TELL else None
-    said = [*notes, "sampling interval by jackknife over single examples"]
-    if rows is None:
-        said.append("the loss is too small to attribute to examples or classes, or to resample")
-    return PairReport(
-        **names,
-        split=examples.split,
-        unit="example",
-        n=scaled.sums.n,
-        d_teacher=scaled.sums.d_teacher,
-        d_student=scaled.sums.d_student,
-        order_sha256=examples.order_sha256,
-        kernel="linear",
-        transfer_loss=loss.value,
-        rounding_interval=loss.interval,
-        rounding_certified=loss.certified,
-        resolved=loss.resolved,
-        storage_floor=loss.storage_floor,
-        sampling_interval=_sampling(rows),
-        route=loss.route,
-        norm_teacher=loss.norm_teacher,
-        norm_student=loss.norm_student,
-        norm_difference=loss.norm_difference,
-        alignment=companions.alignment(scaled.sums),
-        scale_ratio=companions.scale_ratio(scaled.sums),
-        optimal_scale=companions.optimal_scale(scaled.sums),
-        cka=companions.cka(centred.sums),
-        cka_debiased=companions.cka_debiased(centred.sums, moments),
-        ladder=fields.Ladder(raw=loss.value, **dataclasses.asdict(rungs)),
-        null=fields.Null(**dataclasses.asdict(companions.chance(scaled.sums, centred.sums, moments))),
-        landmarks=fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed),
-        nystrom=_nystrom(sums, scaled.unit),
-        landmark_spectrum=_landmark_spectra(scaled, sums),
-        feature_spectrum=_feature_spectra(scaled),
+    attribution = attribute(scaled, examples, loss.value)
+    report = PairReport(
+        **identity_fields(pair, pair.kernel),
+        **loss_fields(loss),
+        **companion_fields(loss, scaled, centred, own),
+        **attribution_fields(scaled, examples, attribution),
+        **landmark_fields(scaled, chosen, sums, loss.norm_difference / scaled.unit),
         difference_spectrum=_difference_spectrum(scaled, loss),
-        anova=_anova(sums),
-        classes=_classes(scaled, examples, rows),
-        worst=_worst(rows, examples),
-        paper=_paper(sums, truth, scaled),
-        warnings=tuple(cautions(loss, scaled, rows, sums, examples.labels)),
-        notes=tuple(said),
+        neighbours=_neighbours(scaled, settings),
+        outputs=_outputs(pair),
+        warnings=tuple(cautions(loss, scaled, attribution.rows, sums, examples.labels)),
+        notes=(*pair.notes, attribution.note(examples), *_on_neighbours(scaled, settings)),
     )
+    return Measured(report, attribution.parts)
+
+
+def _neighbours(scaled: ScaledSums, settings: PairSettings) -> fields.Neighbours | None:
+    """As many as were asked for; by default 10 of up to 10,000 examples, since their cost grows with n²."""
+    n = scaled.sums.n
+    k = settings.neighbours if settings.neighbours is not None else min(NEIGHBOURS, n - 1)
+    if k == 0 or (settings.neighbours is None and n > MOST_SEARCHED):
+        return None
+    return fields.Neighbours(**dataclasses.asdict(neighbours(scaled, k=k, device=settings.device)))
+
+
+def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...]:
+    left_out = settings.neighbours is None and scaled.sums.n > MOST_SEARCHED
+    return (
+        (f"neighbours are left out above {MOST_SEARCHED:,} examples; ask for them with --neighbours",)
+        if left_out
+        else ()
+    )
+
+
+def _outputs(pair: LayerPair) -> fields.Outputs | None:
+    """Only logits are outputs, and only of equal classes."""
+    layers = {pair.names["teacher_layer"], pair.names["student_layer"]}
+    if layers != {"logits"} or pair.teacher.shape != pair.student.shape:
+        return None
+    return fields.Outputs(**dataclasses.asdict(outputs(teacher=pair.teacher, student=pair.student)))
+
+
+def identity_fields(pair: LayerPair, kernel: str) -> dict[str, Any]:
+    """What was measured on what."""
+    return {
+        **pair.names,
+        "split": pair.examples.split,
+        "unit": "example",
+        "n": pair.teacher.shape[0],
+        "d_teacher": pair.teacher.shape[1],
+        "d_student": pair.student.shape[1],
+        "order_sha256": pair.examples.order_sha256,
+        "kernel": kernel,
+    }
+
+
+def loss_fields(loss: TransferLoss) -> dict[str, Any]:
+    """The number, and how far rounding is under control."""
+    return {
+        "transfer_loss": loss.value,
+        "rounding_interval": loss.interval,
+        "rounding_certified": loss.certified,
+        "resolved": loss.resolved,
+        "storage_floor": loss.storage_floor,
+        "route": loss.route,
+        "norm_teacher": loss.norm_teacher,
+        "norm_student": loss.norm_student,
+        "norm_difference": loss.norm_difference,
+    }
+
+
+def companion_fields(
+    loss: TransferLoss, scaled: ScaledSums, centred: ScaledSums, own: tuple[Moments, Moments] | None
+) -> dict[str, Any]:
+    """What the Gram sums and the kernels' diagonals give without landmarks and without another pass."""
+    debiased = None if own is None else companions.cka_debiased(centred.sums, own[0].entries, own[1].entries)
+    return {
+        "alignment": companions.alignment(scaled.sums),
+        "scale_ratio": companions.scale_ratio(scaled.sums),
+        "optimal_scale": companions.optimal_scale(scaled.sums),
+        "cka": companions.cka(centred.sums),
+        "cka_debiased": debiased,
+        "ladder": fields.Ladder(raw=loss.value, **dataclasses.asdict(ladder.rungs(scaled, centred))),
+        "null": fields.Null(**dataclasses.asdict(chance(scaled.sums, centred.sums, own))),
+        "feature_spectrum": _feature_spectra(scaled),
+    }
 
 
 def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
@@ -144,65 +177,6 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
         memory_bytes=settings.memory_bytes,
     )
     return loss, scaled
-
-
-def _landmarks(settings: PairSettings, examples: Examples, scaled: ScaledSums) -> Landmarks:
-    if isinstance(settings.landmarks, Landmarks):
-        return settings.landmarks
-    return parse(
-        settings.landmarks,
-        n=scaled.sums.n,
-        labels=examples.labels,
-        teacher=scaled.teacher,
-        seed=settings.seed,
-        read_rows=_read_rows,
-    )
-
-
-def _read_rows(path: str | os.PathLike[str]) -> np.ndarray:
-    try:
-        rows: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UnreadableInput(
-            f"landmark rows {path} cannot be read as .npy ({error}); save them with numpy.save"
-        ) from error
-    return rows
-
-
-def _sampling(rows: RowNorms | None) -> tuple[float, float] | None:
-    estimate = None if rows is None else sampling_interval(rows)
-    return None if estimate is None else estimate.interval
-
-
-def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:
-    return fields.Nystrom(
-        partial_norm=sums.partial_norm * unit,
-        partial_ratio=sums.partial_ratio,
-        expanded_estimate=sums.expanded_estimate,
-        residual_teacher=sums.teacher.residual * unit,
-        residual_student=sums.student.residual * unit,
-        tail_teacher=sums.teacher.tail * unit,
-        tail_student=sums.student.tail * unit,
-    )
-
-
-def _landmark_spectra(scaled: ScaledSums, sums: NystromSums) -> fields.LandmarkSpectra:
-    """Eigenvalues of W for the features themselves: the paper's "above 1" is about these, not about rescaled ones."""
-    both = []
-    for network in (sums.teacher, sums.student):
-        spectrum = network.spectrum
-        eigenvalues = tuple(value * scaled.unit for value in spectrum.eigenvalues)
-        both.append(
-            fields.LandmarkSpectrum(
-                eigenvalues=eigenvalues,
-                min=spectrum.min * scaled.unit,
-                max=spectrum.max * scaled.unit,
-                rank=spectrum.rank,
-                condition=spectrum.condition,
-                below_one=sum(value < 1 for value in eigenvalues),
-            )
-        )
-    return fields.LandmarkSpectra(*both)
 
 
 def _feature_spectra(scaled: ScaledSums) -> fields.FeatureSpectra:
@@ -225,71 +199,4 @@ def _difference_spectrum(scaled: ScaledSums, loss: TransferLoss) -> fields.Diffe
         nuclear_norm=found.nuclear_norm * scaled.unit,
         positive=found.positive,
         negative=found.negative,
-    )
-
-
-def _anova(sums: NystromSums) -> fields.Anova | None:
-    shares = anova(sums) if sums.exact_centres else None
-    return None if shares is None else fields.Anova(**dataclasses.asdict(shares))
-
-
-def _classes(scaled: ScaledSums, examples: Examples, rows: RowNorms | None) -> fields.Classes | None:
-    if examples.labels is None or rows is None:
-        return None
-    present, classes = np.unique(examples.labels, return_inverse=True)
-    if len(present) > MOST_CLASSES:
-        return None
-    shares = class_blocks(teacher=scaled.teacher, student=scaled.student, classes=classes, sums=scaled.sums)
-    return fields.Classes(
-        names=tuple(examples.class_name(int(c)) for c in present),
-        loss=tuple(tuple(row) for row in shares.tolist()),
-    )
-
-
-def _worst(rows: RowNorms | None, examples: Examples) -> tuple[fields.WorstExample, ...] | None:
-    if rows is None:
-        return None
-    shares = rows.shares
-    return tuple(
-        fields.WorstExample(
-            id="" if examples.ids is None else examples.ids[i].tobytes().hex(),
-            index=int(i),
-            label=None if examples.labels is None else examples.class_name(int(examples.labels[i])),
-            share=float(shares[i]),
-        )
-        for i in np.argsort(-shares, kind="stable")[:WORST_EXAMPLES]
-    )
-
-
-def _paper(sums: NystromSums, truth: float, scaled: ScaledSums) -> fields.Paper:
-    """Bounds and terms; values are in the units of norm_difference, that is of the features as given."""
-    unit = scaled.unit
-    found = {b.name: b for b in bounds(sums, truth, scaled.sums.norm_student, scaled.sums.norm_teacher)}
-    if unit != 1:  # the printed corollaries are not of degree two, so their values do not scale back
-        found = {name: bound for name, bound in found.items() if not name.endswith("_paper")}
-    terms = theorem2(sums)
-    root = unit**0.5
-    return fields.Paper(
-        estimate=sums.paper_estimate,
-        theorem2=None
-        if terms is None
-        else fields.Theorem2(
-            e=terms.e * root,
-            term_a_student=terms.term_a_student * root,
-            term_a_teacher=terms.term_a_teacher * root,
-            term_b=terms.term_b * unit,
-            bound=terms.bound * unit,
-        ),
-        bounds={
-            name: None
-            if name not in found
-            else fields.BoundValue(
-                value=found[name].value * unit,
-                over_truth=found[name].over_truth,
-                holds=found[name].holds,
-                vacuous=found[name].vacuous,
-                assumption=found[name].assumption,
-            )
-            for name in NAMES
-        },
     )

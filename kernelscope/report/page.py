@@ -11,6 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kernelscope.report import canvas
+from kernelscope.report.comparisons import comparisons_in_words
 from kernelscope.report.fields import PairReport
 from kernelscope.report.page_figures import MOST_STUDENTS, figures
 from kernelscope.report.transfer import TransferReport
@@ -31,6 +32,8 @@ from kernelscope.report.wording import (
 )
 
 LONGEST_UNBROKEN = 24
+WORST_SHOWN = 8
+MOST_COMPARISONS = 6
 
 
 def render(report: TransferReport) -> str:
@@ -43,6 +46,8 @@ def render(report: TransferReport) -> str:
         theory=[cells for pair in report if (cells := _theory(report, pair))],
         drawn=min(len(first_pairs(report)), MOST_STUDENTS),
         figures={name: [Markup(svg) for svg in drawn] for name, drawn in figures(report).items()},
+        compared=comparisons_in_words(report, MOST_COMPARISONS),
+        worst=_worst(report),
         notes=notes_by_text(report),
         fingerprint=_fingerprint(report),
     )
@@ -86,6 +91,7 @@ def _row(report: TransferReport, pair: PairReport) -> dict[str, str]:
         "floor": number(pair.ladder.width_floor),
         "chance": number(pair.null.transfer_loss),
         "cka": number(pair.cka),
+        "near": number(None if pair.neighbours is None else pair.neighbours.overlap, 2),
         "top1": percent(None if network is None else network.top1),
     }
 
@@ -107,6 +113,20 @@ def _theory(report: TransferReport, pair: PairReport) -> dict[str, str]:
         "student_min": number(None if spectra is None else spectra.student.min),
         "over": multiple(None if bound is None else bound.over_truth),
     }
+
+
+def _worst(report: TransferReport) -> list[tuple[str, str, str]]:
+    """For one pair of each student the rows that carry most of the squared difference."""
+    names = short_names(report)
+    found = []
+    for pair in first_pairs(report):
+        rows = [
+            f"row {w.index}{f' (class {plain(w.label)})' if w.label is not None else ''} {percent(w.share)}"
+            for w in (pair.worst or ())[:WORST_SHOWN]
+        ]
+        if rows:
+            found.append((names[pair.student], layer_name(pair), ", ".join(rows)))
+    return found
 
 
 def _title(report: TransferReport) -> str:

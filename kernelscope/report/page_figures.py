@@ -12,23 +12,51 @@ from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs
 
 MOST_STUDENTS = 6
+SECTIONS = (
+    "ladder",
+    "levels",
+    "neighbours",
+    "layers",
+    "difference",
+    "classes",
+    "landmarks",
+    "theory",
+    "training",
+)
 MOST_LAYERS = 4
 
 
 def figures(report: TransferReport) -> dict[str, list[str]]:
     """SVGs by section, of the first students; a section for which the report has no numbers is empty."""
     if not report.pairs:
-        return {section: [] for section in ("ladder", "landmarks", "theory", "classes", "difference", "training")}
+        return {
+            section: []
+            for section in (
+                "ladder",
+                "levels",
+                "neighbours",
+                "layers",
+                "landmarks",
+                "theory",
+                "classes",
+                "difference",
+                "training",
+            )
+        }
     report = _first_students(report)
     first = first_pairs(report)
-    layers = list(dict.fromkeys(p.student_layer for p in drawable(report, "landmark_spectrum")))[:2]
     near = min(first, key=lambda pair: pair.transfer_loss)
     wanted: dict[str, list[dict[str, Any]]] = {
         "ladder": [*([{"kind": "ladder"}] if len(first) > 1 else []), *(_of_student(report, pair) for pair in first)],
-        "landmarks": [{"kind": "landmark_spectrum", "student_layer": layer} for layer in layers],
+        "levels": [{"kind": "references", **_exactly(pair)} for pair in first if pair.references],
+        "neighbours": [{"kind": "neighbours", "student_layer": layer} for layer in _layers(report, "neighbours")],
+        "layers": [{"kind": "layers", "student": pair.student} for pair in first if _is_grid(report, pair)],
+        "landmarks": [
+            {"kind": "landmark_spectrum", "student_layer": layer} for layer in _layers(report, "landmark_spectrum")
+        ],
         "theory": [{"kind": "theorem2"}, {"kind": "bounds", **_exactly(near)}, {"kind": "anova"}],
         "classes": [{"kind": "classes", **_exactly(pair)} for pair in first],
-        "difference": [{"kind": "difference_spectrum", **_exactly(pair)} for pair in first],
+        "difference": [{"kind": "spectra", **_exactly(pair)} for pair in first],
         "training": [{"kind": "training", "quantity": quantity} for quantity in ("accuracy", "loss")],
     }
     drawn: dict[str, list[str]] = {}
@@ -40,6 +68,17 @@ def figures(report: TransferReport) -> dict[str, list[str]]:
             except UsageError:  # this report has no such numbers
                 continue
     return drawn
+
+
+def _layers(report: TransferReport, kind: str) -> list[str]:
+    """The first two layers that such a figure can show."""
+    return list(dict.fromkeys(pair.student_layer for pair in drawable(report, kind)))[:2]
+
+
+def _is_grid(report: TransferReport, pair: PairReport) -> bool:
+    """Whether this student's layers were measured against several of the teacher's each."""
+    layers = [(p.teacher_layer, p.student_layer) for p in report if p.student == pair.student]
+    return len(layers) > len({s for _, s in layers}) > 1
 
 
 def _first_students(report: TransferReport) -> TransferReport:

@@ -1,6 +1,6 @@
 """Figures of a report: ``plot`` draws one on matplotlib axes, ``figure_svg`` writes one for a page.
 
-Kinds: ladder, landmark_spectrum, theorem2, bounds, anova, classes, difference_spectrum, training.
+Kinds: ladder, references, neighbours, layers, classes, spectra, landmark_spectrum, theorem2, bounds, anova, training.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import UsageError, one_line
-from kernelscope.report import canvas, plots_loss, plots_spectra, plots_theory, plots_training
+from kernelscope.report import canvas, plots_levels, plots_loss, plots_spectra, plots_theory, plots_training
 from kernelscope.report.fields import PairReport
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs, layer_name, short_names
@@ -29,6 +29,7 @@ class Kind:
     needs: Callable[[PairReport], object]
     missing: str
     one_pair: bool = False
+    grid: bool = False  #: shows every pair of layers of one student at once
     among: bool = False  #: the drawing is told of every pair, to keep one scale from student to student
     size: tuple[float, float] = (canvas.WIDTH, canvas.HEIGHT)
     growth: float = 0.2  #: inches of height for every pair beyond four
@@ -45,6 +46,31 @@ KINDS: dict[str, Kind] = {
         among=True,
         size=(5.0, 3.4),
         growth=0.35,
+    ),
+    "references": Kind(
+        plots_levels.references,
+        "What to read the loss by",
+        lambda p: p.transfer_loss < DRAWABLE,
+        "no pair has a loss that fits a figure; measure again",
+        one_pair=True,
+        size=(5.1, 2.9),
+    ),
+    "neighbours": Kind(
+        plots_levels.neighbours,
+        "Who is near whom",
+        lambda p: p.neighbours,
+        "no pair has neighbours compared; measure with --neighbours 10",
+        size=(5.0, 2.6),
+        growth=0.3,
+    ),
+    "layers": Kind(
+        plots_levels.layers,
+        "Layer against layer",
+        lambda p: True,
+        "there is no pair of layers; measure with --pairs all",
+        grid=True,
+        size=(4.4, 4.4),
+        growth=0,
     ),
     "landmark_spectrum": Kind(
         plots_spectra.landmark_spectrum,
@@ -84,7 +110,7 @@ KINDS: dict[str, Kind] = {
         one_pair=True,
         size=(3.9, 4.0),
     ),
-    "difference_spectrum": Kind(
+    "spectra": Kind(
         plots_spectra.difference_spectrum,
         "What was added and what was lost",
         lambda p: (d := p.difference_spectrum) and d.eigenvalues and d.spectral_norm < DRAWABLE * p.norm_teacher,
@@ -113,8 +139,8 @@ def plot(
         kind: one of :data:`KINDS`, or ``training``.
         ax: axes to draw on; by default those of a new figure. pyplot is neither needed nor touched.
         student, teacher_layer, student_layer: which pairs, as in ``report.sel``; all that fit are drawn. By default
-            one pair of each student, the embedding where it was measured; ``bounds``, ``classes`` and
-            ``difference_spectrum`` show one pair, the first of these.
+            one pair of each student, the embedding where it was measured; ``bounds``, ``classes``, ``references`` and
+            ``spectra`` show one pair, the first of these, ``layers`` every pair of one student.
         quantity: for ``training``: ``accuracy`` or ``loss``.
 
     Raises:
@@ -127,6 +153,8 @@ def plot(
             raise UsageError(_unknown(kind))
         chosen = KINDS[kind]
         pairs = [pair for pair in choose(report, student, teacher_layer, student_layer) if chosen.needs(pair)]
+        if chosen.grid and pairs:
+            pairs = [pair for pair in report if pair.student == pairs[0].student]
         if not pairs:
             raise UsageError(f"{kind} cannot be drawn: {chosen.missing}")
         ax = ax if ax is not None else canvas.new_axes(*_size(chosen, len(pairs)))
@@ -202,6 +230,9 @@ def _draw(report: TransferReport, kind: Kind, ax: Axes, pairs: Sequence[PairRepo
     order = list(dict.fromkeys(pair.student for pair in report))
     students = list(dict.fromkeys(pair.student for pair in pairs))
     layers = list(dict.fromkeys(layer_name(pair) for pair in pairs))
+    if kind.grid:
+        kind.draw(ax, pairs, f"{kind.title}: {canvas.shortened(names[pairs[0].student])}")
+        return ax
     if kind.one_pair:
         pair = pairs[0]
         title = f"{kind.title}: {canvas.shortened(names[pair.student])}, {canvas.words(layer_name(pair))}"

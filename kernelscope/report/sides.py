@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,16 @@ class _Network:
     loaded: Any
 
 
+@dataclass(frozen=True)
+class Sides:
+    """The teacher, its students, and what they are read by: networks common to all students, and one each."""
+
+    teacher: Side
+    students: list[Side]
+    references: dict[str, Side]
+    untrained: list[Side | None]
+
+
 def open_sides(
     teacher: Any,
     students: Sequence[Any],
@@ -59,8 +69,14 @@ def open_sides(
     *,
     teacher_arch: tuple[str | None, dict[str, Any] | None],
     student_archs: Sequence[tuple[str | None, dict[str, Any] | None]],
-) -> tuple[Side, list[Side]]:
-    """The teacher and every student as :class:`Side`; networks run over the same examples.
+    references: Mapping[str, Any] | None = None,
+    untrained: int | None = None,
+) -> Sides:
+    """Everything given, as :class:`Side`; networks run over the same examples.
+
+    Args:
+        references: by name, networks or features to read the students' losses by.
+        untrained: the seed of an untrained copy of every student that is a network; None for none.
 
     Raises:
         UnreadableInput: a file that is none of the kinds, or damaged.
@@ -71,12 +87,31 @@ def open_sides(
         _open(s, "student" if len(students) == 1 else f"student {i + 1}", *arch)
         for i, (s, arch) in enumerate(zip(students, student_archs))
     ]
-    networks = [side for side in opened if isinstance(side, _Network)]
-    if networks:
-        examples = examples_for({network.name: network.loaded for network in networks}, options)
-        opened = [_extract(side, examples, options) if isinstance(side, _Network) else side for side in opened]
-    sides = [side for side in opened if isinstance(side, Side)]
-    return sides[0], _distinct_names(sides)[1:]
+    named = {name: _open(given, name, *teacher_arch) for name, given in (references or {}).items()}
+    fresh = [None if untrained is None else _fresh(side, untrained) for side in opened[1:]]
+    networks = [side for side in (*opened, *named.values()) if isinstance(side, _Network)]
+    examples = examples_for({network.name: network.loaded for network in networks}, options) if networks else None
+
+    def heard(side: Side | _Network) -> Side:
+        return _extract(side, examples, options) if isinstance(side, _Network) else side
+
+    sides = _distinct_names([heard(side) for side in opened])
+    return Sides(
+        sides[0],
+        sides[1:],
+        {name: heard(side) for name, side in named.items()},
+        [None if side is None else heard(side) for side in fresh],
+    )
+
+
+def _fresh(side: Side | _Network, seed: int) -> _Network | None:
+    """The same network, untrained; None for features, and for networks that cannot be drawn anew."""
+    if not isinstance(side, _Network):
+        return None
+    from kernelscope.networks.untrained import untrained
+
+    loaded = untrained(side.loaded, seed=seed)
+    return None if loaded is None else _Network(loaded.name, loaded)
 
 
 def _distinct_names(sides: list[Side]) -> list[Side]:

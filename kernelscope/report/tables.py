@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from kernelscope.report.comparisons import comparisons_in_words
 from kernelscope.report.fields import PairReport
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.verdict import verdict
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-LOSS_COLUMNS = ("loss", "after\nbest\nscalar", "after\nlinear\nhead", "width\nfloor", "chance", "CKA", "top-1")
+LOSS_COLUMNS = (
+    "loss",
+    "after\nbest\nscalar",
+    "after\nlinear\nhead",
+    "width\nfloor",
+    "chance",
+    "CKA",
+    "same\nnear",
+    "top-1",
+)
 LOSS_CAPTION = (
     "loss: 0 = the teacher's kernel exactly; 1 = what an all-zero student gets. after best scalar, after linear head: "
     "what is left once the student is rescaled, or given the best linear head. width floor: no student this wide goes "
-    "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation."
+    "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation. "
+    "same near: share of each example's nearest neighbours that both networks name."
 )
 THEORY_COLUMNS = (
     "true\nloss",
@@ -46,6 +57,7 @@ THEORY_CAPTION = (
     "truth: how many times too large the paper's Theorem 2 is."
 )
 PROSE_WIDTH = 96
+MOST_COMPARISONS = 6
 NARROWEST_NAME = 8
 GAP = 2
 
@@ -86,6 +98,8 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     parts: list[RenderableType] = [_opening(report, names), Text()]
     parts += [_table(report, names, console, LOSS_COLUMNS, rows), Text(), _prose(LOSS_CAPTION, console), Text()]
     parts += [_verdicts(report, names, console)]
+    compared = comparisons_in_words(report, MOST_COMPARISONS)
+    parts += [Text(), Text("\n".join(compared))] if compared else []
     theory = [_theory_cells(pair) for pair in report]
     if any(theory):
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
@@ -133,6 +147,7 @@ def _loss_cells(report: TransferReport, pair: PairReport) -> list[str]:
     return [
         loss_in_digits(pair).replace(" to ", "\nto "),
         *map(number, (ladder.scaled, ladder.head, ladder.width_floor, pair.null.transfer_loss, pair.cka)),
+        number(None if pair.neighbours is None else pair.neighbours.overlap, 2),
         percent(None if network is None else network.top1),
     ]
 

@@ -19,10 +19,11 @@ from typing import Any
 
 from kernelscope import files
 from kernelscope.errors import UnreadableInput, UsageError
-from kernelscope.report.fields import NetworkReport, PairReport
+from kernelscope.report.fields import Comparison, NetworkReport, PairReport
 
 FORMAT = "kernelscope.report"
 FORMAT_VERSION = 1
+LATER = ("neighbours", "outputs", "references")  #: keys of a pair that the first reports of this version lacked
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class TransferReport:
     meta: dict[str, Any]
     networks: tuple[NetworkReport, ...]
     pairs: tuple[PairReport, ...] = field(default=())
+    comparisons: tuple[Comparison, ...] = field(default=())
 
     def __iter__(self) -> Iterator[PairReport]:
         return iter(self.pairs)
@@ -79,6 +81,7 @@ class TransferReport:
             "meta": self.meta,
             "networks": [dataclasses.asdict(network) for network in self.networks],
             "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "comparisons": [dataclasses.asdict(comparison) for comparison in self.comparisons],
         }
 
     def to_json(self) -> str:
@@ -107,7 +110,8 @@ class TransferReport:
             return cls(
                 meta=dict(document["meta"]),
                 networks=tuple(_build(NetworkReport, network) for network in document["networks"]),
-                pairs=tuple(_build(PairReport, pair) for pair in document["pairs"]),
+                pairs=tuple(_build_pair(pair) for pair in document["pairs"]),
+                comparisons=tuple(_build(Comparison, each) for each in document.get("comparisons", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UnreadableInput(f"report is damaged ({error}); measure again") from error
@@ -200,6 +204,15 @@ def _same(name: str, asked: str) -> bool:
 
 def _refuse_constant(word: str) -> float:
     raise ValueError(f"{word} is not JSON")
+
+
+def _build_pair(pair: dict[str, Any]) -> PairReport:
+    """A pair from JSON; a key that is not there is damage, unless the report is older than the key."""
+    for known in dataclasses.fields(PairReport):
+        if known.name not in pair and known.name not in LATER:
+            raise KeyError(known.name)
+    built: PairReport = _build(PairReport, pair)
+    return built
 
 
 def _build(kind: Any, value: Any) -> Any:

@@ -8,7 +8,8 @@ from torch import nn
 
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.networks import zoo
-from kernelscope.networks.tap import Tap, layer_names, pool, resolve_layers
+from kernelscope.networks.pooling import pool
+from kernelscope.networks.tap import Tap, layer_names, resolve_layers
 
 
 class InPlace(nn.Module):
@@ -319,22 +320,37 @@ def test_the_default_is_embedding_and_logits_and_what_does_not_exist_is_dropped_
     assert names == ("logits",) and "no nn.Linear" in notes[0]
 
 
-def test_pooling_makes_one_row_per_example():
-    maps = torch.arange(48.0).reshape(2, 3, 2, 4)
-    assert torch.equal(pool(maps), maps.flatten(2).mean(2)) and torch.equal(pool(maps, "avg"), pool(maps))
-    assert torch.equal(pool(maps, "max"), maps.flatten(2).amax(2))
-    assert torch.equal(pool(maps, "flatten"), maps.reshape(2, 24))
-    tokens = torch.arange(30.0).reshape(2, 5, 3)
-    assert torch.equal(pool(tokens), torch.stack([t.mean(0) for t in tokens]))
-    assert torch.equal(pool(tokens, "max"), torch.stack([t.amax(0) for t in tokens]))
-    rows = torch.arange(6.0).reshape(2, 3)
-    assert all(torch.equal(pool(rows, how), rows) for how in ("auto", "avg", "max", "flatten"))
-    assert torch.equal(pool(torch.arange(3.0)), torch.tensor([[0.0], [1.0], [2.0]]))
-    assert torch.equal(pool(torch.ones(2, 5, 3, dtype=torch.long)), torch.ones(2, 3))
+def test_what_is_made_of_a_layer_at_once_is_kept_instead_of_it(network, x):
+    seen = []
+
+    def keep(name, tensor):
+        seen.append(name)
+        return pool(tensor)
+
+    with Tap(network, ["first", "relu:in"], keep=keep) as tap:
+        network(x)
+        heard = tap.features
+    before = (x @ network.first.weight.T + network.first.bias).detach()
+    torch.testing.assert_close(heard["first"], before)  # (n, d) is pooled to itself, and yet not written over
+    assert sorted(seen) == ["first", "relu:in"]
 
 
-def test_pooling_refuses_what_has_no_rows_and_ways_it_does_not_know():
-    with pytest.raises(Mismatch, match="a row per example"):
-        pool(torch.tensor(1.0))
-    with pytest.raises(UsageError, match="choose one of auto, avg, max, flatten"):
-        pool(torch.ones(2, 2), "median")
+def test_the_embedding_is_right_when_a_forward_runs_fewer_or_more_linear_layers_than_the_one_before():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(5))
+
+        def forward(self, x, depth):
+            for layer in self.layers[:depth]:
+                last, x = x, layer(x)
+            return x, last
+
+    torch.manual_seed(0)
+    network, copies = Deep(), []
+    with Tap(network, ["embedding"], keep=lambda name, x: (copies.append(name), x)[1]) as tap:
+        for depth, least in ((3, 3), (3, 1), (2, 1), (5, 4), (1, 1), (5, 5)):
+            copies.clear()
+            _, last = network(torch.randn(4, 3), depth)
+            torch.testing.assert_close(tap.features["embedding"], last)
+            assert len(copies) == least

@@ -17,11 +17,14 @@ from kernelscope.report.fields import (
     LandmarkChoice,
     LandmarkSpectra,
     LandmarkSpectrum,
+    Neighbours,
     NetworkReport,
     Null,
     Nystrom,
+    Outputs,
     PairReport,
     Paper,
+    Reference,
     Theorem2,
     Warning,
     WorstExample,
@@ -73,8 +76,9 @@ def bare_report() -> TransferReport:
         teacher_layer="features",
         student_layer="features",
         ladder=Ladder(0.1884, 0.1842, None, None, None, None),
-        null=Null(None, None, None, None, None),
+        null=Null(None, None, None, None, None, None),
         warnings=(),
+        references=(),
         notes=(),
         **bare,
     )
@@ -174,7 +178,7 @@ def _pair(student: str, layer: str) -> PairReport:
         cka=cka,
         cka_debiased=cka - 0.002,
         ladder=Ladder(raw, scaled, centred, head, head * 1.2, 0.0201),
-        null=Null(chance, 0.0162, 0.0031, 0.0, (cka - 0.0162) / (1 - 0.0162)),
+        null=Null(chance, 0.0162, 0.0031, 0.4, 0.0, (cka - 0.0162) / (1 - 0.0162)),
         landmarks=LandmarkChoice("class-means", 10, None),
         nystrom=Nystrom(raw * 4_478.0, raw * 0.98, raw * 0.96, 169.3, 219.1, 166.8, 213.5),
         landmark_spectrum=spectra,
@@ -186,6 +190,12 @@ def _pair(student: str, layer: str) -> PairReport:
             WorstExample(f"{i:032x}", 7 * i, str(i % 10), 0.021 - 0.0008 * i) for i in range(20)
         ),
         paper=Paper(raw * 0.1445, _theorem2(norm_difference), _bounds(norm_difference)),
+        neighbours=Neighbours(10, 0.62 - raw / 8, 10 / 449, 0.03, 0.71 - raw / 9, 0.002),
+        outputs=Outputs(0.984, 0.0206) if layer == "logits" else None,
+        references=(
+            Reference("untrained student", 0.9986, 0.5677, 0.3688, 0.2924),
+            Reference("reseeded teacher", 0.2312, 0.2104, 0.0988, 0.9617),
+        ),
         warnings=(Warning("few-examples", "450 examples for 64 features: unrelated networks look alike; use more"),)
         if warned
         else (),

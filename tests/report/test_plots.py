@@ -94,7 +94,7 @@ def test_a_missing_rung_is_passed_over():
 
 
 def test_chance_far_above_is_written_and_does_not_flatten_the_ladder():
-    report = with_pair(bare_report(), 0, null=Null(40.0, None, None, None, None))
+    report = with_pair(bare_report(), 0, null=Null(40.0, None, None, None, None, None))
     ax = plots.plot(report, "ladder")
     assert ax.get_ylim()[1] < 1
     assert "40.000" in ax.get_xlabel()
@@ -152,7 +152,7 @@ def test_class_shares_are_written_in_percent():
 
 
 def test_the_signs_of_the_difference_are_told_apart():
-    ax = plots.plot(full_report(), "difference_spectrum")
+    ax = plots.plot(full_report(), "spectra")
     up, down = (line.get_ydata() for line in ax.lines[:2])
     assert min(up) > 0 > max(down)
     said = [text for text in texts(ax) if "directions" in text]
@@ -168,7 +168,7 @@ def test_training_shows_accuracy_or_every_term_of_the_loss():
     assert {"teacher.pt: ce", "kd.pt: kd(T=4,weight=1)", "kda.pt: kda(weight=0.2)"} <= set(labels)
 
 
-@pytest.mark.parametrize("kind", ["ladder", "theorem2", "landmark_spectrum", "difference_spectrum", "bounds"])
+@pytest.mark.parametrize("kind", ["ladder", "theorem2", "landmark_spectrum", "spectra", "bounds"])
 def test_numbers_no_scale_can_hold_are_not_drawn(kind):
     huge = 1.7e308
     pair = bare_report().pairs[0]
@@ -215,7 +215,7 @@ def test_one_damaged_history_does_not_hide_the_others(quantity):
     assert not any("teacher" in text for text in texts(ax))
 
 
-@pytest.mark.parametrize("kind, near", [("lader", "ladder"), ("Theorem2", "theorem2"), ("spectrum", "spectrum")])
+@pytest.mark.parametrize("kind, near", [("lader", "ladder"), ("Theorem2", "theorem2"), ("spectrun", "spectra")])
 def test_an_unknown_kind_is_refused_with_the_nearest_and_the_list(kind, near):
     with pytest.raises(UsageError, match=rf"no figure '{kind}', nearest \w*{near}; choose from .*training") as caught:
         plots.plot(full_report(), kind)
@@ -226,7 +226,7 @@ def test_an_unknown_kind_is_refused_with_the_nearest_and_the_list(kind, near):
     "kind, missing",
     [
         ("landmark_spectrum", "landmarks"), ("theorem2", "class-means or kmeans"), ("bounds", "bounds"),
-        ("anova", "class means"), ("classes", "labels"), ("difference_spectrum", "eigenvalues"),
+        ("anova", "class means"), ("classes", "labels"), ("spectra", "eigenvalues"),
         ("training", "by epoch"),
     ],
 )  # fmt: skip

@@ -31,7 +31,7 @@ def test_a_report_comes_back_from_its_file_unchanged(report, tmp_path):
 @REPORTS
 def test_every_key_is_always_there_and_what_does_not_exist_is_null(report):
     document = json.loads(report.to_json())
-    assert set(document) == {"format", "format_version", "meta", "networks", "pairs"}
+    assert set(document) == {"format", "format_version", "meta", "networks", "pairs", "comparisons"}
     for pair in document["pairs"]:
         assert set(pair) == {f.name for f in dataclasses.fields(PairReport)}
     if report == bare_report():

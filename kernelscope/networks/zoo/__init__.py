@@ -1,4 +1,4 @@
-"""Built-in architectures by name: ``resnet8``, ``resnet18x0.5`` (half the channels), ``mlp``."""
+"""Built-in architectures by name: ``resnet8``, ``resnet18x0.5`` (half the channels), ``shufflenetv2``, ``mlp``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import nn
 
 from kernelscope.errors import UsageError, one_line
 from kernelscope.networks.zoo.resnet import STAGES, resnet
+from kernelscope.networks.zoo.shufflenet import shufflenet
 from kernelscope.networks.zoo.small import mlp
 
 
 def architectures() -> tuple[str, ...]:
     """Base names; each also takes a width, as in ``resnet18x0.5``."""
-    return (*STAGES, "mlp")
+    return (*STAGES, "shufflenetv2", "mlp")
 
 
 def is_built_in(arch: str) -> bool:
@@ -28,8 +29,8 @@ def build(arch: str, **options: Any) -> nn.Module:
 
     Args:
         arch: ``NAME`` or ``NAMExWIDTH``.
-        options: ``num_classes``, ``in_channels``; of the residual networks ``stem`` (``cifar`` or ``imagenet``), of
-            ``mlp`` ``hidden`` and ``in_features``.
+        options: ``num_classes``, ``in_channels``; of all but ``mlp`` ``stem`` (``cifar`` or ``imagenet``), of ``mlp``
+            ``hidden`` and ``in_features``.
 
     Raises:
         UsageError: an unknown name (with the nearest ones), width or option.
@@ -49,7 +50,13 @@ def build(arch: str, **options: Any) -> nn.Module:
                 f"{name} was given {option} {one_line(repr(value), 20)}, expected a number from 1; mend it"
             )
     try:
-        return mlp(width, **options) if name == "mlp" else resnet(name, width, **options)
+        match name:
+            case "mlp":
+                return mlp(width, **options)
+            case "shufflenetv2":
+                return shufflenet(width, **options)
+            case _:
+                return resnet(name, width, **options)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         given = one_line(str(options), 60)
         raise UsageError(f"{name} cannot be built with {given} ({one_line(str(error), 80)}); mend them") from error

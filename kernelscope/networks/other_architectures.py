@@ -1,0 +1,129 @@
+"""Other people's architectures: ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` and ``pkg.mod:factory``.
+
+Nothing here is downloaded, and only a caller may name code: a file may name ``torchvision:`` and ``timm:``, which are
+the library's own, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kernelscope.errors import UnreadableInput, UsageError, one_line
+
+#: what a checkpoint may name besides the built-in architectures
+LIBRARIES = ("torchvision", "timm")
+_INSTALL = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
+
+
+def build(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
+    """A fresh network, with random weights; the global random generator is left as it was.
+
+    Args:
+        arch: ``SOURCE:NAME``; the working folder is importable.
+        arch_kwargs: arguments of the factory; of ``hf:DIR`` changes to its configuration.
+
+    Raises:
+        UsageError: a library that is missing or broken, an unknown name, arguments it does not take, or a factory
+            that makes no network. UnreadableInput: a folder without a readable ``config.json``.
+    """
+    source, _, name = arch.partition(":")
+    make: Callable[..., Any]
+    match source:
+        case "torchvision":
+            make = _from_torchvision(name)
+        case "timm":
+            make = _from_timm(name)
+        case "hf":
+            make = _from_folder(Path(name))
+        case _:
+            make = _named(source, name, arch)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = make(**arch_kwargs)
+    except Exception as error:  # another library's code may fail in any way
+        raise UsageError(
+            f"arch {arch} cannot be called with {arch_kwargs} ({_in_words(error)}); mend its arguments"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"arch {arch} makes a {type(network).__name__}, expected an nn.Module; name its factory")
+    return network
+
+
+def _from_torchvision(name: str) -> Callable[..., Any]:
+    models = _library("torchvision", "torchvision.models")
+    if name not in models.list_models():
+        raise UsageError(f"torchvision has no network {one_line(name, 60)!r}{_nearest(name, models.list_models())}")
+    return lambda **options: models.get_model(name, weights=None, **options)
+
+
+def _from_timm(name: str) -> Callable[..., Any]:
+    timm = _library("timm", "timm")
+    if not timm.is_model(name):
+        raise UsageError(f"timm has no network {one_line(name, 60)!r}{_nearest(name, timm.list_models())}")
+    return lambda **options: timm.create_model(name, pretrained=False, **options)
+
+
+def _from_folder(folder: Path) -> Callable[..., Any]:
+    """The class that ``config.json`` names, if it is one of transformers' own; never code from the folder."""
+    config = folder / "config.json"
+    try:
+        said = json.loads(config.read_bytes())
+        names = [name for name in said.get("architectures") or [] if isinstance(name, str)]
+    except (OSError, ValueError, AttributeError) as error:
+        raise UnreadableInput(f"{config} cannot be read ({_in_words(error)}); name a folder that holds it") from error
+    transformers = _library("hf", "transformers")
+
+    def make(**changes: Any) -> Any:
+        settings = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **changes
+        )
+        kind = getattr(transformers, names[0], None) if names else None
+        if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+            return kind(settings)
+        return transformers.AutoModel.from_config(settings, trust_remote_code=False)
+
+    return make
+
+
+def _named(module_name: str, attribute: str, arch: str) -> Callable[..., Any]:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        made: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            made = getattr(made, part)
+    except Exception as error:  # importing runs the caller's code, which may fail in any way
+        raise UsageError(f"arch {arch} cannot be imported ({_in_words(error)}); write pkg.mod:factory") from error
+    if not callable(made):
+        raise UsageError(f"arch {arch} is a {type(made).__name__}, expected a factory; write pkg.mod:factory")
+    return made
+
+
+def _library(source: str, module: str) -> Any:
+    """The library, which is not installed by default; a torchvision of another torch raises RuntimeError."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        package = _INSTALL[source]
+        mend = f"run pip install --upgrade torch {package}" if source != "hf" else f"run pip install {package}"
+        raise UsageError(f"{package} cannot be imported ({_in_words(error)}); {mend}") from error
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"; nearest: {', '.join(near)}" if near else "; see its documentation for the names"
+
+
+def _in_words(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}", 80)

@@ -1,0 +1,63 @@
+"""Every teacher layer against every student layer, from one pass over all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernelscope.kernels import companions
+from kernelscope.kernels.chance import Moments, moments
+from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
+from kernelscope.kernels.layers import LayerSums, layer_sums
+from kernelscope.report import fields
+from kernelscope.report.matching import LayerPair, Match
+from kernelscope.report.numbers import Measured, PairSettings, companion_fields, identity_fields, loss_fields
+
+NOTE = "one pass over all layers: what needs another one was left out; name the pair with --pairs T=S for the rest"
+
+
+def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
+    """One :class:`PairReport` for every two layers: the loss, the ladder, CKA and chance."""
+    pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
+    teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
+    student = {s: pair.student for (_, s), pair in pairs.items()}
+    sums = layer_sums(teacher=teacher, student=student)
+    known: dict[tuple[str, str], Moments] = {}
+    return [_measure(pair, sums, known, settings) for pair in pairs.values()]
+
+
+def _measure(
+    pair: LayerPair, sums: LayerSums, known: dict[tuple[str, str], Moments], settings: PairSettings
+) -> Measured:
+    t, s = pair.names["teacher_layer"], pair.names["student_layer"]
+    if sums.comfortable:
+        scaled = ScaledSums(pair.teacher, pair.student, sums.pair(t, s), 1.0, (t, s) in sums.same)
+    else:  # some layer's squares leave float64: each pair then gets a scale of its own
+        scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
+    loss = loss_from_sums(scaled, rtol=settings.rtol)
+    centred = companions.centred(scaled)
+    report = fields.PairReport(
+        **identity_fields(pair, pair.kernel),
+        **loss_fields(loss),
+        **companion_fields(loss, scaled, centred, _moments(pair, centred, known)),
+        notes=(*pair.notes, NOTE),
+    )
+    return Measured(report, None)
+
+
+def _moments(
+    pair: LayerPair, centred: ScaledSums, known: dict[tuple[str, str], Moments]
+) -> tuple[Moments, Moments] | None:
+    """Of both layers, each read once for all the pairs it is in."""
+    if companions.cka(centred.sums) is None:
+        return None
+    found = []
+    sides: tuple[tuple[str, Any, Any], ...] = (
+        ("student", centred.student, centred.sums.G_SS),
+        ("teacher", centred.teacher, centred.sums.G_TT),
+    )
+    for role, X, G in sides:
+        key = (role, pair.names[f"{role}_layer"])
+        if key not in known:
+            known[key] = moments(X, G)
+        found.append(known[key])
+    return found[0], found[1]

@@ -1,0 +1,221 @@
+"""Which teacher layer meets which student layer, row by row the same examples, with what is known of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import Mismatch, UnreadableInput, UsageError
+from kernelscope.kernels.rows import Rows
+from kernelscope.report.sides import ExtractionOptions, Side, open_sides
+
+UNTRAINED = "untrained student"
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What is known of the rows: class, group (rows of one group were drawn together), identity."""
+
+    labels: np.ndarray | None
+    ids: np.ndarray | None
+    classes: tuple[str, ...]
+    order_sha256: str | None
+    split: str | None
+    groups: np.ndarray | None = None
+
+    def class_name(self, label: int) -> str:
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPair:
+    """Two layers' features of the same examples in the same order, and the fields of a report that name them."""
+
+    teacher: Rows
+    student: Rows
+    examples: Examples
+    names: dict[str, Any]
+    notes: tuple[str, ...]
+    kernel: str = "linear"
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A teacher and one student over the same examples: their features and which of their layers are compared.
+
+    ``grid``: every teacher layer against every student layer was asked for. ``references``: by name, features of other
+    networks paired with the teacher's.
+    """
+
+    teacher: Side
+    student: Side
+    features: Any
+    examples: Examples
+    layers: tuple[tuple[str, str], ...]
+    grid: bool = False
+    references: dict[str, Any] = field(default_factory=dict)
+
+    def pair(self, teacher_layer: str, student_layer: str) -> LayerPair:
+        X_T, X_S = self.features.pair(teacher_layer, student_layer)
+        names = {
+            "teacher": self.teacher.name,
+            "student": self.student.name,
+            "teacher_layer": teacher_layer,
+            "student_layer": student_layer,
+            "pool": self.student.store.pool(student_layer),
+        }
+        notes = (*self.teacher.notes, *self.student.notes, *self.features.notes)
+        return LayerPair(X_T, X_S, self.examples, names, notes)
+
+    def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
+        """The layer of a reference that stands beside this pair, and its rows; None if it has no such layer."""
+        features = self.references[name]
+        layers = features.student.layers
+        for layer in (pair.names["teacher_layer"], pair.names["student_layer"]):
+            if layer in layers:
+                return layer, features.pair(pair.names["teacher_layer"], layer)[1]
+        return (layers[0], features.pair(pair.names["teacher_layer"], layers[0])[1]) if len(layers) == 1 else None
+
+    def pairs(self) -> Iterator[LayerPair]:
+        for teacher_layer, student_layer in self.layers:
+            yield self.pair(teacher_layer, student_layer)
+
+
+def matches(
+    *,
+    teacher: Any,
+    student: Any,
+    labels: Any = None,
+    groups: Any = None,
+    align: str | None = None,
+    pairs: str | None = None,
+    teacher_arch: str | None = None,
+    teacher_arch_kwargs: dict[str, Any] | None = None,
+    student_arch: str | Sequence[str | None] | None = None,
+    student_arch_kwargs: Any = None,
+    references: Mapping[str, Any] | None = None,
+    untrained: int | None = None,
+    **extraction: Any,
+) -> tuple[Side, list[Match]]:
+    """The teacher, and every student matched to it; arguments as of :func:`kernelscope.report.measurement.measure`."""
+    students = list(student) if isinstance(student, (list, tuple)) else [student]
+    if not students:
+        raise UsageError("no student given; pass at least one")
+    archs, archs_kwargs = (_one_each(value, len(students)) for value in (student_arch, student_arch_kwargs))
+    options = ExtractionOptions(**extraction)
+    sides = open_sides(
+        teacher,
+        students,
+        options,
+        teacher_arch=(teacher_arch, teacher_arch_kwargs),
+        student_archs=list(zip(archs, archs_kwargs)),
+        references=references,
+        untrained=untrained,
+    )
+    found = []
+    for side, fresh in zip(sides.students, sides.untrained):
+        beside = {**sides.references, **({} if fresh is None else {UNTRAINED: fresh})}
+        found.append(_match(sides.teacher, side, beside, labels, groups, align, options.layers, pairs))
+    return sides.teacher, found
+
+
+def _match(
+    teacher: Side,
+    student: Side,
+    references: Mapping[str, Side],
+    labels: Any,
+    groups: Any,
+    align: str | None,
+    layers: str | Sequence[str] | None,
+    pairs: str | None,
+) -> Match:
+    from kernelscope.features.pair import FeaturePair
+
+    features = FeaturePair(teacher.store, student.store, align=align)
+    examples = Examples(
+        features.labels if labels is None else _one_per_example(labels, features.n, "labels", "class"),
+        features.ids,
+        features.classes,
+        features.order_sha256,
+        student.split,
+        None if groups is None else _one_per_example(groups, features.n, "groups", "group"),
+    )
+    return Match(
+        teacher,
+        student,
+        features,
+        examples,
+        layers=tuple(_layer_pairs(teacher.store.layers, student.store.layers, layers, pairs)),
+        grid=pairs == "all",
+        references={name: FeaturePair(teacher.store, side.store, align=align) for name, side in references.items()},
+    )
+
+
+def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:
+    """Labels or groups as given: an ``.npy`` file, an array or a tensor of n whole numbers or words.
+
+    Raises:
+        UnreadableInput: a file that is no array. Mismatch: not one whole number per example.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        try:
+            given = np.load(Path(given), allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UnreadableInput(f"{name} {given} cannot be read as .npy ({error}); save with numpy.save") from error
+    values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    if values.ndim != 1 or len(values) != n:
+        raise Mismatch(f"{name} have shape {values.shape}, expected ({n},); give one {noun} per example")
+    if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
+        raise Mismatch(f"{name} are not whole numbers; give {noun} indices")
+    return np.unique(values, return_inverse=True)[1] if values.dtype.kind in "US" else values.astype(np.int64)
+
+
+def _layer_pairs(
+    teacher_layers: Sequence[str],
+    student_layers: Sequence[str],
+    layers: str | Sequence[str] | None,
+    pairs: str | None,
+) -> list[tuple[str, str]]:
+    """Which teacher layer against which student layer.
+
+    Raises:
+        UsageError: if a named layer does not exist, or nothing pairs up.
+    """
+    if pairs == "all":
+        return [(t, s) for t in teacher_layers for s in student_layers]
+    if pairs:
+        found = []
+        for text in pairs.split(","):
+            t, equals, s = text.partition("=")
+            found.append((t.strip(), s.strip() if equals else t.strip()))
+        for (t, s), text in zip(found, pairs.split(",")):
+            if t not in teacher_layers or s not in student_layers:
+                raise UsageError(
+                    f"pair {text!r} names a layer that is not there; teacher: {', '.join(teacher_layers)}; "
+                    f"student: {', '.join(student_layers)}"
+                )
+        return found
+    if len(teacher_layers) == len(student_layers) == 1:
+        return [(teacher_layers[0], student_layers[0])]
+    wanted = [w.strip() for w in layers.split(",")] if isinstance(layers, str) else layers
+    shared = [name for name in teacher_layers if name in student_layers and (not wanted or name in wanted)]
+    if not shared:
+        raise UsageError(
+            f"no layer is in both; teacher: {', '.join(teacher_layers)}; student: {', '.join(student_layers)}; "
+            "pass --pairs T=S"
+        )
+    return [(name, name) for name in shared]
+
+
+def _one_each(value: Any, count: int) -> list[Any]:
+    """One value for all, or one each."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != count:
+            raise UsageError(f"{len(value)} architectures for {count} students; give one, or one each")
+        return list(value)
+    return [value] * count

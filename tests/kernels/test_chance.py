@@ -1,0 +1,145 @@
+"""The permutation null's moments against every permutation, and against 20,000 of them."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import pearson3, skew
+
+from kernelscope.kernels.chance import Moments, _skewness, both_moments, chance, moments, upper_tail
+from kernelscope.kernels.companions import centred, cka
+from kernelscope.kernels.exact import well_scaled_sums
+
+
+def chance_of(X_S, X_T):
+    scaled = well_scaled_sums(teacher=X_T, student=X_S)
+    middle = centred(scaled)
+    return chance(scaled.sums, middle.sums, both_moments(middle))
+
+
+def unit_kernel(X):
+    H = np.eye(len(X)) - 1 / len(X)
+    K = H @ (X @ X.T) @ H
+    return K / np.linalg.norm(K)
+
+
+def some_features(rng, kind, n):
+    if kind == "gaussian":
+        return rng.standard_normal((n, 4)) + 3
+    if kind == "heavy":
+        return rng.standard_normal((n, 3)) ** 3
+    if kind == "classes":
+        return 2 * np.eye(3)[np.arange(n) % 3] + 0.2 * rng.standard_normal((n, 3))
+    return np.maximum(rng.standard_normal((n, 2)), 0) + 0.01 * rng.standard_normal((n, 2))
+
+
+KINDS = ("gaussian", "heavy", "classes", "relu")
+
+
+@pytest.mark.parametrize("kinds", list(itertools.combinations_with_replacement(KINDS, 2)))
+@pytest.mark.parametrize("n", [6, 7])
+def test_three_moments_equal_those_over_all_permutations(n, kinds):
+    rng = np.random.default_rng(n)
+    X_S, X_T = (some_features(rng, kind, n) for kind in kinds)
+    K, L = unit_kernel(X_S), unit_kernel(X_T)
+    every = np.array([np.sum(K[np.ix_(p, p)] * L) for p in map(list, itertools.permutations(range(n)))])
+    null = chance_of(X_S, X_T)
+    assert null.cka_mean == pytest.approx(every.mean(), rel=1e-10)
+    assert null.cka_sd == pytest.approx(every.std(), rel=1e-8)
+    assert null.cka_skewness == pytest.approx(skew(every), rel=1e-7, abs=1e-8)
+
+
+@pytest.mark.parametrize("kinds", [("heavy", "gaussian"), ("classes", "classes"), ("relu", "heavy")])
+def test_moments_match_twenty_thousand_shuffles(kinds):
+    rng = np.random.default_rng(0)
+    n, draws = 60, 20_000
+    X_S, X_T = (some_features(rng, kind, n) for kind in kinds)
+    K_S, K_T, K, L = X_S @ X_S.T, X_T @ X_T.T, unit_kernel(X_S), unit_kernel(X_T)
+    losses, ckas = np.empty(draws), np.empty(draws)
+    for i in range(draws):
+        p = rng.permutation(n)
+        losses[i] = np.sum((K_S[p][:, p] - K_T) ** 2)
+        ckas[i] = np.sum(K[p][:, p] * L)
+    null = chance_of(X_S, X_T)
+    assert null.transfer_loss == pytest.approx(math.sqrt(losses.mean()) / np.linalg.norm(K_T), rel=3e-3)
+    assert null.cka_mean == pytest.approx(ckas.mean(), abs=4 * null.cka_sd / math.sqrt(draws))
+    assert null.cka_sd == pytest.approx(ckas.std(), rel=0.05)
+    halves = [skew(part) for part in np.array_split(ckas, 20)]
+    assert null.cka_skewness == pytest.approx(np.mean(halves), abs=5 * np.std(halves) / math.sqrt(20) + 0.05)
+
+
+def test_p_values_of_unrelated_networks_are_uniform():
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(400):
+        X_S, X_T = (some_features(rng, "heavy", 40) for _ in range(2))
+        values.append(chance_of(X_S, X_T).p_value)
+    counts = np.histogram(values, bins=5, range=(0, 1))[0]
+    assert sum(counts) == 400
+    # a normal tail would put far more than a fifth of so skew a null above 0.8 or below 0.2
+    assert np.abs(counts - 80).max() < 4.5 * math.sqrt(400 * 0.2 * 0.8)
+
+
+@pytest.mark.parametrize("skewness", [-1.5, -0.3, 0.0, 0.02, 0.7, 2.5])
+@pytest.mark.parametrize("z", [-2.0, 0.0, 1.0, 4.0, 9.0])
+def test_the_tail_is_that_of_a_pearson_iii_variable(z, skewness):
+    assert upper_tail(z, skewness) == pytest.approx(pearson3.sf(z, skewness), rel=1e-6, abs=1e-14)
+
+
+def test_cubes_of_drawn_examples_stand_for_those_of_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = some_features(rng, "heavy", 3000)
+    X -= X.mean(0)
+    exact_limit = "kernelscope.kernels.chance.EXACT_CUBES"
+    monkeypatch.setattr(exact_limit, 3000)
+    exact = moments(X, X.T @ X)
+    assert exact.entries_3 == pytest.approx(float(np.sum(unit_kernel(X) ** 3)), rel=1e-9)
+    monkeypatch.setattr(exact_limit, 1000)
+    drawn = moments(X, X.T @ X)
+    assert drawn.entries_3 != exact.entries_3
+    assert _skewness(drawn, drawn, 1.0) == pytest.approx(_skewness(exact, exact, 1.0), rel=0.02)
+
+
+def test_moments_ignore_scale_rotation_and_order():
+    rng = np.random.default_rng(0)
+    X_S, X_T = some_features(rng, "heavy", 50), some_features(rng, "relu", 50)
+    Q, order = np.linalg.qr(rng.standard_normal((3, 3)))[0], rng.permutation(50)
+    one, other = chance_of(X_S, X_T), chance_of((7 * X_S @ Q + 4)[order], X_T[order] - 1)
+    for name in ("cka_mean", "cka_sd", "cka_skewness", "p_value", "above_chance"):
+        assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-7), name
+
+
+def test_unrelated_networks_are_not_above_chance_and_a_copy_is():
+    rng = np.random.default_rng(0)
+    X_T = rng.standard_normal((300, 20))
+    unrelated = chance_of(rng.standard_normal((300, 20)), X_T)
+    copy = chance_of(0.3 * X_T, X_T)
+    assert unrelated.p_value > 1e-3
+    assert abs(unrelated.above_chance) < 0.02
+    assert copy.p_value < 1e-12
+    assert copy.above_chance == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_tiny_sets_give_none_where_nothing_is_defined(n):
+    rng = np.random.default_rng(0)
+    null = chance_of(rng.standard_normal((n, 2)), rng.standard_normal((n, 2)))
+    assert (null.transfer_loss is None) == (n == 1)
+    assert (null.cka_mean is None) == (n == 1)
+    assert (null.cka_sd is None) == (n < 4)
+    assert null.cka_skewness is None
+
+
+def test_a_constant_student_has_no_chance_level_of_cka():
+    rng = np.random.default_rng(0)
+    null = chance_of(np.ones((20, 3)), rng.standard_normal((20, 2)))
+    assert null.p_value is None and null.cka_mean is None and null.transfer_loss is not None
+
+
+def test_a_kernel_that_no_shuffle_changes_has_no_spread():
+    """Examples at the corners of a simplex: every permutation of them is the same kernel."""
+    null = chance_of(np.eye(12), np.random.default_rng(0).standard_normal((12, 3)))
+    assert null.cka_sd == 0 and null.p_value is None
+    assert cka(centred(well_scaled_sums(teacher=np.eye(12), student=np.eye(12))).sums) == pytest.approx(1)
+    assert isinstance(moments(np.eye(12) - 1 / 12, np.eye(12) - 1 / 12), Moments)
