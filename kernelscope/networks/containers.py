@@ -138,7 +138,7 @@ def weights_for(network: nn.Module, document: Any, name: str, role: str | None =
     Raises:
         UnreadableInput: no weights at all, or several that fit. Mismatch: none fits. See :func:`fitting.require_fit`.
     """
-    found = _places_with_weights(document, name)
+    found = places_with_weights(document, name)
     named = [weights for place in found for weights in under_prefixes(place, network.state_dict())]
     for weights in named:
         require_dense(weights.tensors, name)
@@ -147,11 +147,11 @@ def weights_for(network: nn.Module, document: Any, name: str, role: str | None =
         first = named[0].tensors if named else found[0].tensors
         require_dense(first, name)
         fitting.require_fit(network, first, name)
-    chosen = _one_of(_different(fit), name, role)
-    return replace(chosen, alone=len(_different(named)) == 1)
+    chosen = one_of(different(fit), name, role)
+    return replace(chosen, alone=len(different(named)) == 1)
 
 
-def _places_with_weights(document: Any, name: str) -> list[Place]:
+def places_with_weights(document: Any, name: str) -> list[Place]:
     found = places(document, name)
     if found:
         return found
@@ -197,7 +197,7 @@ def spellings(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tens
         yield plain
 
 
-def _different(found: list[Weights]) -> list[Weights]:
+def different(found: list[Weights]) -> list[Weights]:
     """The same weights kept twice in a file count once."""
     if len(found) > MAX_NETWORKS:
         return found
@@ -214,7 +214,7 @@ def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     )
 
 
-def _one_of(found: list[Weights], name: str, role: str | None) -> Weights:
+def one_of(found: list[Weights], name: str, role: str | None) -> Weights:
     """The only one, or the only one of the role that is asked for.
 
     Raises:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 from torch import nn
 
 from kernelscope.errors import UnreadableInput, UsageError, one_line
-from kernelscope.networks import containers, fitting, recognition, weights_file
+from kernelscope.networks import containers, fitting, other_architectures, recognition, weights_file
 from kernelscope.networks.checkpoint import Checkpoint, from_document, is_described
 
 
@@ -48,8 +46,8 @@ def load(
     Args:
         path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
             prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder.
-        arch: a built-in name, or ``pkg.mod:factory`` (the working folder is importable). Needed where the file does
-            not describe itself; wins over what the file says.
+        arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
+            the file does not describe itself and none of the built-in ones fits; wins over what the file says.
         arch_kwargs: arguments of that architecture; by default the file's own if it names the same one.
         role: ``teacher`` or ``student``, to choose in a file that holds both.
 
@@ -67,22 +65,22 @@ def load(
     path = Path(path)
     contents = weights_file.read(path)
     document = contents.document
-    if arch is None and not is_described(document):
-        raise UnreadableInput(
-            f"{path} does not describe its network; pass --teacher-arch or --student-arch {_hint(document, path)}"
-        )
-    checkpoint = from_document(document, path) if is_described(document) else None
+    described = is_described(document)
+    checkpoint = from_document(document, path) if described else None
     if checkpoint is not None and arch is None:
         return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
-    assert arch is not None
+    taken: tuple[str, ...] = ()
+    if arch is None:
+        known = _recognised(document, path, role)
+        arch, arch_kwargs = known.arch, known.arch_kwargs
+        taken = (f"taken for {known.words}, which its names and shapes fit completely",)
     options = arch_kwargs or {}
     if not options and checkpoint is not None and checkpoint.arch == arch:
         options = checkpoint.arch_kwargs  # the file knows the arguments of its own architecture
     module, found = _named_by_caller(arch, options, document, path, role)
     # one file with two networks has one digest, but their features must not be taken for each other's
     sha256 = contents.sha256 if found.alone else weights_sha256(found.tensors)
-    described = checkpoint is not None
-    notes = () if described else (*_stubbed(contents), *contents.remarks, *found.remarks())
+    notes = () if described else (*taken, *_stubbed(contents), *contents.remarks, *found.remarks())
     return Loaded(
         module,
         checkpoint,
@@ -93,12 +91,30 @@ def load(
     )
 
 
-def _hint(document: Any, path: Path) -> str:
-    """The built-in architecture that the weights would fit."""
+def _recognised(document: Any, path: Path, role: str | None) -> recognition.Known:
+    """The built-in architecture whose weights a file holds, told by their names and shapes alone.
+
+    Raises:
+        UnreadableInput: none fits, several do, or the weights leave open which it is.
+    """
     with weights_file.door(path):
-        found = containers.places(document, str(path))[: recognition.MAX_TRIES]
-        known = next((known for place in found for known in recognition.recognise(place)), None)
-    return "NAME" if known is None else f"{known.arch}, which it fits, with its arguments"
+        places = containers.places_with_weights(document, str(path))[: recognition.MAX_TRIES]
+        known = {id(found.weights): found for place in places for found in recognition.recognise(place)}
+        if not known:
+            raise UnreadableInput(
+                f"{path} does not describe its network, nor does a built-in one fit; "
+                "pass --teacher-arch or --student-arch NAME"
+            )
+        for found in known.values():
+            weights_file.require_dense(found.weights.tensors, path)
+        different = containers.different([found.weights for found in known.values()])
+        chosen = known[id(containers.one_of(different, str(path), role))]
+    if chosen.stems:
+        raise UnreadableInput(
+            f"{path} fits {chosen.words} with stem {' or '.join(chosen.stems)} alike; "
+            "pass --teacher-arch or --student-arch and its arguments"
+        )
+    return chosen
 
 
 def _stubbed(contents: weights_file.Contents) -> list[str]:
@@ -112,7 +128,7 @@ def _named_by_caller(
     arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path, role: str | None
 ) -> tuple[nn.Module, containers.Weights]:
     if ":" in arch:
-        network = called(arch, arch_kwargs)
+        network = other_architectures.build(arch, arch_kwargs)
         with weights_file.door(path):
             found = containers.weights_for(network, document, str(path), role)
         return fitting.filled(network, found.tensors, str(path)), found
@@ -125,40 +141,6 @@ def _named_by_caller(
 def loaded_module(module: nn.Module, *, name: str) -> Loaded:
     """A module in memory, identified by its weights."""
     return Loaded(module, None, name, type(module).__name__, weights_sha256(module.state_dict()))
-
-
-def called(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
-    """What ``pkg.mod:factory`` makes; only a caller may name code, never a file. The working folder is importable.
-
-    Raises:
-        UsageError: a factory that cannot be imported or called, or that makes no network.
-    """
-    module_name, _, attribute = arch.partition(":")
-    if module_name in ("torchvision", "timm", "hf"):
-        raise UsageError(f"arch {arch} is not read here; pass pkg.mod:factory, such as torchvision.models:resnet18")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        make: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            make = getattr(make, part)
-    except Exception as error:  # importing runs the caller's code, which may fail in any way
-        raise UsageError(f"arch {arch} cannot be imported ({_in_words(error)}); write pkg.mod:factory") from error
-    try:
-        with torch.random.fork_rng(devices=[]):
-            network = make(**arch_kwargs)
-    except Exception as error:
-        raise UsageError(
-            f"arch {arch} cannot be called with {arch_kwargs} ({_in_words(error)}); mend its arguments"
-        ) from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"arch {arch} makes a {type(network).__name__}, expected an nn.Module; name its factory")
-    return network
-
-
-def _in_words(error: Exception) -> str:
-    return one_line(f"{type(error).__name__}: {error}", 80)
 
 
 def weights_sha256(state_dict: dict[str, torch.Tensor]) -> str:
