@@ -30,6 +30,7 @@ class ExtractionOptions:
     device: str = "cpu"
     dtype: str = "float32"
     cache: bool = True
+    accuracy_check: bool = True
     progress: Progress | None = None
 
 
@@ -46,10 +47,11 @@ class Side:
 
 @dataclass(frozen=True)
 class _Network:
-    """A network to be listened to, before it is known on which examples."""
+    """A network to be listened to, before it is known on which examples; ``trained`` as its file says."""
 
     name: str
     loaded: Any
+    trained: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def open_sides(
 
     Raises:
         UnreadableInput: a file that is none of the kinds, or damaged.
-        Mismatch: checkpoints that name different data where none was given.
+        Mismatch: checkpoints that name different data where none was given, or a network that scores other than its
+            checkpoint states.
     """
     opened = [_open(teacher, "teacher", *teacher_arch)]
     opened += [
@@ -111,7 +114,7 @@ def _fresh(side: Side | _Network, seed: int) -> _Network | None:
     from kernelscope.networks.untrained import untrained
 
     loaded = untrained(side.loaded, seed=seed)
-    return None if loaded is None else _Network(loaded.name, loaded)
+    return None if loaded is None else _Network(loaded.name, loaded, trained=False)
 
 
 def _distinct_names(sides: list[Side]) -> list[Side]:
@@ -202,6 +205,7 @@ def _data_in_words(data: dict[str, Any]) -> str:
 
 
 def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
+    from kernelscope.features.accuracy import disagreement, require_stated_accuracy
     from kernelscope.features.cache import cached_features
 
     report = options.progress
@@ -217,6 +221,9 @@ def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Si
         no_cache=not options.cache,
         progress=None if report is None else lambda done, total: report(Path(name).name, done, total),
     )
+    if network.trained and options.accuracy_check:
+        require_stated_accuracy(network.loaded, examples, store.top1)
+    other = disagreement(network.loaded, examples, store.top1) if network.trained else None
     checkpoint = network.loaded.checkpoint
     training = (checkpoint.training if checkpoint else None) or {}
     return Side(
@@ -231,7 +238,7 @@ def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Si
             trajectory=training.get("trajectory"),
         ),
         split=f"{examples.name}/{examples.split}",
-        notes=(*network.loaded.notes, *getattr(store, "notes", ())),
+        notes=(*network.loaded.notes, *([other] if other else []), *getattr(store, "notes", ())),
     )
 
 

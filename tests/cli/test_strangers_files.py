@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kernelscope.cli.main import main
 from kernelscope.networks import zoo
 from kernelscope.networks.sources import load
 
@@ -21,23 +19,6 @@ def weights(seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return dict(zoo.build(ARCH, **KWARGS).state_dict())
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run a command line in ``tmp_path``; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def call(*words):
-        with pytest.raises(SystemExit) as stop:
-            main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
 
 
 def measured(run, teacher, student, *more):
