@@ -24,6 +24,7 @@ from kernelscope.cli.measure import parse_json, progress_for
 @options.batch_size
 @options.device
 @options.dtype
+@options.no_accuracy_check
 @options.overwrite
 @options.quiet
 @options.debug
@@ -51,6 +52,7 @@ def command(model: Path, out: Path, **given: Any) -> None:
         device=given["device"],
         dtype=given["dtype"],
         overwrite=given["overwrite"],
+        accuracy_check=not given["no_accuracy_check"],
         progress=None if report is None else lambda done, total: report(model.name, done, total),
     ) as store:
         widths = ", ".join(f"{name} {store.features(name).shape[1]}" for name in store.layers)

@@ -14,9 +14,13 @@ from kernelscope.cli import options
 @click.option("--verify", is_flag=True, help="Check every checksum.")
 @options.debug
 def command(path: Path, verify: bool) -> None:
-    """Tell what a checkpoint or feature file holds: tensors, layers, data, where it comes from."""
+    """Tell what a checkpoint or feature file holds: tensors, layers, data, where it comes from.
+
+    Reads checkpoints of any origin, safetensors and Hugging Face folders too; nothing in them is run.
+    """
     from kernelscope.files import require_readable
     from kernelscope.report.inspection import describe
 
-    for line in describe(require_readable(path), verify=verify):
+    # a folder may be one as Hugging Face libraries save it
+    for line in describe(path if path.is_dir() else require_readable(path), verify=verify):
         click.echo(line)

@@ -39,6 +39,7 @@ def feature_inputs(required: bool = True) -> Any:
         options.seed,
         options.batch_size,
         options.no_cache,
+        options.no_accuracy_check,
     )
 
 
@@ -123,6 +124,7 @@ def feature_options(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "student": list(students),
         "cache": not given.pop("no_cache"),
+        "accuracy_check": not given.pop("no_accuracy_check"),
         "student_arch": _one_each("--student-arch", given.pop("student_archs"), len(students)),
         "student_arch_kwargs": [
             parse_json("--student-arch-kwargs", text)

@@ -48,6 +48,10 @@ dtype = click.option(
 )
 no_cache = click.option("--no-cache", is_flag=True, help="Extract features afresh and keep none.")
 
+no_accuracy_check = click.option(
+    "--no-accuracy-check", is_flag=True, help="Take networks that do not score what their files state."
+)
+
 
 def networks(required: bool = True) -> Callable[[F], F]:
     """The teacher and the students, and what their files may not say."""

@@ -62,7 +62,7 @@ def command(**given: Any) -> None:
     teacher = None
     if given["teacher"] is not None:
         kwargs = parse_json("--teacher-arch-kwargs", given["teacher_arch_kwargs"])
-        teacher = load(given["teacher"], arch=given["teacher_arch"], arch_kwargs=kwargs)
+        teacher = load(given["teacher"], arch=given["teacher_arch"], arch_kwargs=kwargs, role="teacher")
     with _progress(given["quiet"], Path(out).stem, chosen.epochs) as bars:
         trained = train(chosen, data=given["data"], teacher=teacher, device=given["device"], progress=bars)
     for path, checkpoint in ((out, trained.last), (best, trained.best)):

@@ -38,7 +38,7 @@ def cached_features(
     no_cache: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
-    """The features, from the cache if they are there; arguments as :func:`extract`.
+    """The features, from the cache if they are there; arguments as :func:`extract`. Their accuracy is not checked.
 
     A cache that cannot be written is no error: the features then live in a temporary file until the program ends. A
     cached file that is damaged is extracted again.
@@ -63,6 +63,7 @@ def cached_features(
             device=device,
             dtype=dtype,
             overwrite=True,
+            accuracy_check=False,  # it must be made of features found in the cache, too
             progress=progress,
         )
 

@@ -14,6 +14,7 @@ import torch
 
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import KernelscopeError, Mismatch
+from kernelscope.features.accuracy import require_stated_accuracy
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.networks.pooling import pool
@@ -32,6 +33,7 @@ def extract(
     device: str = "cpu",
     dtype: str = "float32",
     overwrite: bool = False,
+    accuracy_check: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
     """Layer features of a network over examples, in eval mode and in order, written to ``out``.
@@ -42,11 +44,13 @@ def extract(
         layers: names or globs (see ``networks/tap.py``); ``embedding,logits`` by default.
         pooling: how maps become rows: auto, avg, max, flatten.
         dtype: storage type, float32 or float16.
+        accuracy_check: refuse a network that scores other than its checkpoint states for these examples.
         progress: called with examples done and their number.
 
     Raises:
         UsageError: an unknown layer, before any data is read; an output that exists.
-        Mismatch: features of different widths from batch to batch, or inputs the network does not take.
+        Mismatch: features of different widths from batch to batch, inputs the network does not take, or another top-1
+            than its checkpoint states.
         ResourceError: the disk cannot take the features.
     """
     names, notes = resolve_layers(loaded.module, layers)
@@ -81,10 +85,13 @@ def extract(
                 if progress is not None:
                     progress(stop, examples.n)
         scored = labels is not None and heard["logits"].ndim == 2
+        top1 = float(right.mean()) if scored else None
+        if accuracy_check:
+            require_stated_accuracy(loaded, examples, top1)
         writer.note(
             checkpoint_sha256=loaded.sha256,
             arch=loaded.arch,
-            top1=float(right.mean()) if scored else None,
+            top1=top1,
             notes=json.dumps(list(notes)),
             versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
             config_sha256=config_sha256(config),

@@ -1,11 +1,13 @@
 """Our self-describing checkpoint: a network that says what it is, what it takes, and what it was measured on.
 
 Plain data in a ``torch.save`` file (format ``kernelscope.checkpoint``, version 1); it loads with
-``weights_only=True``. The file may name built-in architectures only: a name from a file never becomes code.
+``weights_only=True``. The file may name built-in architectures and those of torchvision and timm: a name from a file
+never becomes code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -18,8 +20,8 @@ import torch
 from torch import nn
 
 from kernelscope import files
-from kernelscope.errors import ResourceError, UnreadableInput, UsageError, one_line
-from kernelscope.networks import fitting, weights_file, zoo
+from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError, one_line
+from kernelscope.networks import fitting, other_architectures, weights_file, zoo
 
 FORMAT = "kernelscope.checkpoint"
 FORMAT_VERSION = 1
@@ -30,7 +32,8 @@ class Checkpoint:
     """What a checkpoint file holds.
 
     Attributes:
-        arch: a built-in architecture, as ``zoo.build`` takes it, with ``arch_kwargs``.
+        arch: a built-in architecture, as ``zoo.build`` takes it, or ``torchvision:NAME`` or ``timm:NAME``, with
+            ``arch_kwargs``.
         state_dict: dense CPU tensors by name.
         layers: what ``embedding`` and ``logits`` are in this network.
         input: ``shape`` of one example and its ``layout``.
@@ -67,6 +70,8 @@ class Checkpoint:
             NumericalError: NaN or infinite weights.
         """
         name = self.path or "checkpoint"
+        if self.arch.partition(":")[0] in other_architectures.LIBRARIES:
+            return self._of_library(name)
         if not zoo.is_built_in(self.arch):
             raise UnreadableInput(
                 f"{name} wants arch {one_line(self.arch, 60)!r}, which is not built in; "
@@ -79,9 +84,29 @@ class Checkpoint:
                 f"{name} names {self.arch} with arguments that cannot be built ({one_line(str(error), 80)}); "
                 "save the checkpoint again"
             ) from error
-        return fitting.built_in(self.arch, self.arch_kwargs, self.state_dict, name)
+        try:
+            return fitting.built_in(self.arch, self.arch_kwargs, self.state_dict, name)
+        except Mismatch as error:  # the file names both, so it contradicts itself
+            raise UnreadableInput(str(error)) from error
+
+    def _of_library(self, name: str) -> nn.Module:
+        """A network of torchvision or timm with sizes as its only arguments: others name files, or what to download."""
+        if not all(key in SIZES and isinstance(v, int) and 0 < v <= 100_000 for key, v in self.arch_kwargs.items()):
+            given = one_line(str(self.arch_kwargs), 60)
+            raise UnreadableInput(
+                f"{name} gives {one_line(self.arch, 40)} the arguments {given}, but a file may give "
+                f"{' and '.join(SIZES)} alone; pass --teacher-arch or --student-arch"
+            )
+        try:
+            with contextlib.suppress(UsageError), torch.device("meta"):  # where it can be built without memory
+                fitting.require_fit(other_architectures.build(self.arch, self.arch_kwargs), self.state_dict, name)
+            return fitting.filled(other_architectures.build(self.arch, self.arch_kwargs), self.state_dict, name)
+        except (UsageError, Mismatch) as error:
+            raise UnreadableInput(one_line(f"{name}: {error}")) from error
 
 
+#: what a file may tell a library's network
+SIZES = ("num_classes", "in_chans")
 #: field name -> annotation of everything that stands in the file
 _STORED = {f.name: str(f.type) for f in dataclasses.fields(Checkpoint) if f.name not in ("path", "sha256")}
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -121,7 +146,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         UnreadableInput: missing, empty, damaged, of another kind or of a newer version.
     """
-    return from_document(weights_file.read(path), Path(path))
+    return from_document(weights_file.read(path).document, Path(path))
 
 
 def is_described(document: Any) -> bool:
@@ -135,6 +160,17 @@ def from_document(document: Any, path: Path) -> Checkpoint:
     Raises:
         UnreadableInput: if it is another file's content, lacks fields or holds something else in them.
     """
+    with weights_file.door(path):
+        _require_fields(document, path)
+        fields = {name: document[name] for name in _STORED if name != "state_dict"}
+        try:
+            plain = {name: _plain(value, name) for name, value in fields.items()}
+        except UsageError as error:
+            raise UnreadableInput(f"{path} holds more than plain data: {error}") from error
+        return Checkpoint(**plain, state_dict=document["state_dict"], path=str(path), sha256=files.sha256(path))
+
+
+def _require_fields(document: Any, path: Path) -> None:
     if not is_described(document):
         raise UnreadableInput(f"{path} does not describe its network; pass --teacher-arch or --student-arch NAME")
     if document.get("format_version") != FORMAT_VERSION:
@@ -153,14 +189,11 @@ def from_document(document: Any, path: Path) -> Checkpoint:
     for key, data_kind in _DATA.items():
         if document["data"].get(key) is not None:
             _require_kind(document["data"][key], data_kind, f"data {key}", path)
+    top1 = document["metrics"].get("top1")
+    if top1 is not None and not (isinstance(top1, (int, float)) and 0 <= top1 <= 1):
+        raise UnreadableInput(f"{path} states a top1 of {one_line(repr(top1), 40)}, expected a share from 0 to 1")
     weights_file.require_dense(document["state_dict"], path)
-    fields = {name: document[name] for name in _STORED if name != "state_dict"}
-    _require_small(fields, path)
-    try:
-        plain = {name: _plain(value, name) for name, value in fields.items()}
-    except UsageError as error:
-        raise UnreadableInput(f"{path} holds more than plain data: {error}") from error
-    return Checkpoint(**plain, state_dict=document["state_dict"], path=str(path), sha256=files.sha256(path))
+    _require_small({name: document[name] for name in _STORED if name != "state_dict"}, path)
 
 
 def _require_kind(value: Any, kind: type, what: str, path: Path) -> None:

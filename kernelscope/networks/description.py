@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from kernelscope import files
 from kernelscope.errors import one_line
-from kernelscope.networks import weights_file
+from kernelscope.networks import containers, weights_file
 from kernelscope.networks.checkpoint import from_document, is_described
-from kernelscope.networks.sources import CONTAINERS
+from kernelscope.networks.fitting import FLOATS
+from kernelscope.networks.recognition import MAX_TRIES, recognise
+from kernelscope.networks.stubs import Stub
 from kernelscope.networks.tap import first_tensor
+from kernelscope.networks.weights_file import Contents, unlike_weights
 
 #: what a description repeats from a checkpoint, in this order
 FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
@@ -36,36 +40,79 @@ class LayerRow:
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a file of weights holds, without building the network or running any of the file's code.
 
-    Keys ``path kind bytes sha256 tensors values dtypes names`` always; of our own checkpoints also the fields of the
-    same name, and ``training`` without its history.
+    Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
+    same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
+    (architecture and arguments), ``others`` (what else in it holds tensors), ``stubbed`` and ``remarks``.
 
     Raises:
         UnreadableInput: the file is damaged or of another kind.
     """
     path = Path(path)
-    document = weights_file.read(path)
-    described = is_described(document)
-    weights, kind = _weights(document)
-    fields: dict[str, Any] = {}
-    if described:
-        checkpoint = from_document(document, path)
-        weights, kind = dict(checkpoint.state_dict), "kernelscope checkpoint"
+    contents = weights_file.read(path)
+    if is_described(contents.document):
+        checkpoint = from_document(contents.document, path)
         fields = {name: getattr(checkpoint, name) for name in FIELDS}
         fields["training"] = {
             key: value for key, value in checkpoint.training.items() if key not in ("history", "trajectory")
         }
-    dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())
+        return _counted(path, contents, "kernelscope checkpoint", dict(checkpoint.state_dict)) | fields
+    return _of_stranger(path, contents)
+
+
+def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch.Tensor]) -> dict[str, Any]:
     return {
         "path": str(path),
         "kind": kind,
-        "bytes": path.stat().st_size,
-        "sha256": files.sha256(path),
+        "bytes": sum(file.stat().st_size for file in contents.paths),
+        "sha256": contents.sha256,
         "tensors": len(weights),
         "values": sum(tensor.numel() for tensor in weights.values()),
-        "dtypes": dict(dtypes),
+        "dtypes": dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         "names": list(weights),
-        **fields,
     }
+
+
+def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
+    """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
+    with weights_file.door(path):
+        found = containers.places(contents.document, str(path))
+        fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
+    place = fits[0][0] if fits else found[0] if found else None
+    tensors, kind = ({}, _kind(contents.document)) if place is None else (place.tensors, place.kind)
+    if isinstance(contents.document, torch.Tensor):
+        tensors = {"": contents.document}
+    where = place.where if place is not None else ""
+    others = [
+        f"{other.where or 'the file itself'} ({containers.counted(len(other.tensors), 'tensor')})"
+        for other in found
+        if other != place
+    ]
+    first = fits[0][1].weights if fits else None
+    return _counted(path, contents, f"{kind} under {where!r}" if where else kind, tensors) | {
+        "file": contents.kind,
+        "container": where,
+        "prefix": first.prefix if first else "",
+        "fits": [(known.arch, known.arch_kwargs, known.weights.name) for _, known in fits],
+        "others": others,
+        "stubbed": contents.stubbed,
+        "remarks": (*contents.remarks, *(first.remarks() if first else ()), *_oddities(tensors)),
+    }
+
+
+def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
+    """What keeps tensors from being weights, the first of each kind."""
+    odd = {key: unlike_weights(value) for key, value in tensors.items()}
+    found = [f"{key} is {kind}, not a dense tensor" for key, kind in odd.items() if kind is not None][:1]
+    if not weights_file.owns_its_bytes({key: value for key, value in tensors.items() if odd[key] is None}):
+        return [*found, "its tensors share their bytes"]
+    floats = ((key, value) for key, value in tensors.items() if odd[key] is None and value.dtype in FLOATS)
+    wrong = (key for key, value in floats if not bool(torch.isfinite(value).all()))
+    return [*found, *(f"{key} holds NaN or infinite values" for key in itertools.islice(wrong, 1))]
+
+
+def _kind(document: Any) -> str:
+    name = document.name if isinstance(document, Stub) else type(document).__name__
+    return "a tensor" if isinstance(document, torch.Tensor) else f"a {one_line(name, 60)}"
 
 
 def lines(description: dict[str, Any]) -> list[str]:
@@ -78,12 +125,7 @@ def lines(description: dict[str, Any]) -> list[str]:
         f"{d['bytes']:,} bytes, sha256 {d['sha256']}",
     ]
     if "arch" not in d:
-        names = ", ".join(one_line(name, 60) for name in d["names"][:6])
-        return [
-            *found,
-            f"names: {names}{', …' if len(d['names']) > 6 else ''}",
-            "it does not describe its network; pass --teacher-arch or --student-arch",
-        ]
+        return found + _lines_of_stranger(d)
     found.append(f"arch: {one_line(d['arch'])}{_pairs(d['arch_kwargs'], ' (', ')')}")
     for name in ("input", "data", "metrics", "training", "versions"):
         if d[name]:
@@ -94,6 +136,23 @@ def lines(description: dict[str, Any]) -> list[str]:
         found.append(f"classes: {len(d['classes'])} ({one_line(', '.join(d['classes']), 80)})")
     found.append(f"created: {one_line(d['created'])}")
     return found
+
+
+def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
+    names = ", ".join(one_line(name, 60) for name in d["names"][:6])
+    found = [f"read as: {d['file']}", f"names: {names}{', …' if len(d['names']) > 6 else ''}"]
+    if d["stubbed"]:
+        words = one_line(", ".join(d["stubbed"]), 300)
+        found.append(f"not imported, read as inert stubs: {containers.counted(len(d['stubbed']), 'class')}: {words}")
+    if d["others"]:
+        found.append(f"also in it: {one_line(', '.join(d['others'][:6]), 300)}{', …' if len(d['others']) > 6 else ''}")
+    found += [one_line(remark) for remark in d["remarks"]]
+    if not d["fits"]:
+        return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
+    found += [f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}" for arch, options, name in d["fits"]]
+    arch, options, _ = d["fits"][0]
+    given = f"--teacher-arch {arch} --teacher-arch-kwargs '{json.dumps(options)}'"
+    return [*found, f"pass {given}, or the same with --student-arch"]
 
 
 def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:
@@ -129,24 +188,6 @@ def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:
         for module, mode in modes.items():
             module.training = mode
     return [LayerRow(path, type(module).__name__, shapes.get(path), calls[path]) for path, module in named]
-
-
-def _weights(document: Any) -> tuple[dict[str, torch.Tensor], str]:
-    """The tensors of a foreign file and what it is."""
-    if isinstance(document, torch.Tensor):
-        return {"": document}, "a tensor"
-    if not isinstance(document, dict):
-        return {}, f"a {type(document).__name__}"
-    for key in CONTAINERS:
-        inner = document.get(key)
-        if isinstance(inner, dict) and any(isinstance(value, torch.Tensor) for value in inner.values()):
-            return _tensors(inner), f"state dict under {key!r}"
-    found = _tensors(document)
-    return found, "state dict" if found else "a dict"
-
-
-def _tensors(document: dict[Any, Any]) -> dict[str, torch.Tensor]:
-    return {str(key): value for key, value in document.items() if isinstance(value, torch.Tensor)}
 
 
 def _pairs(values: dict[str, Any], before: str = "", after: str = "") -> str:

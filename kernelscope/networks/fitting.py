@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import nn
 
-from kernelscope.errors import NumericalError, UnreadableInput, one_line
+from kernelscope.errors import Mismatch, NumericalError, one_line
 from kernelscope.networks import zoo
 
 #: BatchNorm's counters: files from before torch 0.4.1 lack them, and in eval mode nothing reads them
@@ -22,7 +23,7 @@ def built_in(arch: str, arch_kwargs: dict[str, Any], state_dict: dict[str, torch
     global random generator is left as it was.
 
     Raises:
-        UsageError: an unknown architecture or option. UnreadableInput, NumericalError: see :func:`filled`.
+        UsageError: an unknown architecture or option. Mismatch, NumericalError: see :func:`filled`.
     """
     require_fit(outline(arch, arch_kwargs), state_dict, name)
     with torch.random.fork_rng(devices=[]):
@@ -40,13 +41,16 @@ def filled(network: nn.Module, state_dict: dict[str, torch.Tensor], name: str) -
     """``network`` with exactly these weights, in eval mode; narrower floats are widened.
 
     Raises:
-        UnreadableInput: keys missing, extra, misshapen or of another kind of number.
-        NumericalError: NaN or infinite weights, naming the first.
+        Mismatch: keys missing, extra, misshapen or of another kind of number.
+        NumericalError: NaN or infinite weights, or too large for the network's kind of float, naming the first.
     """
     require_fit(network, state_dict, name)
+    expected = network.state_dict()
     for key, value in state_dict.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise NumericalError(f"{name} holds NaN or infinite weights in {key}; take another checkpoint")
+        if value.is_floating_point() and not bool(torch.isfinite(value.to(expected[key].dtype)).all()):
+            raise NumericalError(
+                f"{name} holds NaN or infinite weights in {one_line(key, 60)}; take another checkpoint"
+            )
     network.load_state_dict(state_dict, strict=True)
     return network.eval()
 
@@ -55,8 +59,15 @@ def require_fit(network: nn.Module, state_dict: dict[str, torch.Tensor], name: s
     """The same names, shapes and kinds of numbers, both ways; never a partial fit.
 
     Raises:
-        UnreadableInput: with how many differ and the first of each.
+        Mismatch: with how many differ and the first of each.
     """
+    wrong = misfit(network, state_dict)
+    if wrong is not None:
+        raise Mismatch(f"{name} {wrong}")
+
+
+def misfit(network: nn.Module, state_dict: dict[str, torch.Tensor]) -> str | None:
+    """What keeps the weights from being this network's, in words; None if nothing does."""
     expected = network.state_dict()
     missing, extra = sorted(set(expected) - set(state_dict)), sorted(set(state_dict) - set(expected))
     if missing or extra:
@@ -65,28 +76,39 @@ def require_fit(network: nn.Module, state_dict: dict[str, torch.Tensor], name: s
             for keys, word in ((missing, "missing"), (extra, "extra"))
             if keys
         ]
-        raise UnreadableInput(
-            f"{name} does not fit the architecture: {', '.join(first)} keys; check architecture and file"
-        )
+        return f"does not fit the architecture: {', '.join(first)} keys; check architecture and file"
     wrong = [key for key in expected if expected[key].shape != state_dict[key].shape]
     if wrong:
         key = wrong[0]
-        raise UnreadableInput(
-            f"{name} does not fit the architecture: {len(wrong)} shapes differ, first {key} "
+        return (
+            f"does not fit the architecture: {len(wrong)} shapes differ, first {key} "
             f"{tuple(state_dict[key].shape)} for {tuple(expected[key].shape)}; check its width, channels and classes"
         )
     for key, value in state_dict.items():
         same = value.dtype in FLOATS if expected[key].is_floating_point() else value.dtype == expected[key].dtype
         if not same:
-            raise UnreadableInput(
-                f"{name} holds {key} as {str(value.dtype).removeprefix('torch.')}, expected "
-                f"{str(expected[key].dtype).removeprefix('torch.')}; save the weights as float32"
+            return (
+                f"holds {key} as {_kind(value.dtype)}, expected "
+                f"{_kind(expected[key].dtype)}; save the weights as float32"
             )
+    return None
 
 
-def with_counters(state_dict: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+def conversions(network: nn.Module, state_dict: dict[str, torch.Tensor]) -> list[str]:
+    """Which kinds of floats become which, for the notes of a report."""
+    expected = network.state_dict()
+    changed = [(v.dtype, expected[key].dtype) for key, v in state_dict.items() if v.dtype != expected[key].dtype]
+    kinds = Counter(f"{_kind(old)} tensors read as {_kind(new)}" for old, new in changed)
+    return [f"{count} {words}" for words, count in sorted(kinds.items())]
+
+
+def _kind(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def with_counters(state_dict: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state dict, with BatchNorm's counters at 0 if they are all that it lacks."""
-    missing = set(network.state_dict()) - set(state_dict)
+    missing = set(expected) - set(state_dict)
     if not missing or not all(key.endswith(COUNTER) for key in missing):
         return state_dict
     return {**state_dict, **{key: torch.zeros((), dtype=torch.long) for key in missing}}

@@ -59,8 +59,9 @@ def build(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
 
 def _from_torchvision(name: str) -> Callable[..., Any]:
     models = _library("torchvision", "torchvision.models")
-    if name not in models.list_models():
-        raise UsageError(f"torchvision has no network {one_line(name, 60)!r}{_nearest(name, models.list_models())}")
+    names = models.list_models(module=models)  # classifiers: detectors would download
+    if name not in names:
+        raise UsageError(f"torchvision has no classifier {one_line(name, 60)!r}{_nearest(name, names)}")
     return lambda **options: models.get_model(name, weights=None, **options)
 
 

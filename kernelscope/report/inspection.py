@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from kernelscope.features.store import FeatureStore, is_feature_file, open_features
 from kernelscope.networks import description as networks
+from kernelscope.networks import weights_file
 from kernelscope.networks.checkpoint import Checkpoint, load_checkpoint
 from kernelscope.networks.description import lines
+
+MAX_VALUES = 2**20  #: of one example that a network is asked about; the shape comes from the file
 
 
 def describe(path: Path, *, verify: bool = False) -> Iterator[str]:
@@ -17,7 +21,7 @@ def describe(path: Path, *, verify: bool = False) -> Iterator[str]:
     Raises:
         UnreadableInput: if it is neither, or damaged.
     """
-    if is_feature_file(path):
+    if not path.is_dir() and is_feature_file(path):
         yield from _features(path, verify)
     else:
         described = networks.describe(path)
@@ -27,10 +31,16 @@ def describe(path: Path, *, verify: bool = False) -> Iterator[str]:
 
 
 def _layers(checkpoint: Checkpoint) -> Iterator[str]:
-    """Layers that may be asked for, with what they put out for one example."""
-    yield "layers (any of them may be named in --layers):"
+    """Layers that may be asked for, with what they put out for one example, if the file says what that looks like."""
     shape = checkpoint.input.get("shape") or []
-    for row in networks.layer_rows(checkpoint.network(), shape):
+    sizes = [size for size in shape if isinstance(size, int) and size > 0] if isinstance(shape, list) else []
+    if not sizes or sizes != shape or math.prod(sizes) > MAX_VALUES:
+        yield f"layers are not listed, as input is no shape of up to {MAX_VALUES:,} values"
+        return
+    with weights_file.door(checkpoint.path or "checkpoint"):
+        rows = networks.layer_rows(checkpoint.network(), sizes)
+    yield "layers (any of them may be named in --layers):"
+    for row in rows:
         size = "×".join(map(str, row.shape)) if row.shape else "–"
         calls = "" if row.calls == 1 else f", {row.calls} calls"
         yield f"  {row.path:<28} {row.kind:<18} {size}{calls}"

@@ -52,6 +52,7 @@ def measure(
     seed: int = 0,
     batch_size: int = 256,
     cache: bool = True,
+    accuracy_check: bool = True,
     teacher_arch: str | None = None,
     teacher_arch_kwargs: dict[str, Any] | None = None,
     student_arch: str | Sequence[str | None] | None = None,
@@ -87,6 +88,8 @@ def measure(
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks that are drawn.
         cache: keep extracted features for the next call.
+        accuracy_check: refuse a network whose top-1 is more than half a point from what its checkpoint states for the
+            same examples.
         progress: called with a network's name, examples done and their number while features are extracted.
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
 
@@ -116,6 +119,7 @@ def measure(
         device=device,
         dtype=dtype,
         cache=cache,
+        accuracy_check=accuracy_check,
         progress=progress,
     )
     settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours)

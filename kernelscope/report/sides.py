@@ -30,6 +30,7 @@ class ExtractionOptions:
     device: str = "cpu"
     dtype: str = "float32"
     cache: bool = True
+    accuracy_check: bool = True
     progress: Progress | None = None
 
 
@@ -46,10 +47,11 @@ class Side:
 
 @dataclass(frozen=True)
 class _Network:
-    """A network to be listened to, before it is known on which examples."""
+    """A network to be listened to, before it is known on which examples; ``trained`` as its file says."""
 
     name: str
     loaded: Any
+    trained: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def open_sides(
 
     Raises:
         UnreadableInput: a file that is none of the kinds, or damaged.
-        Mismatch: checkpoints that name different data where none was given.
+        Mismatch: checkpoints that name different data where none was given, or a network that scores other than its
+            checkpoint states.
     """
     opened = [_open(teacher, "teacher", *teacher_arch)]
     opened += [
@@ -111,7 +114,7 @@ def _fresh(side: Side | _Network, seed: int) -> _Network | None:
     from kernelscope.networks.untrained import untrained
 
     loaded = untrained(side.loaded, seed=seed)
-    return None if loaded is None else _Network(loaded.name, loaded)
+    return None if loaded is None else _Network(loaded.name, loaded, trained=False)
 
 
 def _distinct_names(sides: list[Side]) -> list[Side]:
@@ -132,7 +135,7 @@ def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] |
     if isinstance(given, Side):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return _open_path(Path(given), arch, arch_kwargs)
+        return _open_path(Path(given), role, arch, arch_kwargs)
     if _is_module(given):
         from kernelscope.networks.sources import loaded_module
 
@@ -148,17 +151,16 @@ def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] |
     return Side(role, ArrayFeatures(role, arrays), NetworkReport(role, None, None, None))
 
 
-def _open_path(path: Path, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
+def _open_path(path: Path, role: str, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
     from kernelscope.features.store import is_feature_file, open_features
 
-    require_readable(path)
-    if is_feature_file(path):
+    if not path.is_dir() and is_feature_file(require_readable(path)):
         if arch is not None:
             raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
         return _side_of_store(str(path), open_features(path))
     from kernelscope.networks.sources import load
 
-    return _Network(str(path), load(path, arch=arch, arch_kwargs=arch_kwargs))
+    return _Network(str(path), load(path, arch=arch, arch_kwargs=arch_kwargs, role=role.partition(" ")[0]))
 
 
 def _side_of_store(name: str, store: Any) -> Side:
@@ -203,6 +205,7 @@ def _data_in_words(data: dict[str, Any]) -> str:
 
 
 def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
+    from kernelscope.features.accuracy import disagreement, require_stated_accuracy
     from kernelscope.features.cache import cached_features
 
     report = options.progress
@@ -218,6 +221,9 @@ def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Si
         no_cache=not options.cache,
         progress=None if report is None else lambda done, total: report(Path(name).name, done, total),
     )
+    if network.trained and options.accuracy_check:
+        require_stated_accuracy(network.loaded, examples, store.top1)
+    other = disagreement(network.loaded, examples, store.top1) if network.trained else None
     checkpoint = network.loaded.checkpoint
     training = (checkpoint.training if checkpoint else None) or {}
     return Side(
@@ -232,7 +238,7 @@ def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Si
             trajectory=training.get("trajectory"),
         ),
         split=f"{examples.name}/{examples.split}",
-        notes=tuple(getattr(store, "notes", ())),
+        notes=(*network.loaded.notes, *([other] if other else []), *getattr(store, "notes", ())),
     )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from kernelscope.cli.main import main
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.networks import zoo
@@ -29,23 +28,6 @@ def trained(tmp_path_factory):
     student = train(Recipe(arch="resnet8x0.25", epochs=2, batch_size=256, method="kda"), teacher=load(folder / "t.pt"))
     save_checkpoint(folder / "s.pt", student.last)
     return folder
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run a command line in ``tmp_path``; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def call(*words):
-        with pytest.raises(SystemExit) as stop:
-            main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
 
 
 def one_line(err: str) -> str:
@@ -106,7 +88,7 @@ def broken_files(folder: Path, trained: Path) -> dict[str, tuple[Path, int, str]
     flipped[len(good) // 2] ^= 1
     nan = {**state, first: torch.full_like(state[first], float("nan"))}
     bare = folder / "bare.pt"
-    torch.save(state, bare)
+    torch.save({f"{key}.": value for key, value in state.items()}, bare)
     return {
         "missing": (folder / "no.pt", 3, "does not exist"),
         "folder": (folder, 3, "regular file"),

@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from kernelscope.errors import UnreadableInput
-from kernelscope.networks import zoo
+from kernelscope.networks import fitting, zoo
 from kernelscope.networks.checkpoint import Checkpoint, save_checkpoint
+from kernelscope.networks.containers import Place
 from kernelscope.networks.description import LayerRow, describe, layer_rows, lines
+from kernelscope.networks.recognition import recognise
 
 
 @pytest.fixture
@@ -69,6 +71,41 @@ def test_a_strangers_file_is_described_by_its_tensors(tmp_path, content, kind, t
     assert (found["kind"], found["tensors"]) == (kind, tensors)
     text = lines(found)
     assert "pass --teacher-arch or --student-arch" in text[-1] and all(line.isprintable() for line in text)
+
+
+@pytest.mark.parametrize("arch", [*zoo.architectures(), "resnet8x0.25", "resnet18x1.5", "resnet50x0.015625"])
+@pytest.mark.parametrize("options", [{"num_classes": 7, "in_channels": 2}, {"num_classes": 5, "stem": "imagenet"}])
+def test_every_built_in_architecture_is_recognised_by_its_weights(arch, options):
+    if arch == "mlp":
+        options = {"hidden": 6, "in_features": 9, "num_classes": options["num_classes"]}
+    state_dict = fitting.outline(arch, options).state_dict()
+    (known,) = recognise(Place("", {f"net.{key}": value for key, value in state_dict.items()}))
+    assert known.arch == arch and known.weights.prefix == "net."
+    again = fitting.outline(known.arch, known.arch_kwargs).state_dict()
+    assert {k: v.shape for k, v in again.items()} == {k: v.shape for k, v in state_dict.items()}
+
+
+@pytest.mark.parametrize("missing", ["fc.weight", "bn1.bias", "layer3.0.conv2.weight"])
+def test_a_part_of_a_network_is_not_recognised(missing):
+    state_dict = dict(fitting.outline("resnet8", {}).state_dict())
+    del state_dict[missing]
+    assert not list(recognise(Place("", state_dict)))
+
+
+def test_of_a_file_with_two_networks_both_are_told(tmp_path):
+    small, large = zoo.build("resnet8x0.25").state_dict(), zoo.build("resnet14x0.25").state_dict()
+    torch.save({"student": small, "teacher": large, "optimizer": {"step": torch.tensor(1)}}, tmp_path / "x.pt")
+    text = "\n".join(lines(describe(tmp_path / "x.pt")))
+    assert "fits: resnet8x0.25 (num_classes 10, in_channels 3) in student" in text
+    assert "fits: resnet14x0.25 (num_classes 10, in_channels 3) in teacher" in text
+    assert "also in it: teacher (92 tensors), optimizer (1 tensor)" in text
+
+
+def test_tensors_that_cannot_be_weights_are_told(tmp_path):
+    odd = {"a": torch.ones(1).expand(9), "b": torch.tensor([1, float("inf")])}
+    torch.save(odd, tmp_path / "x.pt")
+    text = lines(describe(tmp_path / "x.pt"))
+    assert "a is of 9 values over 4 bytes, not a dense tensor" in text and "b holds NaN or infinite values" in text
 
 
 def test_a_damaged_file_is_not_described(saved):

@@ -1,12 +1,13 @@
 """Networks from our checkpoints, from bare weights with an architecture, from the caller's own code, from memory."""
 
 import sys
+import types
 
 import pytest
 import torch
 from torch import nn
 
-from kernelscope.errors import NumericalError, UnreadableInput, UsageError
+from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, UsageError
 from kernelscope.networks import zoo
 from kernelscope.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kernelscope.networks.sources import load, loaded_module, weights_sha256
@@ -90,10 +91,38 @@ def test_a_checkpoint_in_memory_is_identified_by_its_weights(described, network)
     assert load(in_memory).checkpoint is in_memory and load(in_memory).name == "checkpoint"
 
 
-def test_bare_weights_without_an_architecture_are_refused_with_how_to_name_one(path, network):
-    torch.save(network.state_dict(), path)
-    with pytest.raises(UnreadableInput, match="does not describe its network; pass --teacher-arch or --student-arch"):
+def test_bare_weights_of_a_built_in_network_are_enough(path, network):
+    torch.save({"model": {f"module.{key}": value for key, value in network.state_dict().items()}}, path)
+    loaded = load(path)
+    assert same(loaded.module, network) and loaded.arch == ARCH and loaded.checkpoint is None
+    assert loaded.notes == (
+        "t.pt: taken for resnet8x0.25 (num_classes 3, in_channels 1), which its names and shapes fit completely",
+        "t.pt: weights were found under 'model'",
+        "t.pt: prefix 'module.' was taken off their names",
+    )
+
+
+def test_of_two_networks_in_one_file_the_role_chooses_without_an_architecture(path, network):
+    torch.save({"teacher": zoo.build("resnet14x0.25").state_dict(), "student": network.state_dict()}, path)
+    assert (load(path, role="teacher").arch, load(path, role="student").arch) == ("resnet14x0.25", ARCH)
+    with pytest.raises(UnreadableInput, match=r"holds 2 networks that fit \(.*student.*\); save the one you mean"):
         load(path)
+
+
+def test_bare_weights_of_no_known_network_are_refused_with_how_to_name_one(path, network):
+    torch.save({"fc.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(UnreadableInput, match=r"nor does a built-in one fit; pass --teacher-arch .* NAME"):
+        load(path)
+    torch.save({**network.state_dict(), "fc.bias": torch.ones(1).expand(3)}, path)
+    with pytest.raises(UnreadableInput, match="of 3 values over 4 bytes"):
+        load(path)
+
+
+def test_weights_that_leave_open_what_is_computed_are_refused(path):
+    torch.save(zoo.build("shufflenetv2x0.5").state_dict(), path)
+    with pytest.raises(UnreadableInput, match=r"fits shufflenetv2x0\.5 \(.*\) with stem cifar or imagenet alike; pass"):
+        load(path)
+    assert load(path, arch="shufflenetv2x0.5", arch_kwargs={"stem": "imagenet"}).arch == "shufflenetv2x0.5"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +162,7 @@ def test_a_prefix_is_taken_off_only_if_everything_then_fits(path, network):
     weights = {f"module.{key}": value for key, value in network.state_dict().items()}
     del weights["module.fc.bias"]
     torch.save(weights, path)
-    with pytest.raises(UnreadableInput, match=r"56 missing \(first bn1\.bias\), 55 extra \(first module\.bn1\.bias\)"):
+    with pytest.raises(Mismatch, match=r"56 missing \(first bn1\.bias\), 55 extra \(first module\.bn1\.bias\)"):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
 
 
@@ -141,7 +170,7 @@ def test_only_counters_may_be_missing(path, network):
     weights = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
     del weights["bn1.running_var"]
     torch.save(weights, path)
-    with pytest.raises(UnreadableInput, match="10 missing"):
+    with pytest.raises(Mismatch, match="10 missing"):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
 
 
@@ -172,9 +201,9 @@ def test_a_file_without_weights_is_refused(path, content, piece):
 def test_the_callers_architecture_wins_and_inherits_the_arguments_of_the_same_name(described, network):
     loaded = load(described, arch=ARCH)  # the file's own arguments
     assert same(loaded.module, network) and loaded.checkpoint is not None
-    with pytest.raises(UnreadableInput, match=r"2 shapes differ, first fc\.weight"):
+    with pytest.raises(Mismatch, match=r"2 shapes differ, first fc\.weight"):
         load(described, arch=ARCH, arch_kwargs={"num_classes": 4, "in_channels": 1})
-    with pytest.raises(UnreadableInput, match="does not fit the architecture"):
+    with pytest.raises(Mismatch, match="does not fit the architecture"):
         load(described, arch="resnet14x0.25")
     with pytest.raises(UsageError, match="without an architecture"):
         load(described, arch_kwargs={"num_classes": 4})
@@ -192,7 +221,7 @@ def test_the_callers_own_factory_is_honoured_from_the_working_folder(own_code, p
     torch.save({"fc.weight": torch.ones(9, 2), "fc.bias": torch.zeros(9)}, path)
     assert load(path, arch=f"{own_code}:Net.wide").module.fc.out_features == 9
     assert load(path, arch=f"{own_code}:Net", arch_kwargs={"width": 9}).module.fc.out_features == 9
-    with pytest.raises(UnreadableInput, match="2 shapes differ"):
+    with pytest.raises(Mismatch, match="2 shapes differ"):
         load(path, arch=f"{own_code}:Net")
 
 
@@ -218,7 +247,7 @@ def test_a_factory_that_fails_is_named_with_its_error(own_code, path, attribute,
         load(path, arch=f"{own_code}:{attribute}")
 
 
-@pytest.mark.parametrize("arch", [":x", "nothing_of_that_name:x", "torchvision:resnet18", "timm:resnet18", "os:"])
+@pytest.mark.parametrize("arch", [":x", "nothing_of_that_name:x", "os:"])
 def test_what_cannot_be_imported_is_a_usage_error(path, arch):
     torch.save({"fc.weight": torch.ones(4, 2)}, path)
     with pytest.raises(UsageError, match=r"pkg\.mod:factory"):
@@ -241,3 +270,43 @@ def test_names_types_and_shapes_are_part_of_the_identity():
     view = torch.zeros(6, 4)[::3, ::2][:, :1].expand(2, 3)
     assert weights_sha256({"a": view}) == weights_sha256({"a": zeros})
     assert weights_sha256({"a": torch.ones(3, dtype=torch.bfloat16), "n": torch.tensor(1)})
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """A stand-in for timm that knows one network."""
+
+    def create_model(name, pretrained, num_classes=2, **others):
+        assert pretrained is False and not others
+        return nn.Linear(3, num_classes)
+
+    timm = types.ModuleType("timm")
+    timm.is_model, timm.list_models, timm.create_model = "small".__eq__, lambda: ["small"], create_model
+    monkeypatch.setitem(sys.modules, "timm", timm)
+
+
+def naming(described, arch, arch_kwargs):
+    weights = {"weight": torch.ones(5, 3), "bias": torch.zeros(5)}
+    content = torch.load(described, weights_only=True)
+    torch.save({**content, "arch": arch, "arch_kwargs": arch_kwargs, "state_dict": weights}, described)
+    return described
+
+
+def test_a_file_may_name_a_network_of_a_library_and_its_sizes(described, library):
+    assert load(naming(described, "timm:small", {"num_classes": 5})).module.out_features == 5
+
+
+@pytest.mark.parametrize(
+    ("arch", "arch_kwargs", "piece"),
+    [
+        ("timm:small", {"checkpoint_path": "/etc/passwd"}, "a file may give num_classes and in_chans alone"),
+        ("timm:small", {"num_classes": 10**12}, "a file may give num_classes and in_chans alone"),
+        ("timm:small", {"num_classes": 6}, "2 shapes differ"),
+        ("timm:large", {}, "timm has no network 'large'"),
+        ("hf:/tmp", {}, "which is not built in"),
+    ],
+)
+def test_a_file_tells_a_library_nothing_else(described, library, arch, arch_kwargs, piece):
+    with pytest.raises(UnreadableInput, match=piece) as caught:
+        load(naming(described, arch, arch_kwargs))
+    assert len(str(caught.value).replace(str(described.parent), "")) <= 200

@@ -22,7 +22,7 @@ class Small(nn.Module):
 def torchvision(monkeypatch):
     """A stand-in with the three functions that are used of it; it asks for no weights."""
     models = types.ModuleType("torchvision.models")
-    models.list_models = lambda: ["small", "smaller"]
+    models.list_models = lambda module: ["small", "smaller"] if module is models else []
 
     def get_model(name, weights, **options):
         assert weights is None
@@ -64,7 +64,7 @@ def test_building_leaves_the_random_generator_as_it_was(timm):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(torchvision, timm):
-    with pytest.raises(UsageError, match=r"torchvision has no network 'smal'; nearest: small, smaller"):
+    with pytest.raises(UsageError, match=r"torchvision has no classifier 'smal'; nearest: small, smaller"):
         other_architectures.build("torchvision:smal", {})
     with pytest.raises(UsageError, match="timm has no network 'zzz'; see its documentation"):
         other_architectures.build("timm:zzz", {})
