@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from kernelscope import __version__
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import KernelscopeError, Mismatch
+from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.networks.sources import Loaded
@@ -51,7 +53,7 @@ def extract(
     names, notes = resolve_layers(loaded.module, layers)
     checkpoint = loaded.checkpoint
     operations = examples.preprocess if checkpoint is None else checkpoint.preprocess
-    config = configuration(loaded, examples, names, operations, pooling, batch_size, dtype)
+    config = configuration(loaded, examples, names, operations, pooling, batch_size, device, dtype)
     network = loaded.module.to(device)
     labels = examples.labels
     with feature_writer(
@@ -65,9 +67,11 @@ def extract(
         dtype=dtype,
         overwrite=overwrite,
     ) as writer:
+        done = writer.rows_done
+        first = done if done == examples.n else done // batch_size * batch_size
         listening = [*names, *(["logits"] if "logits" not in names else [])]
         with torch.inference_mode(), Tap(network, listening, training=False) as tap:
-            for start in range(writer.rows_done // batch_size * batch_size, examples.n, batch_size):
+            for start in range(first, examples.n, batch_size):
                 stop = min(start + batch_size, examples.n)
                 _forward(network, examples.batch(start, stop, operations).to(device), loaded.name)
                 heard = tap.features
@@ -93,19 +97,22 @@ def configuration(
     operations: list[dict[str, Any]],
     pooling: str,
     batch_size: int,
+    device: str,
     dtype: str,
 ) -> dict[str, Any]:
     """Everything that decides the bits of a feature file."""
     return {
-        "weights": loaded.sha256,
+        "network": fingerprint(loaded.module),
         "arch": loaded.arch,
         "data": [examples.name, examples.split, examples.order_sha256],
         "preprocess": operations,
         "layers": list(layers),
         "pool": pooling,
         "batch_size": batch_size,
+        "device": torch.device(device).type,
         "dtype": dtype,
         "torch": str(torch.__version__),
+        "kernelscope": __version__,
     }
 
 
