@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
+from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION, checksum, told_by
 
 PAGE = 4096
 
@@ -140,8 +140,9 @@ def lay_out(
         file.create_group("samples")
 
         def reserve(name: str, shape: tuple[int, ...], kind: str) -> h5py.Dataset:
-            dataset = _reserved(file, name, shape, np.dtype(kind))
-            places[name] = Place(dataset.id.get_offset() or 0, shape, np.dtype(kind))
+            form = np.dtype(kind).newbyteorder("<")
+            dataset = _reserved(file, name, shape, form)
+            places[name] = Place(dataset.id.get_offset() or 0, shape, form)
             return dataset
 
         blocks = (-(-n // CHECKED_ROWS),)
@@ -172,6 +173,7 @@ def completed(frame: Frame, attributes: dict[str, Any]) -> Iterator[tuple[int, b
     with h5py.File(frame, "r+") as file:
         file.attrs.update({key: value for key, value in attributes.items() if value is not None})
         file.attrs["status"] = "complete"
+        file.attrs["outline_crc32"] = np.uint32(checksum(told_by(file, frame.size)))
     return frame.pieces(before)
 
 

@@ -21,7 +21,7 @@ from kernelscope.features import outline as telling
 from kernelscope.features.header import Place
 
 WAIT_SECONDS = 60  #: for the child on a busy machine; the processor time it may take is far less
-TYPES = {np.dtype(order + kind).str for order in "<>" for kind in ("f2", "f4", "f8", "u4", "i8", "u1")}
+TYPES = {np.dtype(f"<{kind}").str for kind in ("f2", "f4", "f8", "u4", "i8", "u1")}
 
 
 def outline_of(path: Path, *, ours: bool = False) -> dict[str, Any]:
@@ -33,10 +33,13 @@ def outline_of(path: Path, *, ours: bool = False) -> dict[str, Any]:
     Raises:
         UnreadableInput: damaged, of another kind, or in a form kernelscope never writes.
     """
-    told = _told_here(path) if ours else _told_by_child(path)
+    return with_places(path, _told_here(path) if ours else _told_by_child(path))
+
+
+def with_places(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """The outline with a :class:`Place` for each array, inside the file whatever a child said."""
     try:
-        size = path.stat().st_size
-        samples = told["samples"]
+        size, samples = path.stat().st_size, told["samples"]
         for owner, keys in (
             (samples, ("id", "label", "predicted", "predicted_crc32")),
             *((layer, ("features", "crc32", "rows_done")) for layer in told["layers"]),
@@ -71,16 +74,25 @@ def _told_by_child(path: Path) -> dict[str, Any]:
         raise UnreadableInput(f"{path} keeps the HDF5 library busy for ever; extract it again") from error
     except (OSError, MemoryError) as error:
         raise ResourceError(f"no process can look into {path} ({error}); free some memory") from error
-    if child.returncode < 0:
+    return answered(path, child.returncode, child.stdout, child.stderr)
+
+
+def answered(path: Path, code: int, out: bytes, err: bytes) -> dict[str, Any]:
+    """What a child that ended with ``code`` told.
+
+    Raises:
+        UnreadableInput: it refused the file, or died of it.
+    """
+    if code < 0:
         raise UnreadableInput(f"{path} makes the HDF5 library crash or hang; extract it again")
     try:
-        answer = json.loads(child.stdout)
+        answer = json.loads(out)
         if "refused" in answer:
             raise UnreadableInput(f"{path} {answer['refused']}")
         told: dict[str, Any] = answer["outline"]
         return told
     except (ValueError, KeyError, TypeError) as error:
-        reason = child.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no answer"]
+        reason = err.decode(errors="replace").strip().splitlines()[-1:] or ["no answer"]
         raise UnreadableInput(f"{path} cannot be looked into ({reason[0][:80]}); extract it again") from error
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,34 @@ def outline(path: str | Path) -> dict[str, Any]:
     Raises:
         Refused: in a form kernelscope never writes. Any other exception means the same.
     """
-    size = Path(path).stat().st_size
     with h5py.File(path, "r", locking=False) as file:
-        if _attribute(file, "format", str) != FORMAT:
-            raise Refused(f"is HDF5 but no {FORMAT} file; write features with kernelscope extract")
-        if (version := _attribute(file, "format_version", int)) != FORMAT_VERSION:
-            raise Refused(f"has format_version {version}, expected {FORMAT_VERSION}; update kernelscope")
-        told: dict[str, Any] = {
-            key: _attribute(file, key, str)
-            for key in ("status", "config", "config_sha256", "checkpoint_sha256", "arch", "versions")
-        }
-        told["top1"] = _attribute(file, "top1", float)
-        told["notes"] = _listed(file, "notes", str)
-        groups = _inside(file, MOST_NAMES, h5py.Group, ("samples", "layers"))
-        told["samples"] = _samples(groups["samples"], size)
-        told["layers"] = _layers(groups["layers"], told["samples"]["id"][1][0], size)
+        told = told_by(file, Path(path).stat().st_size)
+        if _attribute(file, "outline_crc32", int) not in (None, checksum(told)):
+            raise Refused("is corrupt in what it says of itself; extract it again")
         return told
+
+
+def told_by(file: h5py.File, size: int) -> dict[str, Any]:
+    """The outline of an open file of ``size`` bytes."""
+    if _attribute(file, "format", str) != FORMAT:
+        raise Refused(f"is HDF5 but no {FORMAT} file; write features with kernelscope extract")
+    if (version := _attribute(file, "format_version", int)) != FORMAT_VERSION:
+        raise Refused(f"has format_version {version}, expected {FORMAT_VERSION}; update kernelscope")
+    told: dict[str, Any] = {
+        key: _attribute(file, key, str)
+        for key in ("status", "config", "config_sha256", "checkpoint_sha256", "arch", "versions")
+    }
+    told["top1"] = _attribute(file, "top1", float)
+    told["notes"] = _listed(file, "notes", str)
+    groups = _inside(file, MOST_NAMES, h5py.Group, ("samples", "layers"))
+    told["samples"] = _samples(groups["samples"], size)
+    told["layers"] = _layers(groups["layers"], told["samples"]["id"][1][0], size)
+    return told
+
+
+def checksum(told: dict[str, Any]) -> int:
+    """Of everything an outline tells, so that a flipped bit in a name or an address is seen like one in a row."""
+    return zlib.crc32(json.dumps(told, sort_keys=True).encode())
 
 
 def _samples(group: h5py.Group, size: int) -> dict[str, Any]:
@@ -131,15 +144,13 @@ def _inside(
 
 def _place(dataset: h5py.Dataset, size: int, types: str, shape: tuple[int | None, ...]) -> list[Any]:
     """``[offset, shape, type]`` of a plain contiguous array whose bytes all lie in this file."""
-    kinds = [np.dtype(order + kind) for kind in types.split() for order in "<>"]
-    stored = dataset.id.get_type()
+    kinds = [np.dtype(f"<{kind}") for kind in types.split()]
+    stored, form = dataset.id.get_type(), dataset.id.get_create_plist()
     kind = next((kind for kind in kinds if stored.equal(h5py.h5t.py_create(kind))), None)
     fine = (
         kind is not None
-        and dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-        and dataset.id.get_create_plist().get_nfilters() == 0
-        and not dataset.external
-        and not dataset.is_virtual
+        and form.get_layout() == h5py.h5d.CONTIGUOUS
+        and form.get_nfilters() == form.get_external_count() == 0
         and dataset.shape is not None
         and len(dataset.shape) == len(shape)
         and all(wanted in (None, found) for wanted, found in zip(shape, dataset.shape, strict=True))

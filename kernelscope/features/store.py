@@ -1,7 +1,7 @@
 """FeatureStore: layer features of one network over one ordered set of examples, in one HDF5 file.
 
-    /                        attrs format="kernelscope.features" format_version=1 status config_sha256 versions
-                                   checkpoint_sha256 arch top1
+    /                        attrs format="kernelscope.features" format_version=1 status config config_sha256
+                                   versions checkpoint_sha256 arch top1 notes outline_crc32
     /samples/id              (n, 16) u1     attrs order_sha256, source, crc32
     /samples/label           (n,) i8        attrs classes, crc32; absent without labels
     /samples/predicted       (n,) i8, and predicted_crc32: each example's class by the network; optional

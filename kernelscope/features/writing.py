@@ -69,7 +69,7 @@ class FeatureWriter:
             raise
         write_at(self._file, places["samples/id"].offset, self._samples.ids)
         if self._samples.labels is not None:
-            write_at(self._file, places["samples/label"].offset, self._samples.labels.astype("i8"))
+            write_at(self._file, places["samples/label"].offset, self._samples.labels.astype("<i8"))
         for offset, content in self._frame.pieces():
             write_at(self._file, offset, content)
         files.sync(self._partial)
@@ -119,7 +119,7 @@ class FeatureWriter:
             self._unsynced += column.write(self._file, start, self._stored(name, block))
             stop = start + len(block)
         if predicted is not None and self._classes is not None:
-            self._classes.write(self._file, start, predicted.astype("i8"))
+            self._classes.write(self._file, start, predicted.astype("<i8"))
         if self._unsynced >= SYNC_BYTES:
             os.fsync(self._file)
             self._unsynced = 0
@@ -148,7 +148,7 @@ class FeatureWriter:
         samples = self._samples
         crc = {"id": zlib.crc32(np.ascontiguousarray(samples.ids).data)}
         if samples.labels is not None:
-            crc["label"] = zlib.crc32(samples.labels.astype("i8").data)
+            crc["label"] = zlib.crc32(samples.labels.astype("<i8").data)
         self._frame, places = lay_out(samples, described, self._config, self._dtype, crc)
         groups = {name: f"layers/{number:04d}" for number, name in enumerate(described)}
         self._layers = {
