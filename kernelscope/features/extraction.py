@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from kernelscope import __version__
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import KernelscopeError, Mismatch
 from kernelscope.features.accuracy import require_stated_accuracy
+from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.networks.pooling import pool
@@ -56,7 +58,7 @@ def extract(
     names, notes = resolve_layers(loaded.module, layers)
     checkpoint = loaded.checkpoint
     operations = examples.preprocess if checkpoint is None else checkpoint.preprocess
-    config = configuration(loaded, examples, names, operations, pooling, batch_size, dtype)
+    config = configuration(loaded, examples, names, operations, pooling, batch_size, device, dtype)
     network = loaded.module.to(device)
     labels = examples.labels
     with feature_writer(
@@ -70,22 +72,19 @@ def extract(
         dtype=dtype,
         overwrite=overwrite,
     ) as writer:
-        first = writer.rows_done // batch_size * batch_size
-        right = np.zeros(examples.n, bool)
+        done = writer.rows_done
+        first = done if done == examples.n else done // batch_size * batch_size
         listening = [*names, *(["logits"] if "logits" not in names else [])]
         with torch.inference_mode(), Tap(network, listening, training=False) as tap:
-            # accuracy needs every row, so a resumed run listens to the earlier ones again without writing them
-            for start in range(0, examples.n, batch_size):
+            for start in range(first, examples.n, batch_size):
                 stop = min(start + batch_size, examples.n)
                 _forward(network, examples.batch(start, stop, operations).to(device), loaded.name)
                 heard = tap.features
-                right[start:stop] = _right(heard["logits"], labels, start, stop)
-                if start >= first:
-                    _write(writer, start, {name: heard[name] for name in names}, pooling, stop - start)
+                predicted = _predicted(heard["logits"], stop - start)
+                _write(writer, start, {name: heard[name] for name in names}, pooling, predicted)
                 if progress is not None:
                     progress(stop, examples.n)
-        scored = labels is not None and heard["logits"].ndim == 2
-        top1 = float(right.mean()) if scored else None
+        top1 = _top1(writer.predicted, labels)
         if accuracy_check:
             require_stated_accuracy(loaded, examples, top1)
         writer.note(
@@ -106,19 +105,22 @@ def configuration(
     operations: list[dict[str, Any]],
     pooling: str,
     batch_size: int,
+    device: str,
     dtype: str,
 ) -> dict[str, Any]:
     """Everything that decides the bits of a feature file."""
     return {
-        "weights": loaded.sha256,
+        "network": fingerprint(loaded.module),
         "arch": loaded.arch,
         "data": [examples.name, examples.split, examples.order_sha256],
         "preprocess": operations,
         "layers": list(layers),
         "pool": pooling,
         "batch_size": batch_size,
+        "device": torch.device(device).type,
         "dtype": dtype,
         "torch": str(torch.__version__),
+        "kernelscope": __version__,
     }
 
 
@@ -137,7 +139,10 @@ def _forward(network: torch.nn.Module, x: torch.Tensor, name: str) -> None:
         raise Mismatch(f"{name} does not take inputs of shape {tuple(x.shape)} ({reason}); check --data") from error
 
 
-def _write(writer: FeatureWriter, start: int, heard: dict[str, torch.Tensor], pooling: str, rows: int) -> None:
+def _write(
+    writer: FeatureWriter, start: int, heard: dict[str, torch.Tensor], pooling: str, predicted: np.ndarray
+) -> None:
+    rows = len(predicted)
     pooled = {name: pool(tensor, pooling) for name, tensor in heard.items()}
     for name, tensor in pooled.items():
         if len(tensor) != rows:
@@ -156,10 +161,18 @@ def _write(writer: FeatureWriter, start: int, heard: dict[str, torch.Tensor], po
                 for name, tensor in pooled.items()
             }
         )
-    writer.write(start, {name: tensor.float().cpu().numpy() for name, tensor in pooled.items()})
+    writer.write(start, {name: tensor.float().cpu().numpy() for name, tensor in pooled.items()}, predicted)
 
 
-def _right(logits: torch.Tensor, labels: np.ndarray | None, start: int, stop: int) -> np.ndarray:
-    if labels is None or logits.ndim != 2 or len(logits) != stop - start:
-        return np.zeros(stop - start, bool)
-    return np.asarray(logits.argmax(1).cpu().numpy() == labels[start:stop])
+def _predicted(logits: torch.Tensor, rows: int) -> np.ndarray:
+    """The class each example is given; -1 where the network's output is no row of logits per example."""
+    if logits.ndim != 2 or len(logits) != rows:
+        return np.full(rows, -1)
+    return np.asarray(logits.argmax(1).cpu().numpy())
+
+
+def _top1(predicted: np.ndarray | None, labels: np.ndarray | None) -> float | None:
+    """Share of examples given their own class; None without labels or without logits."""
+    if predicted is None or labels is None or (predicted < 0).all():
+        return None
+    return float((predicted == labels).mean())
