@@ -20,7 +20,9 @@ from kernelscope.networks.tap import resolve_layers
 
 
 class StreamedFeatures:
-    """Layers of a network over examples, in the form of a feature store without a file. Close it after use.
+    """Layers of a network over examples, in the form of a feature store without a file.
+
+    The network is listened to while a block is read, and left as it was in between.
 
     Arguments as of :func:`kernelscope.features.extraction.extract`.
 
@@ -51,15 +53,11 @@ class StreamedFeatures:
         self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
         self._listening = Listening(loaded, examples, names, pooling=pool, device=device)
-        self._listening.__enter__()
-        try:
+        with self._listening:
             self._samples = self._listening.samples()
             self.ids, self.labels = self._samples.ids, self._samples.labels
             self.order_sha256 = self._samples.order_sha256
             self._rows = {name: StreamedRows(self, name, X.shape[1]) for name, X in self._of_batch(0).items()}
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def n(self) -> int:
@@ -77,24 +75,21 @@ class StreamedFeatures:
     def pool(self, layer: str) -> str:
         return self._pool
 
-    def close(self) -> None:
-        """Take the hooks off the network."""
-        self._listening.__exit__(None, None, None)
-
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows ``start:stop`` of every layer; the last block is kept, as its layers are asked for in turn."""
         if self._block[0] != (start, stop):
             offsets = self._samples.offsets
             first = (int(np.searchsorted(offsets, start, side="right")) - 1) // self._batch
             last = (int(np.searchsorted(offsets, stop)) - 1) // self._batch
-            parts = [self._of_batch(number) for number in range(first, last + 1)]
+            with self._listening:
+                parts = [self._of_batch(number) for number in range(first, last + 1)]
             skip = start - int(offsets[first * self._batch])
             whole = {name: np.concatenate([part[name] for part in parts]) for name in self.layers}
             self._block = (start, stop), {name: X[skip : skip + stop - start] for name, X in whole.items()}
         return self._block[1]
 
     def _of_batch(self, number: int) -> dict[str, np.ndarray]:
-        """Rows of one batch; the same batches as extraction's, whatever the blocks, so that the numbers are the same."""
+        """Rows of one batch; batches are extraction's, whatever the blocks, so that the numbers are the same."""
         if self._last[0] != number:
             start = number * self._batch
             stop = min(start + self._batch, self._examples.n)
