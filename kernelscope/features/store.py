@@ -187,7 +187,7 @@ def is_feature_file(path: str | os.PathLike[str]) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return all(name.endswith(".npy") for name in archive.namelist())
-    except zipfile.BadZipFile:
+    except Exception:  # the door to a stranger's file: a damaged directory raises a dozen kinds
         return False
 
 
