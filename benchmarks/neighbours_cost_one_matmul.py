@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import torch
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
 from kernelscope.kernels.nearest import INDEX_ROWS, QUERY_ROWS, Index
@@ -31,6 +32,16 @@ def products(X: np.ndarray, queries: int) -> None:
             np.matmul(Q, rows.T, out=room.reshape(-1)[: len(Q) * len(rows)].reshape(len(Q), len(rows)))
 
 
+def torch_products(X: np.ndarray, queries: int) -> None:
+    """The same by torch's BLAS, which is what a program written in torch would pay."""
+    rows = torch.from_numpy(X)
+    room = torch.empty(QUERY_ROWS * INDEX_ROWS)
+    for start in range(0, queries, QUERY_ROWS):
+        Q = rows[start : min(start + QUERY_ROWS, queries)]
+        for block in rows.split(INDEX_ROWS):
+            torch.mm(Q, block.T, out=room[: len(Q) * len(block)].view(len(Q), len(block)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--n", type=int, default=100_000)
@@ -48,7 +59,12 @@ def main() -> None:
                 index.search(start, min(start + QUERY_ROWS, given.queries), 10)
 
         seconds = paired_rounds(
-            {"products": lambda X=X: products(X, given.queries), f"neighbours, {kind}": search}, given.rounds
+            {
+                "products": lambda X=X: products(X, given.queries),
+                "products by torch": lambda X=X: torch_products(X, given.queries),
+                f"neighbours, {kind}": search,
+            },
+            given.rounds,
         )
         print_table(seconds, "products")
         ratio = median_ratio(seconds, f"neighbours, {kind}", "products")

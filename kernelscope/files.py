@@ -18,6 +18,9 @@ from pathlib import Path
 
 from kernelscope.errors import ResourceError, UnreadableInput, UsageError
 
+#: errors that freeing space mends: the disk, a quota, or a limit on the size of files
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextlib.contextmanager
 def whole_or_absent(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -37,7 +40,7 @@ def whole_or_absent(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise ResourceError(f"disk full while writing {path}; free some space and run again") from error
         raise
 

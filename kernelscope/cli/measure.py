@@ -80,6 +80,11 @@ def measurement_inputs(required: bool = True) -> Any:
         click.option(
             "--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to."
         ),
+        click.option(
+            "--no-features",
+            is_flag=True,
+            help="Straight from the networks into the sums: no file, fewer numbers.",
+        ),
         click.option("--plan", is_flag=True, help="Say on stderr what each pair will cost before it is computed."),
         click.option("--max-memory", metavar="SIZE", default="512M", show_default=True, help="For the blocked route."),
     )
@@ -113,6 +118,7 @@ def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
         "memory_bytes": size_in_bytes(given.pop("max_memory")),
         "announce": _to_stderr if given.pop("plan") else None,
         "references": _named(given.pop("references")),
+        "features": not given.pop("no_features"),
         **given,
     }
 

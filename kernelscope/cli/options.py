@@ -36,7 +36,10 @@ batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Examples per forward pass."
 )
 pool = click.option(
-    "--pool", default="auto", show_default=True, help="auto, avg, max or flatten for layers that are maps."
+    "--pool",
+    default="auto",
+    show_default=True,
+    help="auto, avg, mean, max, flatten, cls or last; token or patch makes every position a row.",
 )
 layers = click.option("--layers", metavar="L1,L2", help="Layers by name or glob [default: embedding,logits].")
 dtype = click.option(

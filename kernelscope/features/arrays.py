@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
 from kernelscope.kernels.rows import Rows, as_rows
 
 ASSUMED = "rows carry no ids, so they are taken to correspond"
+ROW_KEYS = ("labels", "ids")  #: arrays of an ``.npz`` that tell of rows and are no layer
+MOST_INFLATION = 200  #: times its own size that an archive may unpack to; sparse features reach about 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +53,59 @@ def open_arrays(path: Path) -> ArrayFeatures:
     """An ``.npy`` matrix (memory-mapped), or an ``.npz`` of matrices by layer with optional ``labels`` and ``ids``.
 
     Raises:
-        UnreadableInput: damaged, pickled, or without a matrix.
+        UnreadableInput: damaged, pickled, or without a matrix. ResourceError: more than memory holds.
     """
     try:
-        loaded: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return ArrayFeatures(str(path), {"features": as_rows(loaded, str(path))})
-        with loaded:
-            content = {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
-        raise UnreadableInput(f"{path} cannot be read as a NumPy file ({str(error)[:80]}); save it again") from error
-    matrices = {key: X for key, X in content.items() if X.ndim == 2 and X.dtype.kind == "f"}
+        return _arrays(path)
+    except KernelscopeError:
+        raise
+    except MemoryError as error:
+        raise ResourceError(f"{path} needs more memory than there is; save it in parts") from error
+    except Exception as error:  # the door to a stranger's file: numpy, zipfile and zlib raise a dozen kinds
+        reason = one_line(f"{type(error).__name__}: {error}", 80)
+        raise UnreadableInput(f"{path} cannot be read as a NumPy file ({reason}); save it again") from error
+
+
+def _arrays(path: Path) -> ArrayFeatures:
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    if not zipped:
+        X = np.load(path, mmap_mode="r", allow_pickle=False)
+        _require_numbers(X, path)
+        return ArrayFeatures(str(path), {"features": as_rows(X, str(path))})
+    with zipfile.ZipFile(path) as archive:
+        needed = sum(member.file_size for member in archive.infolist())
+    if needed > MOST_INFLATION * path.stat().st_size + (64 << 20):
+        raise UnreadableInput(f"{path} unpacks to {needed / 1e6:,.0f} MB, beyond all measure; save it again")
+    with np.load(path, allow_pickle=False) as loaded:
+        content = {key: loaded[key] for key in loaded.files}
+    matrices = {key: X for key, X in content.items() if X.ndim == 2 and X.dtype.kind == "f" and key not in ROW_KEYS}
     if not matrices:
         raise UnreadableInput(f"{path} holds no matrix of floats (n, d); save features with numpy.savez")
-    return ArrayFeatures(str(path), matrices, labels=content.get("labels"), ids=content.get("ids"))
+    n = len(next(iter(matrices.values())))
+    for key, X in (*matrices.items(), *((key, content[key]) for key in ROW_KEYS if key in content)):
+        if X.ndim == 0 or len(X) != n:
+            raise UnreadableInput(f"{path} holds {key} of shape {X.shape}, expected {n} rows; save it again")
+        _require_numbers(X, path, texts=key in ROW_KEYS)
+    labels, classes = _labels(content.get("labels"), path)
+    return ArrayFeatures(str(path), matrices, labels=labels, ids=content.get("ids"), classes=classes)
+
+
+def _labels(labels: np.ndarray | None, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Class of each example as a whole number, and the classes' names if the file has names instead."""
+    if labels is None:
+        return None, ()
+    if labels.ndim != 1 or (labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels))):
+        raise UnreadableInput(f"{path} holds labels that are no whole numbers (n,); give class indices")
+    if labels.dtype.kind in "US":
+        names, numbers = np.unique(labels.astype(str), return_inverse=True)
+        return numbers, tuple(map(str, names))
+    return labels.astype(np.int64), ()
+
+
+def _require_numbers(X: np.ndarray, path: Path, *, texts: bool = False) -> None:
+    """One entry at least, and of real numbers (or texts): records and dates are of no use as rows."""
+    if X.dtype.kind not in ("biufUS" if texts else "biuf") or X.size == 0:
+        raise UnreadableInput(
+            f"{path} holds an array {X.shape} of {str(X.dtype)[:40]}, expected numbers; save it again"
+        )

@@ -12,9 +12,11 @@ from pathlib import Path
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import ResourceError, UnreadableInput
 from kernelscope.features.extraction import config_sha256, configuration, extract
+from kernelscope.features.fingerprint import is_ours
 from kernelscope.features.store import FeatureStore
 from kernelscope.networks.sources import Loaded
 from kernelscope.networks.tap import resolve_layers
+from kernelscope.networks.zoo import is_built_in
 
 
 def cache_folder() -> Path:
@@ -41,12 +43,13 @@ def cached_features(
     """The features, from the cache if they are there; arguments as :func:`extract`. Their accuracy is not checked.
 
     A cache that cannot be written is no error: the features then live in a temporary file until the program ends. A
-    cached file that is damaged is extracted again.
+    cached file that is damaged is extracted again. Only built-in architectures read from a file are kept: what a
+    module in memory computes depends on code and attributes that no key can hold.
     """
     names, _ = resolve_layers(loaded.module, layers)
     operations = examples.preprocess if loaded.checkpoint is None else loaded.checkpoint.preprocess
-    key = config_sha256(configuration(loaded, examples, names, operations, pool, batch_size, dtype))
-    path = None if no_cache else _writable(cache_folder() / f"{key[:32]}.h5")
+    key = config_sha256(configuration(loaded, examples, names, operations, pool, batch_size, device, dtype))
+    path = None if no_cache or not _can_be_kept(loaded) else _writable(cache_folder() / f"{key[:32]}.h5")
     if path is not None and (known := _known(path)) is not None:
         return known
     if path is None:
@@ -72,6 +75,10 @@ def cached_features(
     except ResourceError:
         # somebody else extracts the same features now, or the cache's disk is full: work aside
         return run(_temporary() / "features.h5")
+
+
+def _can_be_kept(loaded: Loaded) -> bool:
+    return (loaded.checkpoint is not None or is_built_in(loaded.arch)) and is_ours(loaded.module)
 
 
 def _known(path: Path) -> FeatureStore | None:

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from kernelscope import __version__
 from kernelscope.datasets.examples import Examples
-from kernelscope.errors import KernelscopeError, Mismatch
 from kernelscope.features.accuracy import require_stated_accuracy
+from kernelscope.features.fingerprint import fingerprint
+from kernelscope.features.listening import Heard, Listening, Samples, top1
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
-from kernelscope.networks.pooling import pool
+from kernelscope.networks.pooling import UNITS
 from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import Tap, resolve_layers
+from kernelscope.networks.tap import resolve_layers
 
 
 def extract(
@@ -42,7 +44,7 @@ def extract(
 
     Args:
         layers: names or globs (see ``networks/tap.py``); ``embedding,logits`` by default.
-        pooling: how maps become rows: auto, avg, max, flatten.
+        pooling: how maps and tokens become rows (``networks/pooling.py``).
         dtype: storage type, float32 or float16.
         accuracy_check: refuse a network that scores other than its checkpoint states for these examples.
         progress: called with examples done and their number.
@@ -54,48 +56,37 @@ def extract(
         ResourceError: the disk cannot take the features.
     """
     names, notes = resolve_layers(loaded.module, layers)
-    checkpoint = loaded.checkpoint
-    operations = examples.preprocess if checkpoint is None else checkpoint.preprocess
-    config = configuration(loaded, examples, names, operations, pooling, batch_size, dtype)
-    network = loaded.module.to(device)
-    labels = examples.labels
-    with feature_writer(
-        out,
-        config=config,
-        ids=examples.ids,
-        order_sha256=examples.order_sha256,
-        source=f"{examples.name}/{examples.split}",
-        labels=labels,
-        classes=examples.classes,
-        dtype=dtype,
-        overwrite=overwrite,
-    ) as writer:
-        first = writer.rows_done // batch_size * batch_size
-        right = np.zeros(examples.n, bool)
-        listening = [*names, *(["logits"] if "logits" not in names else [])]
-        with torch.inference_mode(), Tap(network, listening, training=False) as tap:
-            # accuracy needs every row, so a resumed run listens to the earlier ones again without writing them
-            for start in range(0, examples.n, batch_size):
+    listening = Listening(loaded, examples, names, pooling=pooling, device=device)
+    config = configuration(loaded, examples, names, listening.operations, pooling, batch_size, device, dtype)
+    with listening:
+        samples = listening.samples()
+        with feature_writer(
+            out,
+            config=config,
+            ids=samples.ids,
+            order_sha256=samples.order_sha256,
+            source=f"{examples.name}/{examples.split}",
+            labels=samples.labels,
+            classes=examples.classes,
+            dtype=dtype,
+            overwrite=overwrite,
+        ) as writer:
+            for start in range(_first(writer.rows_done, samples, batch_size), examples.n, batch_size):
                 stop = min(start + batch_size, examples.n)
-                _forward(network, examples.batch(start, stop, operations).to(device), loaded.name)
-                heard = tap.features
-                right[start:stop] = _right(heard["logits"], labels, start, stop)
-                if start >= first:
-                    _write(writer, start, {name: heard[name] for name in names}, pooling, stop - start)
+                _write(writer, int(samples.offsets[start]), listening, listening.hear(start, stop))
                 if progress is not None:
                     progress(stop, examples.n)
-        scored = labels is not None and heard["logits"].ndim == 2
-        top1 = float(right.mean()) if scored else None
-        if accuracy_check:
-            require_stated_accuracy(loaded, examples, top1)
-        writer.note(
-            checkpoint_sha256=loaded.sha256,
-            arch=loaded.arch,
-            top1=top1,
-            notes=json.dumps(list(notes)),
-            versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
-            config_sha256=config_sha256(config),
-        )
+            accuracy = top1(writer.predicted, samples.labels)
+            if accuracy_check:
+                require_stated_accuracy(loaded, examples, accuracy)
+            writer.note(
+                checkpoint_sha256=loaded.sha256,
+                arch=loaded.arch,
+                top1=accuracy,
+                notes=json.dumps(list(notes)),
+                versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
+                config_sha256=config_sha256(config),
+            )
     return reopen(out)
 
 
@@ -106,19 +97,22 @@ def configuration(
     operations: list[dict[str, Any]],
     pooling: str,
     batch_size: int,
+    device: str,
     dtype: str,
 ) -> dict[str, Any]:
     """Everything that decides the bits of a feature file."""
     return {
-        "weights": loaded.sha256,
+        "network": fingerprint(loaded.module),
         "arch": loaded.arch,
         "data": [examples.name, examples.split, examples.order_sha256],
         "preprocess": operations,
         "layers": list(layers),
         "pool": pooling,
         "batch_size": batch_size,
+        "device": torch.device(device).type,
         "dtype": dtype,
         "torch": str(torch.__version__),
+        "kernelscope": __version__,
     }
 
 
@@ -127,39 +121,21 @@ def config_sha256(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def _forward(network: torch.nn.Module, x: torch.Tensor, name: str) -> None:
-    try:
-        network(x)
-    except KernelscopeError:
-        raise
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0][:90]
-        raise Mismatch(f"{name} does not take inputs of shape {tuple(x.shape)} ({reason}); check --data") from error
+def _first(rows_done: int, samples: Samples, batch_size: int) -> int:
+    """The example to go on with: the first of a batch that is not written whole, or the end."""
+    done = int(np.searchsorted(samples.offsets, rows_done, side="right")) - 1
+    return done if done == len(samples.offsets) - 1 else done // batch_size * batch_size
 
 
-def _write(writer: FeatureWriter, start: int, heard: dict[str, torch.Tensor], pooling: str, rows: int) -> None:
-    pooled = {name: pool(tensor, pooling) for name, tensor in heard.items()}
-    for name, tensor in pooled.items():
-        if len(tensor) != rows:
-            raise Mismatch(
-                f"layer {name} gives {len(tensor)} rows for {rows} examples; choose another layer or pooling"
-            )
+def _write(writer: FeatureWriter, start: int, listening: Listening, heard: Heard) -> None:
     if not writer.laid_out:
         writer.create_layers(
             {
-                name: {
-                    "width": tensor.shape[1],
-                    "pool": pooling,
-                    "raw_shape": list(heard[name].shape[1:]),
-                    "torch_dtype": str(heard[name].dtype).removeprefix("torch."),
-                }
-                for name, tensor in pooled.items()
+                name: {"width": rows.shape[1], "pool": listening.pooling, **listening.described[name]}
+                for name, rows in heard.rows.items()
             }
         )
-    writer.write(start, {name: tensor.float().cpu().numpy() for name, tensor in pooled.items()})
-
-
-def _right(logits: torch.Tensor, labels: np.ndarray | None, start: int, stop: int) -> np.ndarray:
-    if labels is None or logits.ndim != 2 or len(logits) != stop - start:
-        return np.zeros(stop - start, bool)
-    return np.asarray(logits.argmax(1).cpu().numpy() == labels[start:stop])
+    rows = {name: rows.float().cpu().numpy() for name, rows in heard.rows.items()}
+    # where positions are rows, no class is predicted for them
+    predicted = heard.predicted if listening.pooling not in UNITS else np.full(int(heard.counts.sum()), -1)
+    writer.write(start, rows, predicted)

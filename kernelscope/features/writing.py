@@ -1,13 +1,14 @@
 """Writing a feature store so that a kill, a full disk or a second writer costs at most the last block.
 
-``NAME.partial`` with a lock of its own; contiguous datasets created at full size; rows, checksum and counter flushed
-block by block; synced and renamed when complete. A run with the same configuration goes on where the last one stopped.
+``NAME.partial`` with a lock of its own; its frame laid out and the disk space of all rows reserved before the first of
+them is written; rows, checksum and counter follow block by block. Synced and renamed when complete. A run with the same
+configuration goes on after the last row whose checksum fits. Rows go to disk by plain writes, never through the HDF5
+library (``features/header.py`` says why), so that a full disk is an error like any other.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import zlib
@@ -15,32 +16,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from kernelscope import files
-from kernelscope.errors import Mismatch, ResourceError, UnreadableInput
-from kernelscope.features.store import CHECKED_ROWS, FORMAT, FORMAT_VERSION, FeatureStore
+from kernelscope.errors import Mismatch, NumericalError, ResourceError, UnreadableInput
+from kernelscope.features.column import Column, write_at
+from kernelscope.features.header import Frame, Place, Samples, completed, lay_out
+from kernelscope.features.opening import outline_of, read_at, read_rows
+from kernelscope.features.store import FeatureStore
+
+ROOM_TO_COMPLETE = 1 << 18  #: bytes reserved for the attributes of the finished file
+SYNC_BYTES = 64 << 20  #: rows that a power cut may cost
 
 
 class FeatureWriter:
     """Appends rows of several layers in step; use :func:`feature_writer`."""
 
-    def __init__(self, file: h5py.File, n: int, dtype: str) -> None:
-        self._file, self._n, self._dtype = file, n, dtype
-        self._layers: dict[str, h5py.Group] = {}
-        for group in file["layers"].values() if "layers" in file else ():
-            self._layers[str(group["features"].attrs["name"])] = group
-
-    @property
-    def rows_done(self) -> int:
-        """Rows that every layer holds already."""
-        return min((int(group["rows_done"][()]) for group in self._layers.values()), default=0)
+    def __init__(self, partial: Path, samples: Samples, config: str, dtype: str) -> None:
+        self._partial, self._samples, self._config, self._dtype = partial, samples, config, dtype
+        self._file = -1
+        self._frame = Frame()
+        self._layers: dict[str, Column] = {}
+        self._counters: list[Place] = []
+        self._classes: Column | None = None
+        self._attributes: dict[str, Any] = {}
+        self._unsynced = 0
+        self.rows_done = 0  #: rows that every layer holds already, their checksums verified
 
     @property
     def laid_out(self) -> bool:
         """Whether the layers exist, from this run or the one before."""
         return bool(self._layers)
+
+    @property
+    def predicted(self) -> np.ndarray | None:
+        """Class of each example by the network, as far as written; None without labels."""
+        return None if self._classes is None else read_rows(self._file, self._classes.data)
 
     def create_layers(self, described: dict[str, dict[str, Any]]) -> None:
         """Lay out every layer at full size: ``{name: {"width", "pool", "raw_shape", "torch_dtype"}}``.
@@ -48,49 +59,128 @@ class FeatureWriter:
         Raises:
             ResourceError: if the disk cannot take them.
         """
-        item = np.dtype(self._dtype).itemsize
-        files.require_space(
-            Path(self._file.filename).parent, sum(self._n * d["width"] * item for d in described.values())
-        )
-        for number, (name, d) in enumerate(described.items()):
-            group = self._file.create_group(f"layers/{number:04d}")
-            data = group.create_dataset("features", (self._n, d["width"]), self._dtype)
-            data.attrs.update(
-                name=name, pool=d["pool"], raw_shape=json.dumps(d["raw_shape"]), torch_dtype=d["torch_dtype"]
-            )
-            group.create_dataset("crc32", (-(-self._n // CHECKED_ROWS),), "u4")
-            group.create_dataset("rows_done", (), "i8")
-            self._layers[name] = group
-        self._file.flush()
+        places = self._plan(described)
+        files.require_space(self._partial.parent, self._frame.size + ROOM_TO_COMPLETE)
+        self._file = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            self._reserve()
+        except OSError:
+            self._partial.unlink()  # what could be had of the disk is given back
+            raise
+        write_at(self._file, places["samples/id"].offset, self._samples.ids)
+        if self._samples.labels is not None:
+            write_at(self._file, places["samples/label"].offset, self._samples.labels.astype("<i8"))
+        for offset, content in self._frame.pieces():
+            write_at(self._file, offset, content)
+        files.sync(self._partial)
 
-    def write(self, start: int, rows: dict[str, np.ndarray]) -> None:
-        """Rows ``start:…`` of every layer, flushed before they are counted."""
+    def resume(self) -> None:
+        """Go on with the partial file, if its frame is byte for byte the one this run would lay out.
+
+        Raises:
+            Mismatch: it is a partial file of another configuration.
+        """
+        try:
+            told = outline_of(self._partial)
+        except UnreadableInput:
+            return  # killed before its frame was whole, or not ours: nothing in it can be used
+        if told["config"] != self._config:
+            raise Mismatch(f"{self._partial} was begun with other settings; delete it or pass --overwrite")
+        described = {
+            layer["name"]: {"width": layer["features"].shape[1], **layer}
+            for layer in told["layers"]
+            if layer["features"].dtype == np.dtype(self._dtype)
+        }
+        if not described or told["samples"]["id"].shape[0] != self._samples.n:
+            return
+        places = self._plan(described)
+        self._file = os.open(self._partial, os.O_RDWR)
+        if all(_holds(self._file, offset, content) for offset, content in self._frame.pieces()):
+            self._reserve()
+            self.rows_done = self._intact_rows(places)
+        else:
+            self.close()
+            self._layers = {}
+
+    def write(self, start: int, rows: dict[str, np.ndarray], predicted: np.ndarray | None = None) -> None:
+        """Rows ``start:…`` of every layer, on their way to disk before they are counted.
+
+        Args:
+            predicted: the class the network gives each of them.
+        """
+        stop = start
         for name, block in rows.items():
-            data = self._layers[name]["features"]
-            if block.shape[1] != data.shape[1]:
+            column = self._layers[name]
+            if block.shape[1] != column.data.shape[1]:
                 raise Mismatch(
-                    f"layer {name} gives {block.shape[1]} features from row {start} on and {data.shape[1]} before; "
-                    "use inputs of one size"
+                    f"layer {name} gives {block.shape[1]} features from row {start} on and {column.data.shape[1]} "
+                    "before; use inputs of one size"
                 )
-            data[start : start + len(block)] = block
-        self._file.flush()
-        for name, block in rows.items():
-            group = self._layers[name]
+            self._unsynced += column.write(self._file, start, self._stored(name, block))
             stop = start + len(block)
-            self._sum_blocks(group, start, stop)
-            group["rows_done"][()] = stop
-        self._file.flush()
-
-    def _sum_blocks(self, group: h5py.Group, start: int, stop: int) -> None:
-        """Checksums of the blocks that ``start:stop`` completes."""
-        for number in range(start // CHECKED_ROWS, -(-stop // CHECKED_ROWS)):
-            last = min((number + 1) * CHECKED_ROWS, self._n)
-            if last <= stop:
-                group["crc32"][number] = zlib.crc32(group["features"][number * CHECKED_ROWS : last])
+        if predicted is not None and self._classes is not None:
+            self._classes.write(self._file, start, predicted.astype("<i8"))
+        if self._unsynced >= SYNC_BYTES:
+            os.fsync(self._file)
+            self._unsynced = 0
+        for counter in self._counters:
+            write_at(self._file, counter.offset, np.array(stop, counter.dtype))
+        self.rows_done = stop
 
     def note(self, **attributes: Any) -> None:
         """Attributes of the file; None leaves one out."""
-        self._file.attrs.update({key: value for key, value in attributes.items() if value is not None})
+        self._attributes.update(attributes)
+
+    def complete(self) -> None:
+        """Mark the file as complete and bring it to the disk itself."""
+        for offset, content in completed(self._frame, self._attributes):
+            write_at(self._file, offset, content)
+        os.ftruncate(self._file, self._frame.size)
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _plan(self, described: dict[str, dict[str, Any]]) -> dict[str, Place]:
+        """Frame, columns and counters for these layers."""
+        samples = self._samples
+        crc = {"id": zlib.crc32(np.ascontiguousarray(samples.ids).data)}
+        if samples.labels is not None:
+            crc["label"] = zlib.crc32(samples.labels.astype("<i8").data)
+        self._frame, places = lay_out(samples, described, self._config, self._dtype, crc)
+        groups = {name: f"layers/{number:04d}" for number, name in enumerate(described)}
+        self._layers = {
+            name: Column(places[f"{group}/features"], places[f"{group}/crc32"]) for name, group in groups.items()
+        }
+        self._counters = [places[f"{group}/rows_done"] for group in groups.values()]
+        if samples.labels is not None:
+            self._classes = Column(places["samples/predicted"], places["samples/predicted_crc32"])
+        return places
+
+    def _reserve(self) -> None:
+        """Take the whole file's space now; where the system cannot promise it, a full disk shows at its row."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._file, 0, self._frame.size + ROOM_TO_COMPLETE)
+
+    def _intact_rows(self, places: dict[str, Place]) -> int:
+        """Rows counted by every layer and held by every checksum, ids and labels included."""
+        for name, expected in (("samples/id", self._samples.ids), ("samples/label", self._samples.labels)):
+            if expected is not None and not np.array_equal(read_rows(self._file, places[name]), expected):
+                return 0
+        done = min(int(read_rows(self._file, counter)) for counter in self._counters)
+        columns = [*self._layers.values(), *([self._classes] if self._classes is not None else [])]
+        return min(column.intact(self._file, min(max(done, 0), self._samples.n)) for column in columns)
+
+    def _stored(self, name: str, block: np.ndarray) -> np.ndarray:
+        if self._dtype == str(block.dtype):
+            return block
+        with np.errstate(over="ignore"):
+            narrow = block.astype(self._dtype)
+        if np.isinf(narrow).any() and not np.isinf(block).any():
+            raise NumericalError(f"layer {name} exceeds what {self._dtype} holds; store float32")
+        return narrow
 
 
 @contextlib.contextmanager
@@ -115,43 +205,27 @@ def feature_writer(
     out = Path(out)
     files.refuse_existing(out, overwrite=overwrite)
     partial = out.with_name(out.name + ".partial")
-    config_text = json.dumps(config, sort_keys=True)
+    samples = Samples(ids, order_sha256, source, labels, classes)
     with files.lock(out.with_name(out.name + ".lock")), _disk_errors(out):
-        file = _open_partial(partial, config_text, overwrite)
+        writer = FeatureWriter(partial, samples, json.dumps(config, sort_keys=True), dtype)
         try:
-            if "samples" not in file:
-                file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, status="partial", config=config_text)
-                samples = file.create_group("samples")
-                samples.create_dataset("id", data=ids).attrs.update(order_sha256=order_sha256, source=source)
-                if labels is not None:
-                    samples.create_dataset("label", data=labels.astype("i8")).attrs["classes"] = json.dumps(
-                        list(classes)
-                    )
-                file.create_group("layers")
-            yield FeatureWriter(file, len(ids), dtype)
-            file.attrs["status"] = "complete"
+            if partial.exists() and not overwrite:
+                writer.resume()
+            yield writer
+            if not writer.laid_out:
+                raise Mismatch(f"no rows were given for {out}; use data with at least one example")
+            writer.complete()
         finally:
-            file.close()
-        files.sync(partial)
+            writer.close()
         partial.replace(out)
         files.sync_folder(out.parent)
 
 
-def _open_partial(partial: Path, config: str, overwrite: bool) -> h5py.File:
-    """The unfinished file of an earlier run with the same configuration, or a new one."""
-    if partial.exists() and not overwrite:
-        try:
-            file = h5py.File(partial, "r+")
-        except OSError:
-            partial.unlink()  # killed before its first flush: nothing in it can be used
-        else:
-            if file.attrs.get("config") == config:
-                return file
-            known = "config" in file.attrs
-            file.close()
-            if known:
-                raise Mismatch(f"{partial} was begun with other settings; delete it or pass --overwrite")
-    return h5py.File(partial, "w")
+def _holds(file: int, offset: int, content: bytes) -> bool:
+    try:
+        return read_at(file, offset, len(content)).tobytes() == content
+    except EOFError:
+        return False
 
 
 @contextlib.contextmanager
@@ -159,7 +233,7 @@ def _disk_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in files.NO_SPACE:
             raise ResourceError(f"disk full while writing {out}; free some space and run again to go on") from error
         raise
 
@@ -167,6 +241,6 @@ def _disk_errors(out: Path) -> Iterator[None]:
 def reopen(out: str | os.PathLike[str]) -> FeatureStore:
     """The finished store."""
     try:
-        return FeatureStore.open(out)
+        return FeatureStore.open(out, ours=True)
     except UnreadableInput as error:  # we wrote it a moment ago: the disk, not a stranger
         raise ResourceError(f"{out} cannot be read back ({error}); check the disk") from error

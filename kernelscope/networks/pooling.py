@@ -7,7 +7,7 @@ import torch
 from kernelscope.errors import Mismatch, UsageError
 
 POOLS = ("auto", "flatten", "avg", "max", "cls", "last", "mean")
-UNITS = ("example", "token", "patch")
+UNITS = ("token", "patch")  #: instead of pooling, every position is a row: see :func:`positions`
 
 
 def pool(x: torch.Tensor, how: str = "auto", mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -24,7 +24,7 @@ def pool(x: torch.Tensor, how: str = "auto", mask: torch.Tensor | None = None) -
         Mismatch: a tensor without a row per example, or a mask of other positions.
     """
     if how not in POOLS:
-        raise UsageError(f"unknown pooling {how!r}; choose one of {', '.join(POOLS)}")
+        raise UsageError(f"unknown pooling {how!r}; choose one of {', '.join((*POOLS, *UNITS))}")
     if x.ndim == 0:
         raise Mismatch("a layer gives a single number, expected a row per example; choose another layer")
     if x.ndim == 1:
@@ -68,9 +68,7 @@ def positions(x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.
         Mismatch: a layer without positions, or a mask of other positions.
     """
     if x.ndim < 3:
-        raise Mismatch(
-            f"a layer gives {tuple(x.shape)}, which has no positions; leave out the unit, or name another layer"
-        )
+        raise Mismatch(f"a layer gives {tuple(x.shape)}, which has no positions; name other layers, or pool them")
     tokens = x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
     example = torch.arange(len(x), device=x.device)[:, None].expand(tokens.shape[:2])
     if mask is None or x.ndim > 3:

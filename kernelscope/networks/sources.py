@@ -139,8 +139,20 @@ def _named_by_caller(
 
 
 def loaded_module(module: nn.Module, *, name: str) -> Loaded:
-    """A module in memory, identified by its weights."""
+    """A module in memory, identified by its weights; taken out of DataParallel, DDP and torch.compile."""
+    module = unwrapped(module)
     return Loaded(module, None, name, type(module).__name__, weights_sha256(module.state_dict()))
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network inside wrappers, whose layers then have the names its author gave them."""
+    while True:
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
+        else:
+            return module
 
 
 def weights_sha256(state_dict: dict[str, torch.Tensor]) -> str:

@@ -9,7 +9,6 @@ Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +18,7 @@ import torch
 from torch import nn
 
 from kernelscope.errors import Mismatch, UsageError, one_line
+from kernelscope.networks.layer_names import parts, pattern, split
 
 WORDS = ("embedding", "logits")  #: a module that bears one of these names is reached as ``logits:out``
 
@@ -50,9 +50,8 @@ def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[
         if any(isinstance(module, nn.Linear) for module in net.modules()):
             return WORDS, ()
         return ("logits",), ("no embedding: the network has no nn.Linear",)
-    asked = [word.strip() for word in _split(layers)] if isinstance(layers, str) else list(layers)
     names: list[str] = []
-    for word in filter(None, asked):
+    for word in split(layers):
         names += [name for name in _matches(net, word) if name not in names]
     if not names:
         raise UsageError("no layer named; give for example embedding,logits")
@@ -201,27 +200,8 @@ class Tap:
 def _parse(name: str) -> _Wanted:
     if name in WORDS:
         return _Wanted(name, name, "word", None)
-    path, side, call = _parts(name)
+    path, side, call = parts(name)
     return _Wanted(name, path, side.removeprefix(":") or "out", int(call[1:]) if call else None)
-
-
-def _parts(name: str) -> tuple[str, str, str]:
-    """Path, ``:in`` or ``:out`` or nothing, ``@`` and a number or nothing."""
-    match = re.fullmatch(r"(.*?)(:in|:out|)(@\d+|)", name, flags=re.DOTALL)
-    assert match is not None  # its parts may all be empty
-    return match[1], match[2], match[3]
-
-
-def _split(text: str) -> list[str]:
-    """At commas, except those inside the brackets of a ``re:`` pattern."""
-    words, depth = [""], 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth <= 0:
-            words.append("")
-        else:
-            words[-1] += character
-    return words
 
 
 def _matches(net: nn.Module, word: str) -> list[str]:
@@ -229,15 +209,8 @@ def _matches(net: nn.Module, word: str) -> list[str]:
     paths = [path for path, _ in net.named_modules() if path]
     if word in WORDS:
         return [word]
-    path, side, call = _parts(word)
-    if path.startswith("re:"):
-        pattern = path[3:]
-    else:
-        pattern = re.escape(path).replace(r"\*", "[^.]*").replace(r"\?", "[^.]")  # a star stays within one level
-    try:
-        found = [known for known in paths if re.fullmatch(pattern, known)]
-    except re.error as error:
-        raise UsageError(f"layer pattern {word!r} is not a regular expression ({error}); mend it") from error
+    path, side, call = parts(word)
+    found = [known for known in paths if pattern(word).fullmatch(known)]
     if not found:
         known = [*WORDS, *paths]
         near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or known[:6]

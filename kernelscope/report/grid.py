@@ -13,6 +13,7 @@ from kernelscope.report.matching import LayerPair, Match
 from kernelscope.report.numbers import Measured, PairSettings, companion_fields, identity_fields, loss_fields
 
 NOTE = "one pass over all layers: what needs another one was left out; name the pair with --pairs T=S for the rest"
+STREAMED = "straight from the networks in one pass: what needs another one was left out; keep features for the rest"
 
 
 def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
@@ -21,13 +22,14 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
     student = {s: pair.student for (_, s), pair in pairs.items()}
     sums = layer_sums(teacher=teacher, student=student)
-    known: dict[tuple[str, str], Moments] = {}
+    known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
     return [_measure(pair, sums, known, settings) for pair in pairs.values()]
 
 
 def _measure(
-    pair: LayerPair, sums: LayerSums, known: dict[tuple[str, str], Moments], settings: PairSettings
+    pair: LayerPair, sums: LayerSums, known: dict[tuple[str, str], Moments] | None, settings: PairSettings
 ) -> Measured:
+    """``known``: moments met so far; None where they would cost another pass through the networks."""
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     if sums.comfortable:
         scaled = ScaledSums(pair.teacher, pair.student, sums.pair(t, s), 1.0, (t, s) in sums.same)
@@ -38,8 +40,8 @@ def _measure(
     report = fields.PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled, centred, _moments(pair, centred, known)),
-        notes=(*pair.notes, NOTE),
+        **companion_fields(loss, scaled, centred, None if known is None else _moments(pair, centred, known)),
+        notes=(*pair.notes, NOTE if known is not None else STREAMED),
     )
     return Measured(report, None)
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError
 from kernelscope.kernels.rows import Rows
+from kernelscope.networks.layer_names import among, split
 from kernelscope.report.sides import ExtractionOptions, Side, open_sides
 
 UNTRAINED = "untrained student"
+POSITIONS = ("token", "patch")  #: poolings that leave every position a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,8 @@ class LayerPair:
 class Match:
     """A teacher and one student over the same examples: their features and which of their layers are compared.
 
-    ``grid``: every teacher layer against every student layer was asked for. ``references``: by name, features of other
+    ``grid``: every teacher layer against every student layer was asked for. ``streamed``: a network runs each time that
+    features are read. ``references``: by name, features of other
     networks paired with the teacher's.
     """
 
@@ -58,6 +61,7 @@ class Match:
     examples: Examples
     layers: tuple[tuple[str, str], ...]
     grid: bool = False
+    streamed: bool = False
     references: dict[str, Any] = field(default_factory=dict)
 
     def pair(self, teacher_layer: str, student_layer: str) -> LayerPair:
@@ -68,9 +72,15 @@ class Match:
             "teacher_layer": teacher_layer,
             "student_layer": student_layer,
             "pool": self.student.store.pool(student_layer),
+            "unit": self.unit(student_layer),
         }
         notes = (*self.teacher.notes, *self.student.notes, *self.features.notes)
         return LayerPair(X_T, X_S, self.examples, names, notes)
+
+    def unit(self, student_layer: str) -> str:
+        """What a row is: an example, or one of its tokens or patches."""
+        pool = self.student.store.pool(student_layer)
+        return pool if pool in POSITIONS else "example"
 
     def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
         """The layer of a reference that stands beside this pair, and its rows; None if it has no such layer."""
@@ -116,6 +126,7 @@ def matches(
         student_archs=list(zip(archs, archs_kwargs)),
         references=references,
         untrained=untrained,
+        pairs=pairs,
     )
     found = []
     for side, fresh in zip(sides.students, sides.untrained):
@@ -137,6 +148,9 @@ def _match(
     from kernelscope.features.pair import FeaturePair
 
     features = FeaturePair(teacher.store, student.store, align=align)
+    if groups is None and features.ids is not None and student.store.pool(student.store.layers[0]) in POSITIONS:
+        # positions of one example were drawn together; the first 12 bytes of their ids are the example's
+        groups = np.unique(features.ids[:, :12], axis=0, return_inverse=True)[1].reshape(-1)
     examples = Examples(
         features.labels if labels is None else _one_per_example(labels, features.n, "labels", "class"),
         features.ids,
@@ -152,6 +166,7 @@ def _match(
         examples,
         layers=tuple(_layer_pairs(teacher.store.layers, student.store.layers, layers, pairs)),
         grid=pairs == "all",
+        streamed=any(hasattr(side.store, "rows") for side in (teacher, student)),
         references={name: FeaturePair(teacher.store, side.store, align=align) for name, side in references.items()},
     )
 
@@ -202,8 +217,9 @@ def _layer_pairs(
         return found
     if len(teacher_layers) == len(student_layers) == 1:
         return [(teacher_layers[0], student_layers[0])]
-    wanted = [w.strip() for w in layers.split(",")] if isinstance(layers, str) else layers
-    shared = [name for name in teacher_layers if name in student_layers and (not wanted or name in wanted)]
+    shared = [name for name in teacher_layers if name in student_layers]
+    if layers:
+        shared = among(split(layers), shared)
     if not shared:
         raise UsageError(
             f"no layer is in both; teacher: {', '.join(teacher_layers)}; student: {', '.join(student_layers)}; "

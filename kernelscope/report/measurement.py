@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from kernelscope.errors import UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.exact import RTOL
 from kernelscope.kernels.functions import parse_kernel
 from kernelscope.report.comparisons import compare
+from kernelscope.report.fields import NetworkReport
 from kernelscope.report.grid import measure_grid
 from kernelscope.report.kernel_numbers import measure_with_kernel
 from kernelscope.report.matching import Match, matches
 from kernelscope.report.numbers import Measured, PairSettings, measure_pair
 from kernelscope.report.preparation import Preparation
 from kernelscope.report.references import References
-from kernelscope.report.sides import Progress
+from kernelscope.report.sides import Progress, Side
 from kernelscope.report.transfer import TransferReport
 
 
@@ -52,6 +54,7 @@ def measure(
     seed: int = 0,
     batch_size: int = 256,
     cache: bool = True,
+    features: bool = True,
     accuracy_check: bool = True,
     teacher_arch: str | None = None,
     teacher_arch_kwargs: dict[str, Any] | None = None,
@@ -75,7 +78,8 @@ def measure(
         layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``.
         pairs: ``"T=S,..."`` pairs layers of different names; ``"all"`` measures every teacher layer against every
             student layer.
-        pool: how maps become rows: auto, avg, max, flatten.
+        pool: how maps and tokens become rows: auto, avg, mean, max, flatten, cls, last; token or patch makes every
+            position a row.
         landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
             means where labels are known, else k-means cells.
         kernel: ``linear``, ``cosine``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000 examples the last
@@ -88,6 +92,8 @@ def measure(
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks that are drawn.
         cache: keep extracted features for the next call.
+        features: False runs networks straight into the sums, once: no file, memory independent of n, and only the
+            numbers that one pass gives.
         accuracy_check: refuse a network whose top-1 is more than half a point from what its checkpoint states for the
             same examples.
         progress: called with a network's name, examples done and their number while features are extracted.
@@ -97,6 +103,18 @@ def measure(
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
     chosen = parse_kernel(kernel)
+    preparation = Preparation(chosen, centre, normalize)
+    if not features:
+        wanted = {
+            "another kernel": not preparation.leaves_rows,
+            "the route " + route: route not in ("auto", "gram"),
+            "landmarks": landmarks is not None,
+            "neighbours": bool(neighbours),
+            "reference levels": bool(references) or untrained,
+            "groups": groups is not None,
+        }
+        if asked := [name for name, given in wanted.items() if given]:
+            raise UsageError(f"{asked[0]} cannot come from one pass; leave out --no-features")
     teacher_side, matched = matches(
         teacher=teacher,
         student=student,
@@ -119,19 +137,24 @@ def measure(
         device=device,
         dtype=dtype,
         cache=cache,
+        features=features,
         accuracy_check=accuracy_check,
         progress=progress,
     )
     settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours)
-    preparation = Preparation(chosen, centre, normalize)
     levels = References(device, preparation)
     measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
     return TransferReport(
         meta=_meta(settings),
-        networks=tuple(side.network for side in (teacher_side, *(match.student for match in matched))),
+        networks=tuple(_network(side) for side in (teacher_side, *(match.student for match in matched))),
         pairs=tuple(each.report for each in measured),
         comparisons=compare([(each.report, each.parts) for each in measured]),
     )
+
+
+def _network(side: Side) -> NetworkReport:
+    """Where rows come straight from a network, its top-1 is known only now."""
+    return replace(side.network, top1=side.store.top1) if hasattr(side.store, "top1") else side.network
 
 
 def _meta(settings: PairSettings) -> dict[str, Any]:
@@ -150,7 +173,7 @@ def _meta(settings: PairSettings) -> dict[str, Any]:
 
 def _measure(match: Match, settings: PairSettings, preparation: Preparation, levels: References) -> Iterator[Measured]:
     """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
-    if match.grid and preparation.leaves_rows:
+    if match.streamed or (match.grid and preparation.leaves_rows):
         yield from measure_grid(match, settings)
         return
     for pair in match.pairs():

@@ -120,7 +120,6 @@ def identity_fields(pair: LayerPair, kernel: str) -> dict[str, Any]:
     return {
         **pair.names,
         "split": pair.examples.split,
-        "unit": "example",
         "n": pair.teacher.shape[0],
         "d_teacher": pair.teacher.shape[1],
         "d_student": pair.student.shape[1],

@@ -30,6 +30,7 @@ class ExtractionOptions:
     device: str = "cpu"
     dtype: str = "float32"
     cache: bool = True
+    features: bool = True  #: False: no file of features, every reading of them runs the network
     accuracy_check: bool = True
     progress: Progress | None = None
 
@@ -73,10 +74,12 @@ def open_sides(
     student_archs: Sequence[tuple[str | None, dict[str, Any] | None]],
     references: Mapping[str, Any] | None = None,
     untrained: int | None = None,
+    pairs: str | None = None,
 ) -> Sides:
     """Everything given, as :class:`Side`; networks run over the same examples.
 
     Args:
+        pairs: of layers, which say what to listen to where ``options.layers`` do not.
         references: by name, networks or features to read the students' losses by.
         untrained: the seed of an untrained copy of every student that is a network; None for none.
 
@@ -95,16 +98,28 @@ def open_sides(
     networks = [side for side in (*opened, *named.values()) if isinstance(side, _Network)]
     examples = examples_for({network.name: network.loaded for network in networks}, options) if networks else None
 
-    def heard(side: Side | _Network) -> Side:
-        return _extract(side, examples, options) if isinstance(side, _Network) else side
+    of_teacher, of_student = _layers_of_each(options, pairs)
 
-    sides = _distinct_names([heard(side) for side in opened])
+    def heard(side: Side | _Network, layers: str | Sequence[str] | None) -> Side:
+        return _hear(side, examples, replace(options, layers=layers)) if isinstance(side, _Network) else side
+
+    sides = _distinct_names([heard(opened[0], of_teacher), *(heard(side, of_student) for side in opened[1:])])
     return Sides(
         sides[0],
         sides[1:],
-        {name: heard(side) for name, side in named.items()},
-        [None if side is None else heard(side) for side in fresh],
+        {name: heard(side, of_teacher) for name, side in named.items()},
+        [None if side is None else heard(side, of_student) for side in fresh],
     )
+
+
+def _layers_of_each(options: ExtractionOptions, pairs: str | None) -> tuple[Any, Any]:
+    """Layers of the teacher and of the student to listen to."""
+    if options.layers is not None or pairs in (None, "all"):
+        return options.layers, options.layers
+    named = [text.partition("=") for text in str(pairs).split(",")]
+    teacher = [t.strip() for t, _, _ in named]
+    student = [(s if equals else t).strip() for t, equals, s in named]
+    return list(dict.fromkeys(teacher)), list(dict.fromkeys(student))
 
 
 def _fresh(side: Side | _Network, seed: int) -> _Network | None:
@@ -204,25 +219,29 @@ def _data_in_words(data: dict[str, Any]) -> str:
     return f"{data['name']}/{data['split']} (order {digest})"
 
 
-def _extract(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
+def _hear(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
     from kernelscope.features.accuracy import disagreement, require_stated_accuracy
     from kernelscope.features.cache import cached_features
+    from kernelscope.features.streaming import StreamedFeatures
 
     report = options.progress
     name = network.name
-    store = cached_features(
-        network.loaded,
-        examples,
-        layers=options.layers,
-        pool=options.pool,
-        batch_size=options.batch_size,
-        device=options.device,
-        dtype=options.dtype,
-        no_cache=not options.cache,
-        progress=None if report is None else lambda done, total: report(Path(name).name, done, total),
-    )
-    if network.trained and options.accuracy_check:
-        require_stated_accuracy(network.loaded, examples, store.top1)
+    how: dict[str, Any] = {
+        "layers": options.layers,
+        "pool": options.pool,
+        "batch_size": options.batch_size,
+        "device": options.device,
+        "dtype": options.dtype,
+        "progress": None if report is None else lambda done, total: report(Path(name).name, done, total),
+    }
+    store: Any
+    if options.features:
+        store = cached_features(network.loaded, examples, no_cache=not options.cache, **how)
+        if network.trained and options.accuracy_check:
+            require_stated_accuracy(network.loaded, examples, store.top1)
+    else:
+        check = network.trained and options.accuracy_check
+        store = StreamedFeatures(network.loaded, examples, accuracy_check=check, **how)
     other = disagreement(network.loaded, examples, store.top1) if network.trained else None
     checkpoint = network.loaded.checkpoint
     training = (checkpoint.training if checkpoint else None) or {}

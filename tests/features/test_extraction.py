@@ -12,23 +12,25 @@ from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.cache import cached_features
 from kernelscope.features.extraction import extract
+from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.pair import FeaturePair
 from kernelscope.features.store import FeatureStore
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import loaded_module
+from kernelscope.networks.sources import load, loaded_module, weights_sha256
 
 
 class Counted(nn.Module):
-    """A network that counts its forward passes."""
+    """A network that counts its forward passes and their examples."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.inner = zoo.build("resnet8x0.25", in_channels=1)
-        self.calls = 0
+        self.calls = self.examples = 0
 
     def forward(self, x):
         self.calls += 1
+        self.examples += len(x)
         return self.inner(x)
 
 
@@ -89,10 +91,27 @@ def test_an_interrupted_extraction_goes_on_and_ends_with_the_same_bits(examples,
     with pytest.raises(KeyboardInterrupt):
         extract(network(), examples, out=tmp_path / "cut.h5", batch_size=16, progress=stop)
     assert not (tmp_path / "cut.h5").exists()
-    resumed = extract(network(), examples, out=tmp_path / "cut.h5", batch_size=16)
+    loaded = network()
+    resumed = extract(loaded, examples, out=tmp_path / "cut.h5", batch_size=16)
+    assert loaded.module.examples == 100 - 48
     for layer in whole.layers:
         np.testing.assert_array_equal(whole.features(layer)[:], resumed.features(layer)[:])
     assert resumed.top1 == whole.top1
+
+
+def test_a_run_stopped_after_its_last_batch_forwards_nothing_more(examples, tmp_path):
+    def stop(done, total):
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(network(), examples, out=tmp_path / "cut.h5", batch_size=16, progress=stop)
+    loaded = network()
+    resumed = extract(loaded, examples, out=tmp_path / "cut.h5", batch_size=16)
+    assert loaded.module.examples == 0
+    whole = extract(network(), examples, out=tmp_path / "whole.h5", batch_size=16)
+    assert resumed.top1 == whole.top1
+    assert (tmp_path / "cut.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
 def test_an_unknown_layer_fails_before_any_forward(examples, tmp_path):
@@ -103,26 +122,94 @@ def test_an_unknown_layer_fails_before_any_forward(examples, tmp_path):
     assert list(tmp_path.glob("f.h5*")) == []
 
 
-def test_the_cache_runs_a_network_once_per_weights_data_and_layers(examples):
-    loaded = network()
-    first = cached_features(loaded, examples)
-    calls = loaded.module.calls
-    assert calls > 0
-    again = cached_features(loaded, examples)
-    assert loaded.module.calls == calls
+def saved_network(folder, seed=0):
+    """A built-in network read from a file of weights."""
+    torch.manual_seed(seed)
+    torch.save(zoo.build("resnet8x0.25", in_channels=1).state_dict(), folder / f"{seed}.pt")
+    return load(folder / f"{seed}.pt", arch="resnet8x0.25", arch_kwargs={"in_channels": 1})
+
+
+def test_the_cache_runs_a_network_once_per_weights_data_and_layers(examples, tmp_path):
+    ran = []
+
+    def cached(loaded, data=examples, **options):
+        ran.clear()
+        return cached_features(loaded, data, progress=lambda done, total: ran.append(done), **options)
+
+    loaded = saved_network(tmp_path)
+    first = cached(loaded)
+    assert ran
+    again = cached(saved_network(tmp_path))
+    assert not ran
     np.testing.assert_array_equal(first.features("embedding")[:], again.features("embedding")[:])
-    for other, data, layers in (
-        (network(1), examples, None),
-        (loaded, examples.head(50), None),
-        (loaded, examples, "logits"),
-    ):
-        before = other.module.calls
-        cached_features(other, data, layers=layers)
-        assert other.module.calls > before
+    assert again.top1 == first.top1
+    cached(saved_network(tmp_path, seed=1))
+    assert ran
+    cached(loaded, examples.head(50))
+    assert ran
+    cached(loaded, layers="logits")
+    assert ran
+
+
+def test_networks_of_equal_weights_and_name_do_not_share_features(examples):
+    def made(sign):
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                torch.manual_seed(0)
+                self.fc = nn.Linear(64, 10)
+
+            def forward(self, x):
+                return self.fc(sign * x.flatten(1))
+
+        return loaded_module(Net(), name="net")
+
+    plus, minus = made(1), made(-1)
+    assert plus.sha256 == minus.sha256
+    first = cached_features(plus, examples).features("embedding")[:]
+    np.testing.assert_array_equal(cached_features(minus, examples).features("embedding")[:], -first)
+
+
+def test_a_built_in_network_changed_in_memory_is_not_taken_from_the_cache(examples, tmp_path):
+    loaded = saved_network(tmp_path)
+    first = cached_features(loaded, examples).features("logits")[:]
+    with torch.no_grad():
+        loaded.module.fc.bias += 1
+    np.testing.assert_allclose(cached_features(loaded, examples).features("logits")[:], first + 1, rtol=1e-5, atol=1e-5)
+    loaded.module.register_forward_hook(lambda module, inputs, output: 2 * output)
+    np.testing.assert_allclose(
+        cached_features(loaded, examples).features("logits")[:], 2 * (first + 1), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.add_module("1", nn.Tanh()),
+        lambda net: setattr(net[0], "eps", 0.5),
+        lambda net: net.register_buffer("passing", torch.ones(1), persistent=False),
+    ],
+    ids=["another class", "another setting", "another passing buffer"],
+)
+def test_a_fingerprint_sees_what_weights_do_not(change):
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())
+    before, weights = fingerprint(net), weights_sha256(net.state_dict())
+    change(net)
+    assert weights_sha256(net.state_dict()) == weights
+    assert fingerprint(net) != before
+
+
+def test_a_fingerprint_sees_the_code_of_forward():
+    prints = []
+    for expression in ("x", "x + 1", "x + 2", "x * 2"):
+        space = {"nn": nn}
+        exec(f"class Net(nn.Module):\n def forward(self, x):\n  return {expression}", space)
+        prints += [fingerprint(space["Net"]()), fingerprint(space["Net"]())]
+    assert len(set(prints)) == 4
 
 
 def test_a_damaged_cache_file_is_extracted_again(examples, tmp_path):
-    loaded = network()
+    loaded = saved_network(tmp_path)
     store = cached_features(loaded, examples)
     expected = store.features("embedding")[:]
     store.close()

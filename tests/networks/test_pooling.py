@@ -48,7 +48,7 @@ def test_every_position_is_a_row_and_knows_its_example():
 def test_what_has_no_rows_and_ways_that_do_not_exist_are_refused():
     with pytest.raises(Mismatch, match="a row per example"):
         pool(torch.tensor(1.0))
-    with pytest.raises(UsageError, match="choose one of auto, flatten, avg, max, cls, last, mean"):
+    with pytest.raises(UsageError, match="choose one of auto, flatten, avg, max, cls, last, mean, token, patch"):
         pool(torch.ones(2, 2), "median")
     with pytest.raises(UsageError, match="is for tokens"):
         pool(torch.ones(2, 3, 4, 4), "cls")

@@ -1,0 +1,136 @@
+"""Features that are computed when they are read and never kept: straight from the network into the sums.
+
+Reading all rows once costs one forward pass over the examples and memory for one block of rows, whatever their number.
+Every further reading costs another forward pass, so this suits what needs one: ``kernels/layers.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kernelscope.datasets.examples import Examples
+from kernelscope.errors import NumericalError
+from kernelscope.features.accuracy import require_stated_accuracy
+from kernelscope.features.listening import Heard, Listening, top1
+from kernelscope.networks.sources import Loaded
+from kernelscope.networks.tap import resolve_layers
+
+
+class StreamedFeatures:
+    """Layers of a network over examples, in the form of a feature store without a file.
+
+    The network is listened to while a block is read, and left as it was in between.
+
+    Arguments as of :func:`kernelscope.features.extraction.extract`.
+
+    Attributes:
+        top1: share of examples given their own class, once all of them were read in order.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        examples: Examples,
+        *,
+        layers: str | Sequence[str] | None = None,
+        pool: str = "auto",
+        batch_size: int = 256,
+        device: str = "cpu",
+        dtype: str = "float32",
+        accuracy_check: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        names, self.notes = resolve_layers(loaded.module, layers)
+        self.path, self.layers, self.classes = loaded.name, names, examples.classes
+        self.checkpoint_sha256, self.arch = loaded.sha256, loaded.arch
+        self.dtype = np.dtype(dtype)
+        self._pool, self._batch, self._progress = pool, batch_size, progress
+        self._examples, self._accuracy_check = examples, accuracy_check
+        self._predicted: list[np.ndarray] = []
+        self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
+        self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
+        self._listening = Listening(loaded, examples, names, pooling=pool, device=device)
+        with self._listening:
+            self._samples = self._listening.samples()
+            self.ids, self.labels = self._samples.ids, self._samples.labels
+            self.order_sha256 = self._samples.order_sha256
+            self._rows = {name: StreamedRows(self, name, X.shape[1]) for name, X in self._of_batch(0).items()}
+
+    @property
+    def n(self) -> int:
+        return self._samples.n
+
+    @property
+    def top1(self) -> float | None:
+        predicted = np.concatenate(self._predicted) if self._predicted else np.empty(0, np.int64)
+        labels = self._examples.labels
+        return top1(predicted, labels) if labels is not None and len(predicted) == len(labels) else None
+
+    def features(self, layer: str) -> StreamedRows:
+        return self._rows[layer]
+
+    def pool(self, layer: str) -> str:
+        return self._pool
+
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Rows ``start:stop`` of every layer; the last block is kept, as its layers are asked for in turn."""
+        if self._block[0] != (start, stop):
+            offsets = self._samples.offsets
+            first = (int(np.searchsorted(offsets, start, side="right")) - 1) // self._batch
+            last = (int(np.searchsorted(offsets, stop)) - 1) // self._batch
+            with self._listening:
+                parts = [self._of_batch(number) for number in range(first, last + 1)]
+            skip = start - int(offsets[first * self._batch])
+            whole = {name: np.concatenate([part[name] for part in parts]) for name in self.layers}
+            self._block = (start, stop), {name: X[skip : skip + stop - start] for name, X in whole.items()}
+        return self._block[1]
+
+    def _of_batch(self, number: int) -> dict[str, np.ndarray]:
+        """Rows of one batch; batches are extraction's, whatever the blocks, so that the numbers are the same."""
+        if self._last[0] != number:
+            start = number * self._batch
+            stop = min(start + self._batch, self._examples.n)
+            heard = self._listening.hear(start, stop)
+            self._last = number, {name: self._stored(name, X) for name, X in heard.rows.items()}
+            self._score(number, heard, stop)
+        return self._last[1]
+
+    def _stored(self, name: str, rows: Any) -> np.ndarray:
+        """In the type a file would hold them in."""
+        full = rows.float().cpu().numpy()
+        if self.dtype == full.dtype:
+            return np.asarray(full)
+        with np.errstate(over="ignore"):
+            narrow = full.astype(self.dtype)
+        if np.isinf(narrow).any() and not np.isinf(full).any():
+            raise NumericalError(f"layer {name} exceeds what {self.dtype} holds; use float32")
+        return np.asarray(narrow)
+
+    def _score(self, number: int, heard: Heard, stop: int) -> None:
+        if number != len(self._predicted):  # read again: scored already
+            return
+        self._predicted.append(heard.predicted)
+        if self._progress is not None:
+            self._progress(stop, self._examples.n)
+        if stop == self._examples.n and self._accuracy_check:
+            require_stated_accuracy(self._listening.loaded, self._examples, self.top1)
+
+
+class StreamedRows:
+    """Rows ``(n, d)`` of one layer; slicing runs the network."""
+
+    def __init__(self, features: StreamedFeatures, layer: str, width: int) -> None:
+        self._features, self._layer = features, layer
+        self.shape, self.dtype = (features.n, width), features.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        start, stop, step = rows.indices(self.shape[0])
+        if step != 1 or stop <= start:
+            return np.empty((0, self.shape[1]), self.dtype) if stop <= start else self[start:stop][::step]
+        return self._features.rows(start, stop)[self._layer]

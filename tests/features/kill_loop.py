@@ -1,0 +1,90 @@
+"""Extraction killed at random moments: ``python kill_loop.py FOLDER SEED KILLS`` prints what came of it as JSON.
+
+Each run is forked from this process, so that torch is imported once; each is killed, run again, and its file compared
+with that of an undisturbed run, byte for byte.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kernelscope.datasets.sources import load
+from kernelscope.features.extraction import extract
+from kernelscope.networks.sources import loaded_module
+
+PAUSE = 0.002  # seconds between batches, so that there is something to interrupt
+
+
+class Slow(nn.Module):
+    """A tiny network that takes its time and writes down how many examples it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden = nn.Linear(64, 32)
+        self.fc = nn.Linear(32, 10)
+        self.seen = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(PAUSE)
+        self.seen += len(x)
+        return self.fc(self.hidden(x.flatten(1)).relu())
+
+
+def run(out: Path, seen: Path | None = None) -> None:
+    network = Slow()
+    with extract(loaded_module(network, name="net"), EXAMPLES, layers="hidden,embedding,logits", out=out, batch_size=8):
+        if seen is not None:
+            seen.write_text(str(network.seen))
+
+
+def forked(work: Callable[[], None], seconds: float | None = None) -> int:
+    """Exit code of ``work`` in a child, killed after ``seconds``."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(folder: str, seed: str, kills: str) -> None:
+    rng, here = random.Random(int(seed)), Path(folder)
+    started = time.perf_counter()
+    assert forked(lambda: run(here / "whole.h5")) == 0
+    whole, took = (here / "whole.h5").read_bytes(), time.perf_counter() - started
+    told = {"killed": 0, "begun": 0, "equal": 0, "seen": 0, "n": EXAMPLES.n}
+    for number in range(int(kills)):
+        out = here / f"{number}.h5"
+        killed = forked(lambda out=out: run(out), seconds=rng.uniform(0, took)) == -signal.SIGKILL
+        told["killed"] += killed
+        told["begun"] += killed and out.with_name(out.name + ".partial").exists()
+        if not out.exists():
+            assert forked(lambda out=out: run(out, here / "seen")) == 0
+            told["seen"] += int((here / "seen").read_text())
+        else:  # killed after the file had its name: at most the dead process's lock is left
+            out.with_name(out.name + ".lock").unlink(missing_ok=True)
+        told["equal"] += out.read_bytes() == whole
+        assert {path.name for path in here.glob(f"{number}.h5*")} == {out.name}
+        out.unlink()
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    EXAMPLES = load("digits", "test")
+    main(*sys.argv[1:])

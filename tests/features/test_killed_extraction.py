@@ -1,0 +1,32 @@
+"""Killed at any moment, an extraction goes on and ends with the bytes of an undisturbed one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def killed_and_run_again(folder: Path, seed: int, kills: int) -> dict:
+    loop = Path(__file__).with_name("kill_loop.py")
+    done = subprocess.run(
+        [sys.executable, str(loop), str(folder), str(seed), str(kills)], capture_output=True, text=True, timeout=580
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def require_equal_ends(told: dict, kills: int) -> None:
+    assert told["equal"] == kills
+    assert told["begun"] >= kills // 2, "too few of the kills came while rows were written"
+    assert told["seen"] < 0.8 * told["killed"] * told["n"], "what was written before the kill was computed again"
+
+
+def test_twenty_killed_extractions_end_with_the_same_bytes(tmp_path):
+    require_equal_ends(killed_and_run_again(tmp_path, seed=0, kills=20), 20)
+
+
+@pytest.mark.long
+def test_a_hundred_killed_extractions_end_with_the_same_bytes(tmp_path):
+    require_equal_ends(killed_and_run_again(tmp_path, seed=1, kills=100), 100)
