@@ -76,16 +76,28 @@ def require_readable(path: str | os.PathLike[str]) -> Path:
     """The path, if it is a non-empty regular file.
 
     Raises:
-        UnreadableInput: missing, a folder, a device or pipe, or empty.
+        UnreadableInput: missing, out of reach, a folder, a device or pipe, or empty.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise UnreadableInput(f"{str(path)[:80]} cannot be reached ({error.strerror}); check the path") from error
+    if not exists:
         raise UnreadableInput(f"{path} does not exist; check the path")
     if not path.is_file():
         raise UnreadableInput(f"{path} is not a regular file; give a checkpoint or a feature file")
     if path.stat().st_size == 0:
         raise UnreadableInput(f"{path} is empty (0 bytes); write or download it again")
     return path
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder; False as well for paths that the system does not take."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def refuse_existing(*paths: str | os.PathLike[str], overwrite: bool = False) -> None:

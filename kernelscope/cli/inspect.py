@@ -18,9 +18,7 @@ def command(path: Path, verify: bool) -> None:
 
     Reads checkpoints of any origin, safetensors and Hugging Face folders too; nothing in them is run.
     """
-    from kernelscope.files import require_readable
     from kernelscope.report.inspection import describe
 
-    # a folder may be one as Hugging Face libraries save it
-    for line in describe(path if path.is_dir() else require_readable(path), verify=verify):
+    for line in describe(path, verify=verify):
         click.echo(line)

@@ -10,7 +10,7 @@ from kernelscope.errors import UnreadableInput, one_line
 
 MEND = "give a checkpoint saved by torch.save"
 COPY = "copy or download it again"
-MAX_MEMBERS = 100_000
+MAX_MEMBERS = 50_000
 #: end record of a zip; its 64-bit twin with the pointer to it stand right before
 _END, _POINTER, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 

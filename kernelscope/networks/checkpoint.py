@@ -70,13 +70,13 @@ class Checkpoint:
             NumericalError: NaN or infinite weights.
         """
         name = self.path or "checkpoint"
-        if self.arch.partition(":")[0] in other_architectures.LIBRARIES:
-            return self._of_library(name)
-        if not zoo.is_built_in(self.arch):
+        if not may_be_named(self.arch):
             raise UnreadableInput(
                 f"{name} wants arch {one_line(self.arch, 60)!r}, which is not built in; "
                 "pass --teacher-arch or --student-arch"
             )
+        if not zoo.is_built_in(self.arch):
+            return self._of_library(name)
         try:
             fitting.outline(self.arch, self.arch_kwargs)
         except Exception as error:  # arguments come from the file, so whatever they break is the file's fault
@@ -147,6 +147,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         UnreadableInput: missing, empty, damaged, of another kind or of a newer version.
     """
     return from_document(weights_file.read(path).document, Path(path))
+
+
+def may_be_named(arch: str) -> bool:
+    """Whether a file may name this architecture: a built-in one, or one of a library; never somebody's own code."""
+    return zoo.is_built_in(arch) or arch.partition(":")[0] in other_architectures.LIBRARIES
 
 
 def is_described(document: Any) -> bool:

@@ -90,7 +90,7 @@ def places(document: Any, name: str) -> list[Place]:
     seen: set[int] = set()
     networks = 0
     for where, value, depth in waiting:  # grows as it goes: breadth first
-        if id(value) in seen or depth > MAX_DEPTH:
+        if id(value) in seen or depth > MAX_DEPTH or _is_optimizer(value):
             continue
         seen.add(id(value))
         if len(seen) > MAX_PLACES:
@@ -117,6 +117,11 @@ def _tensors(value: Any) -> dict[str, torch.Tensor]:
     if not isinstance(value, dict):
         return {}
     return {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, torch.Tensor)}
+
+
+def _is_optimizer(value: Any) -> bool:
+    """Whether a dict is an optimizer's state: tensors of every weight's shape, and not one weight."""
+    return isinstance(value, dict) and {"state", "param_groups"} <= value.keys()
 
 
 def _inner(value: Any) -> Iterator[tuple[str, Any]]:

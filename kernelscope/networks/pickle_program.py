@@ -16,11 +16,13 @@ from typing import Any, BinaryIO
 from kernelscope.errors import one_line
 
 #: more operations than checkpoints have; a million of them take about three seconds
-MAX_OPERATIONS = 3_000_000
+MAX_OPERATIONS = 2_000_000
 #: Python hashes a tuple by walking all of it, shared parts again and again, and by recursion in C
 MAX_TUPLE_ITEMS, MAX_TUPLE_DEPTH = 1_000_000, 100
 #: whole numbers beyond 64 bits can be chosen so that all of them fall on one place of a dict
 MAX_LONGS = 1_000
+#: longest module or class, in bytes
+MAX_NAME = 1_000
 #: torch looks a refused class up in a list of all of them, each time one is made
 MAX_LOOKUPS = 5_000_000
 
@@ -180,12 +182,15 @@ class _Bounded:
     """A stream that is never asked for more than there is: a program may claim text of any length."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
-        self.stream, self.size, self.readline = stream, size, stream.readline
+        self.stream, self.size = stream, size
 
     def read(self, length: int) -> bytes:
         if length > self.size:
             raise ValueError(f"{length} bytes claimed of {self.size}")
         return self.stream.read(length)
+
+    def readline(self) -> bytes:
+        return self.stream.readline(MAX_NAME)
 
 
 def survey(stream: BinaryIO, size: int, pickles: int = 1) -> Survey:

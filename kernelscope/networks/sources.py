@@ -13,7 +13,7 @@ from torch import nn
 
 from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.networks import containers, fitting, other_architectures, recognition, weights_file
-from kernelscope.networks.checkpoint import Checkpoint, from_document, is_described
+from kernelscope.networks.checkpoint import Checkpoint, from_document, is_described, may_be_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,8 @@ def load(
             prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder.
         arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
             the file does not describe itself and none of the built-in ones fits; wins over what the file says.
-        arch_kwargs: arguments of that architecture; by default the file's own if it names the same one.
+        arch_kwargs: arguments of that architecture; by default the file's own if it names the same one, and that is
+            not the caller's own code.
         role: ``teacher`` or ``student``, to choose in a file that holds both.
 
     Raises:
@@ -67,6 +68,8 @@ def load(
     document = contents.document
     described = is_described(document)
     checkpoint = from_document(document, path) if described else None
+    if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):
+        arch = None  # the file knows its own arguments, but tells none to the caller's code
     if checkpoint is not None and arch is None:
         return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
     taken: tuple[str, ...] = ()
@@ -74,10 +77,7 @@ def load(
         known = _recognised(document, path, role)
         arch, arch_kwargs = known.arch, known.arch_kwargs
         taken = (f"taken for {known.words}, which its names and shapes fit completely",)
-    options = arch_kwargs or {}
-    if not options and checkpoint is not None and checkpoint.arch == arch:
-        options = checkpoint.arch_kwargs  # the file knows the arguments of its own architecture
-    module, found = _named_by_caller(arch, options, document, path, role)
+    module, found = _named_by_caller(arch, arch_kwargs or {}, document, path, role)
     # one file with two networks has one digest, but their features must not be taken for each other's
     sha256 = contents.sha256 if found.alone else weights_sha256(found.tensors)
     notes = () if described else (*taken, *_stubbed(contents), *contents.remarks, *found.remarks())

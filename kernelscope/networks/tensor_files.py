@@ -51,7 +51,7 @@ def is_weights_folder(path: Path) -> bool:
     Raises:
         UnreadableInput: a folder without one.
     """
-    if not path.is_dir():
+    if not files.is_folder(path):
         return False
     if not any((path / name).exists() for name in (*WHOLE, *INDEXES)):
         raise UnreadableInput(f"{path} is not a regular file, nor a folder with {WHOLE[0]}; give a checkpoint")

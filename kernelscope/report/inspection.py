@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kernelscope.features.store import FeatureStore, is_feature_file, open_features
+from kernelscope.files import is_folder, require_readable
 from kernelscope.networks import description as networks
 from kernelscope.networks import weights_file
 from kernelscope.networks.checkpoint import Checkpoint, load_checkpoint
@@ -21,7 +22,7 @@ def describe(path: Path, *, verify: bool = False) -> Iterator[str]:
     Raises:
         UnreadableInput: if it is neither, or damaged.
     """
-    if not path.is_dir() and is_feature_file(path):
+    if not is_folder(path) and is_feature_file(require_readable(path)):  # a folder may be one of weights
         yield from _features(path, verify)
     else:
         described = networks.describe(path)

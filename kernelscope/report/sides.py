@@ -10,7 +10,7 @@ from typing import Any
 
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.arrays import ArrayFeatures
-from kernelscope.files import require_readable
+from kernelscope.files import is_folder, require_readable
 from kernelscope.kernels.rows import as_rows
 from kernelscope.report.fields import NetworkReport
 
@@ -169,7 +169,7 @@ def _open(given: Any, role: str, arch: str | None, arch_kwargs: dict[str, Any] |
 def _open_path(path: Path, role: str, arch: str | None, arch_kwargs: dict[str, Any] | None) -> Side | _Network:
     from kernelscope.features.store import is_feature_file, open_features
 
-    if not path.is_dir() and is_feature_file(require_readable(path)):
+    if not is_folder(path) and is_feature_file(require_readable(path)):
         if arch is not None:
             raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
         return _side_of_store(str(path), open_features(path))

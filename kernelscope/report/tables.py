@@ -16,6 +16,7 @@ from kernelscope.report.wording import (
     loss_in_digits,
     multiple,
     network_of,
+    notes_by_text,
     number,
     percent,
     plain,
@@ -107,7 +108,9 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     warnings = warnings_by_text(report)
     parts += [Text()] if warnings else []
     parts += [Text.assemble(("warning", "bold yellow"), f" ({where}): {words}") for words, where in warnings]
-    return parts
+    notes = notes_by_text(report)
+    parts += [Text()] if notes else []
+    return parts + [_prose(f"note ({where}): {words}", console) for words, where in notes]
 
 
 def _opening(report: TransferReport, names: dict[str, str]) -> RenderableType:

@@ -1,15 +1,19 @@
 """Files from strangers through the command line: what was done to read them is in the report, and memory has an end."""
 
+import html
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from kernelscope.networks import zoo
+from kernelscope.networks.checkpoint import Checkpoint, save_checkpoint
 from kernelscope.networks.sources import load
 
 ARCH, KWARGS = "resnet8x0.25", {"num_classes": 10, "in_channels": 1}
@@ -44,6 +48,64 @@ def test_what_was_done_to_read_a_file_is_in_the_notes_of_every_pair(run, tmp_pat
         "s.safetensors: 47 float16 tensors read as float32",
     )
     assert set(expected) <= set(notes), notes
+
+
+def test_it_is_on_the_terminal_and_on_the_page_as_well(run):
+    old = {key: value.double() for key, value in weights(0).items() if "num_batches" not in key}
+    torch.save({f"module.{key}": value for key, value in old.items()}, "t.pt")
+    words = ("--data", "digits", "--limit", "60", "--layers", "embedding", "--quiet", "--html", "page.html")
+    code, out, err = run("measure", "--teacher", "t.pt", "--student", "t.pt", *words)
+    assert code == 0, err
+    said, page = " ".join(out.split()), html.unescape(Path("page.html").read_text())
+    for note in (
+        "t.pt: taken for resnet8x0.25 (num_classes 10, in_channels 1), which its names and shapes fit completely",
+        "t.pt: prefix 'module.' was taken off their names",
+        "t.pt: 9 missing BatchNorm counters set to 0",
+        "t.pt: 47 float64 tensors read as float32",
+    ):
+        assert note in said and note in page
+
+
+def test_one_file_with_both_networks_needs_no_architecture(run):
+    large = zoo.build("resnet14x0.25", **KWARGS).state_dict()
+    torch.save({"teacher": large, "student": weights(1), "optimizer": {"state": {}, "param_groups": []}}, "t.pt")
+    words = ("--data", "digits", "--limit", "60", "--layers", "embedding", "--json")
+    code, out, err = run("measure", "--teacher", "t.pt", "--student", "t.pt", *words)
+    assert code == 0, err
+    assert [network["arch"] for network in json.loads(out)["networks"]] == ["resnet14x0.25", "resnet8x0.25"]
+
+
+def test_fifty_accidents_to_a_checkpoint_end_in_one_line_or_do_no_harm(run):
+    torch.save({"state_dict": weights(0), "at": Path("runs")}, "good.pt")
+    content, rng, refused = Path("good.pt").read_bytes(), np.random.default_rng(0), 0
+    for i in range(50):
+        at, length = int(rng.integers(len(content))), int(rng.integers(1, 50))
+        Path("t.pt").write_bytes(content[:at] + (b"" if i % 2 else rng.bytes(length)) + content[at + length :])
+        code, out, err = measured(run, "t.pt", "good.pt") if i % 5 == 0 else run("inspect", "t.pt")
+        assert code in (0, 3, 4, 5) and bool(out) == (code == 0) and bool(err) == (code != 0), (i, code, err)
+        assert err.count("\n") == bool(err) and len(err) <= 201 and "Traceback" not in err, (i, err)
+        refused += code != 0
+    assert refused > 25
+
+
+@pytest.mark.parametrize("shape", [[1, 10**6, 10**6], [1, -8, 8], "abc", [[1], 8], [3, 8, 8], [0]])
+def test_inspect_runs_no_network_on_what_it_does_not_take(run, shape):
+    checkpoint = Checkpoint(
+        arch=ARCH,
+        arch_kwargs=KWARGS,
+        state_dict=weights(0),
+        input={"shape": shape},
+        preprocess=[],
+        classes=[],
+        created="",
+        **{name: {} for name in ("layers", "data", "metrics", "training", "versions")},
+    )
+    save_checkpoint("t.pt", checkpoint)
+    code, out, err = run("inspect", "t.pt")
+    if shape == [3, 8, 8]:  # another number of channels
+        assert code == 3 and err.count("\n") == 1
+    else:
+        assert code == 0 and "layers are not listed" in out, err
 
 
 def test_two_networks_in_one_file_are_told_apart_by_their_roles_and_in_the_cache(run):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from foreign_files import weights
+from foreign_files import network, weights
 from torch import nn
 
 UNREADABLE, MISMATCH, NUMERICAL = 3, 4, 5
@@ -95,6 +95,7 @@ plain("an old pickle", lambda: pickle.dumps({"w": [1.0]}, protocol=2), "damaged"
 plain("a list", lambda: [1, 2], "holds a list, not weights")
 plain("a tensor", lambda: torch.zeros(3), "holds a Tensor, not weights")
 plain("no weights", lambda: {"epoch": 3}, "holds no weights")
+plain("an optimizer alone", lambda: torch.optim.SGD(network().parameters(), 0.1).state_dict(), "holds no weights")
 plain("arrays", lambda: {key: value.numpy() for key, value in weights().items()}, "holds no weights")
 plain("an empty zip", lambda: b"PK\x05\x06" + bytes(18), "without a checkpoint in it")
 
@@ -102,6 +103,11 @@ plain("an empty zip", lambda: b"PK\x05\x06" + bytes(18), "without a checkpoint i
 @kind("missing", "does not exist")
 def _missing(folder):
     return folder / "no.pt"
+
+
+@kind("a name too long for the system", "cannot be reached (File name too long)")
+def _long_name(folder):
+    return folder / ("x" * 300)
 
 
 @kind("a folder", "is not a regular file")
@@ -275,6 +281,13 @@ def _circle(folder):
 def _many_classes(folder):
     one = b"".join(b"cstrangers\nC%d\n)\x81" % i for i in range(5000))
     return with_pickle(b"\x80\x02(" + one + b"t.")
+
+
+@kind("a name of gigabytes", "is damaged")
+def _endless_name(folder):
+    (folder / "t.pt").write_bytes(b"\x80\x02cx\n")
+    os.truncate(folder / "t.pt", 2**31)
+    return folder / "t.pt"
 
 
 @kind("claims of a terabyte", "truncated or damaged")

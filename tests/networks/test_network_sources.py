@@ -233,6 +233,14 @@ def test_a_factory_in_a_file_is_never_honoured(own_code, described):
     assert own_code not in sys.modules
 
 
+def test_a_file_tells_the_callers_own_code_no_arguments(own_code, described):
+    content = torch.load(described, weights_only=True)
+    weights = {"fc.weight": torch.ones(4, 2), "fc.bias": torch.zeros(4)}
+    hostile = {"arch": f"{own_code}:Net", "arch_kwargs": {"width": 10**12}, "state_dict": weights}
+    torch.save({**content, **hostile}, described)
+    assert load(described, arch=f"{own_code}:Net").module.fc.out_features == 4
+
+
 @pytest.mark.parametrize(
     ("attribute", "piece"),
     [
