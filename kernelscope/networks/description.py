@@ -42,7 +42,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
     same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
-    (architecture, arguments, place, stems that fit alike), ``others`` (what else holds tensors), ``stubbed``, ``remarks``.
+    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``.
 
     Raises:
         UnreadableInput: the file is damaged or of another kind.
