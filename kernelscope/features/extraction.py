@@ -16,7 +16,7 @@ from kernelscope import __version__
 from kernelscope.datasets.examples import Examples
 from kernelscope.features.accuracy import require_stated_accuracy
 from kernelscope.features.fingerprint import fingerprint
-from kernelscope.features.listening import Heard, Listening, Samples, top1
+from kernelscope.features.listening import ExampleRows, Heard, Listening, top1
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.networks.pooling import UNITS
@@ -59,7 +59,7 @@ def extract(
     listening = Listening(loaded, examples, names, pooling=pooling, device=device)
     config = configuration(loaded, examples, names, listening.operations, pooling, batch_size, device, dtype)
     with listening:
-        samples = listening.samples()
+        samples = listening.example_rows()
         with feature_writer(
             out,
             config=config,
@@ -121,7 +121,7 @@ def config_sha256(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def _first(rows_done: int, samples: Samples, batch_size: int) -> int:
+def _first(rows_done: int, samples: ExampleRows, batch_size: int) -> int:
     """The example to go on with: the first of a batch that is not written whole, or the end."""
     done = int(np.searchsorted(samples.offsets, rows_done, side="right")) - 1
     return done if done == len(samples.offsets) - 1 else done // batch_size * batch_size

@@ -24,7 +24,7 @@ MASK = "attention_mask"  #: of a batch that is a dict, as Hugging Face names it
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class ExampleRows:
     """The rows that examples give: ``offsets[i]:offsets[i + 1]`` are those of example i."""
 
     offsets: np.ndarray
@@ -103,11 +103,11 @@ class Listening:
                 )
         return Heard(rows, counts, _predicted(self._logits, stop - start))
 
-    def samples(self) -> Samples:
+    def example_rows(self) -> ExampleRows:
         """The rows that all examples give. Where positions are rows, this runs a first example and reads all masks."""
         examples = self.examples
         if self.pooling not in UNITS:
-            return Samples(np.arange(examples.n + 1), examples.ids, examples.labels, examples.order_sha256)
+            return ExampleRows(np.arange(examples.n + 1), examples.ids, examples.labels, examples.order_sha256)
         first = int(self.hear(0, 1).counts[0])
         masked = self._mask is not None
         counts = np.concatenate([self._real_positions(i) for i in range(examples.n)]) if masked else None
@@ -117,7 +117,7 @@ class Listening:
         place = np.arange(len(ids)) - np.repeat(offsets[:-1], counts)
         ids[:, 12:] = place.astype("<u4").view(np.uint8).reshape(-1, 4)  # an example's id, and which of its positions
         labels = None if examples.labels is None else np.repeat(examples.labels, counts)
-        return Samples(offsets, ids, labels, order_fingerprint(ids))
+        return ExampleRows(offsets, ids, labels, order_fingerprint(ids))
 
     def _real_positions(self, example: int) -> np.ndarray:
         batch: Any = self.examples.batch(example, example + 1, self.operations)

@@ -113,6 +113,8 @@ def _layers(group: h5py.Group, n: int, size: int) -> list[dict[str, Any]]:
         text += sum(len(value or "") for value in layer.values())
         if text > MOST_TOLD:
             raise Refused("has names of layers beyond all measure; extract it again")
+    if not told:
+        raise Refused("holds no layer; extract it again")
     if len({layer["name"] for layer in told}) < len(told):
         raise Refused("holds two layers of one name; extract it again")
     return told

@@ -54,7 +54,7 @@ class StreamedFeatures:
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
         self._listening = Listening(loaded, examples, names, pooling=pool, device=device)
         with self._listening:
-            self._samples = self._listening.samples()
+            self._samples = self._listening.example_rows()
             self.ids, self.labels = self._samples.ids, self._samples.labels
             self.order_sha256 = self._samples.order_sha256
             self._rows = {name: StreamedRows(self, name, X.shape[1]) for name, X in self._of_batch(0).items()}

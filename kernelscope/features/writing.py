@@ -95,9 +95,10 @@ class FeatureWriter:
             return
         places = self._plan(described)
         self._file = os.open(self._partial, os.O_RDWR)
-        if all(_holds(self._file, offset, content) for offset, content in self._frame.pieces()):
+        sound = all(_holds(self._file, offset, content) for offset, content in self._frame.pieces())
+        if sound and self._holds_samples(places):
             self._reserve()
-            self.rows_done = self._intact_rows(places)
+            self.rows_done = self._intact_rows()
         else:
             self.close()
             self._layers = {}
@@ -164,11 +165,15 @@ class FeatureWriter:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._file, 0, self._frame.size + ROOM_TO_COMPLETE)
 
-    def _intact_rows(self, places: dict[str, Place]) -> int:
-        """Rows counted by every layer and held by every checksum, ids and labels included."""
-        for name, expected in (("samples/id", self._samples.ids), ("samples/label", self._samples.labels)):
-            if expected is not None and not np.array_equal(read_rows(self._file, places[name]), expected):
-                return 0
+    def _holds_samples(self, places: dict[str, Place]) -> bool:
+        """Whether ids and labels stand in the file as they are."""
+        return all(
+            expected is None or np.array_equal(read_rows(self._file, places[name]), expected)
+            for name, expected in (("samples/id", self._samples.ids), ("samples/label", self._samples.labels))
+        )
+
+    def _intact_rows(self) -> int:
+        """Rows counted by every layer and held by every checksum."""
         done = min(int(read_rows(self._file, counter)) for counter in self._counters)
         columns = [*self._layers.values(), *([self._classes] if self._classes is not None else [])]
         return min(column.intact(self._file, min(max(done, 0), self._samples.n)) for column in columns)
