@@ -42,7 +42,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
     same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
-    (architecture and arguments), ``others`` (what else in it holds tensors), ``stubbed`` and ``remarks``.
+    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``.
 
     Raises:
         UnreadableInput: the file is damaged or of another kind.
@@ -92,7 +92,7 @@ def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
         "file": contents.kind,
         "container": where,
         "prefix": first.prefix if first else "",
-        "fits": [(known.arch, known.arch_kwargs, known.weights.name) for _, known in fits],
+        "fits": [(known.arch, known.arch_kwargs, known.weights.name, known.stems) for _, known in fits],
         "others": others,
         "stubbed": contents.stubbed,
         "remarks": (*contents.remarks, *(first.remarks() if first else ()), *_oddities(tensors)),
@@ -149,10 +149,14 @@ def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
     found += [one_line(remark) for remark in d["remarks"]]
     if not d["fits"]:
         return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
-    found += [f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}" for arch, options, name in d["fits"]]
-    arch, options, _ = d["fits"][0]
-    given = f"--teacher-arch {arch} --teacher-arch-kwargs '{json.dumps(options)}'"
-    return [*found, f"pass {given}, or the same with --student-arch"]
+    for arch, options, name, stems in d["fits"]:
+        alike = f", with stem {' or '.join(stems)} alike" if stems else ""
+        found.append(f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}{alike}")
+    arch, options, _, stems = d["fits"][0]
+    if not stems:
+        return [*found, "it needs no --teacher-arch or --student-arch"]
+    given = json.dumps({**options, "stem": stems[0]})
+    return [*found, f"pass --teacher-arch {arch} --teacher-arch-kwargs '{given}', or the same with --student-arch"]
 
 
 def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:

@@ -97,11 +97,16 @@ def test_an_untrained_copy_need_not_score_what_its_model_does(run, written):
     assert code == 0, err
 
 
-@pytest.mark.parametrize("verb", ["audit", "gate", "extract"])
+@pytest.mark.parametrize("verb", ["measure", "audit", "gate", "extract"])
 def test_every_verb_that_runs_networks_looks(run, written, trained, verb, tmp_path):
     bad, good = written("bad.pt", **WRONG["class order"](trained)), written("good.pt")
     pair = ("--teacher", bad, "--student", good, "--layers", "embedding")
-    words = {"audit": pair, "gate": (*pair, "--max", "transfer_loss=9"), "extract": (bad, "--out", "f.h5")}[verb]
+    words = {
+        "measure": (*pair, "--no-features"),
+        "audit": pair,
+        "gate": (*pair, "--max", "transfer_loss=9"),
+        "extract": (bad, "--out", "f.h5"),
+    }[verb]
     code, out, err = run(verb, *words)
     assert code == 4 and not out and "bad.pt scores" in err
     assert not (tmp_path / "f.h5").exists()

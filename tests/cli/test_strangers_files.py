@@ -132,7 +132,15 @@ def test_inspect_tells_of_a_folder_what_it_is(run, tmp_path):
     values = sum(value.numel() for value in weights(0).values())
     assert code == 0, err
     assert f"56 tensors, {values:,} values" in out and "Hugging Face folder" in out
-    assert "fits: resnet8x0.25 (num_classes 10, in_channels 1)" in out
+    assert "fits: resnet8x0.25 (num_classes 10, in_channels 1) in the file itself\nit needs no --teacher-arch" in out
+
+
+def test_inspect_says_what_the_weights_leave_open(run):
+    torch.save(zoo.build("shufflenetv2x0.5").state_dict(), "t.pt")
+    code, out, err = run("inspect", "t.pt")
+    assert code == 0, err
+    assert "fits: shufflenetv2x0.5 (num_classes 10, in_channels 3) in the file itself, with stem cifar or imag" in out
+    assert "pass --teacher-arch shufflenetv2x0.5 --teacher-arch-kwargs " in out and '"stem": "cifar"' in out
 
 
 def test_weights_that_do_not_fit_the_architecture_asked_for_are_exit_4(run):

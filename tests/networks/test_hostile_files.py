@@ -1,5 +1,6 @@
 """Broken and hostile files end in one line, with the right exit code, soon; nothing in them runs or comes through."""
 
+import ast
 import resource
 import time
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 import safetensors.torch
 import torch
 from foreign_files import ARCH, KWARGS, weights
-from hostile_files import flipped, pickle_of, saved, with_pickle
+from hostile_files import Call, flipped, pickle_of, saved, with_pickle
 from hostile_tensors import KINDS
 from watching import watching
 
+import kernelscope
 from kernelscope.errors import KernelscopeError, UnreadableInput
 from kernelscope.networks import zoo
 from kernelscope.networks.sources import load
@@ -58,6 +60,31 @@ def test_inspect_tells_of_it_or_refuses_it_as_well(kind, tmp_path, monkeypatch):
             assert error.exit_code == KINDS[kind].code
     assert said and all(line.isprintable() for line in said)
     assert time.monotonic() - started < QUICK and not seen and not (tmp_path / "ran").exists()
+
+
+def test_every_file_of_torch_is_loaded_as_weights_alone():
+    calls = [
+        node
+        for path in Path(kernelscope.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "torch.jit.load", "pickle.load")
+    ]
+    said = [ast.unparse(keyword) for node in calls for keyword in node.keywords if keyword.arg == "weights_only"]
+    assert said == ["weights_only=True"] * len(calls) and len(calls) >= 2
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_call_is_not_made_though_the_environment_asks_for_it(old, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    called = Call(np.save, str(tmp_path / "ran.npy"), 1)  # nothing on the list of what is known to be harmful
+    (tmp_path / "t.pt").write_bytes(saved({"x": called, **weights()}, _use_new_zipfile_serialization=not old))
+    with watching() as seen:
+        if old:
+            with pytest.raises(UnreadableInput, match="need code to load"):
+                load(tmp_path / "t.pt", arch=ARCH, arch_kwargs=KWARGS)
+        else:
+            load(tmp_path / "t.pt", arch=ARCH, arch_kwargs=KWARGS)
+    assert not seen and not (tmp_path / "ran.npy").exists()
 
 
 # ---- damage at random ----
