@@ -343,6 +343,7 @@ def test_a_member_marked_as_a_folder_is_refused(saved):
     [
         ({"format": "other"}, "does not describe its network; pass --teacher-arch or --student-arch"),
         ({"format_version": 2}, "has format_version 2, expected 1"),
+        ({"format_version": torch.tensor([1, 1])}, "is truncated or damaged"),
         ({"format_version": "1\n" * 99}, "has format_version"),
         ({"classes": "abc"}, "holds a str as classes, expected list"),
         ({"classes": [1, 2]}, "holds a int as classes item, expected str"),
