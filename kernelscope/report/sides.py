@@ -24,6 +24,9 @@ class ExtractionOptions:
     data: Any = None
     split: str | None = None
     limit: int | None = None
+    n: int | None = None
+    skip_unreadable: bool = False
+    preprocess: list[dict[str, Any]] | None = None
     layers: str | Sequence[str] | None = None
     pool: str = "auto"
     batch_size: int = 256
