@@ -1,8 +1,8 @@
 """Inputs in array files, and in memory: ``.npy`` holds inputs, ``.npz`` and HDF5 inputs and labels by name.
 
 Inputs are called ``inputs``, ``images`` or ``x``; tokens ``input_ids`` beside ``attention_mask``; labels are called
-``labels`` or ``y``, and the names of classes ``classes``. Images may have their channels last. What is read from ``.npy``
-and HDF5 is read when it is needed.
+``labels`` or ``y``, and the names of classes ``classes``. Images may have their channels last. What ``.npy`` and
+HDF5 hold is read when it is needed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def array_file(path: Path, *, seed: int = 0) -> Splits:
         Mismatch: labels that do not fit the inputs.
     """
     path = files.require_readable(path)
-    return Splits(str(path), {ALL: lambda: _read(path)}, seed=seed)
+    return Splits(str(path), (ALL,), lambda split: _read(path), seed=seed)
 
 
 def examples_in_memory(
@@ -104,7 +104,7 @@ def _examples(name: str, split: str, inputs: dict[str, Any], labels: Any, classe
         if any(values.dtype.kind not in "iu" for values in arrays.values()):
             raise UnreadableInput(f"{name} holds tokens that are no whole numbers; save them as int64")
         fields = Fields({key: values.astype(np.int64) for key, values in arrays.items()})
-        rows = _Rows(name, {key: values for key, values in fields.arrays.items()})
+        rows = _Rows(name, fields.arrays)
         seen = look_over(rows, range(n), lambda i: rows.item(i)[0], skip_unreadable=False, noun="example")
         return Examples(inputs=fields, ids=seen.ids, **shared)
     array = inputs["inputs"]

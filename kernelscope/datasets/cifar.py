@@ -104,7 +104,7 @@ def cifar(folder: Path, kind: str, *, seed: int = 0) -> Splits:
             preprocess=[{"op": "scale", "by": 1 / 255}, {"op": "normalize", "mean": mean, "std": std}],
         )
 
-    return Splits(f"{kind}:{folder}", {split: lambda split=split: read(split) for split in ("train", "test")}, seed=seed)
+    return Splits(f"{kind}:{folder}", ("train", "test"), read, seed=seed)
 
 
 def _found(folder: Path, kind: str) -> tuple[Path, Version]:
@@ -113,7 +113,8 @@ def _found(folder: Path, kind: str) -> tuple[Path, Version]:
         for place in (folder, folder / version.folder):
             if any((place / name).is_file() for names, _ in version.parts.values() for name in names):
                 return place, version
-    what = "does not exist" if not folder.exists() else f"holds neither {' nor '.join(v.folder for v in VERSIONS[kind])}"
+    neither = " nor ".join(version.folder for version in VERSIONS[kind])
+    what = f"holds neither {neither}" if folder.exists() else "does not exist"
     raise UnreadableInput(f"{one_line(str(folder), 80)} {what}; name the folder that {kind} was unpacked to")
 
 

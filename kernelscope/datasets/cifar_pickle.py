@@ -1,7 +1,7 @@
 """The pickles of CIFAR's Python version, read without running anything that a file names.
 
-A pickle is a program. This reader knows the four names that these files use, under both spellings of NumPy's module, and
-puts inert stand-ins in their place: an array is made from its bytes, by us, once the file is read.
+A pickle is a program. This reader knows the four names that these files use, under both spellings of NumPy's module,
+and puts inert stand-ins in their place: an array is made from its bytes, by us, once the file is read.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
 def _look_through(content: bytes, path: Path) -> None:
     """Count what the program does before it runs: it may not make much out of little."""
     for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
-        if number > MOST_OPERATIONS or (operation.name in _MEMO and int(argument) > MOST_MEMO):
+        if number > MOST_OPERATIONS or (operation.name in _MEMO and int(argument or 0) > MOST_MEMO):
             raise UnreadableInput(f"{path} does more than any CIFAR file needs to; download it again")
 
 

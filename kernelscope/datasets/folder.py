@@ -47,7 +47,7 @@ def folder(root: Path, *, seed: int = 0, skip_unreadable: bool = False) -> Split
     def read(split: str) -> Examples:
         return _read(name, split, own[split], classes, skip_unreadable)
 
-    return Splits(name, {split: lambda split=split: read(split) for split in own}, seed=seed)
+    return Splits(name, own, read, seed=seed)
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
@@ -98,4 +98,3 @@ def _listed(root: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int] 
         paths += [f"{name}/{path}" for path in found]
         labels += [label] * len(found)
     return paths, labels
-

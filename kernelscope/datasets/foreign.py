@@ -17,7 +17,7 @@ import numpy as np
 
 from kernelscope.datasets.arrays import examples_in_memory, labels_and_classes
 from kernelscope.datasets.examples import Examples
-from kernelscope.datasets.inputs import Value, content_hash, look_over, refused
+from kernelscope.datasets.inputs import MASK, TOKENS, Value, content_hash, look_over, refused
 from kernelscope.datasets.items import example_of, label_name, unbatched
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, TRAINING, Splits
@@ -47,7 +47,7 @@ def factory(word: str, options: dict[str, Any], reading: Reading, split: str | N
         return examples_of(lambda: _called(make, chosen, name), name=name, split=part, reading=reading, most=most)
 
     own = {*TRAINING, *([split] if split else [])} if asks else {ALL}
-    return Splits(name, {part: lambda part=part: read(part) for part in own}, seed=reading.seed)
+    return Splits(name, own, read, seed=reading.seed)
 
 
 def given(data: Any, reading: Reading, split: str | None) -> Examples:
@@ -96,16 +96,20 @@ def examples_of(
         count = _length(inner, reading, name)
         source = _Stream(name, make, batches)
     labels: dict[int, Any] = {}
-    shapes: dict[Any, np.dtype] = {}
+    shapes: dict[tuple[int, ...], np.dtype] = {}
+    lengths: set[tuple[int, ...]] = set()
 
     def content(position: int) -> Any:
         value, label = source.example(position)
         labels[position] = label
         if isinstance(value, np.ndarray) and len(shapes) < 2:
             shapes[value.shape] = value.dtype
+        elif isinstance(value, dict) and MASK not in value:
+            lengths.add(value[TOKENS].shape)
         return content_hash(value)
 
     seen = look_over(source, range(count), content, skip_unreadable=reading.skip_unreadable, noun="example")
+    source.masked = len(lengths) > 1
     known = [labels[int(position)] for position in seen.inputs.positions]
     numbers, classes = _labelled(known, _class_names(inner), name)
     return Examples(
@@ -120,11 +124,32 @@ def examples_of(
     )
 
 
-class _Indexed:
-    """Examples of a data set that has them by number."""
+class _Given:
+    """Examples of somebody else's data set; ``masked``: of token sequences without a mask, one is made."""
+
+    masked = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def example(self, position: int) -> tuple[Value, Any]:
+        """The input and the label at a position."""
+        raise NotImplementedError
+
+    def item(self, position: int) -> tuple[Any, Value]:
+        value, _ = self.example(position)
+        content = content_hash(value)
+        if self.masked and isinstance(value, dict):
+            value = {**value, MASK: np.ones(len(value[TOKENS]), np.int64)}
+        return content, value
+
+
+class _Indexed(_Given):
+    """Examples that a data set has by number."""
 
     def __init__(self, name: str, data: Any) -> None:
-        self.name, self._data = name, data
+        super().__init__(name)
+        self._data = data
 
     def example(self, position: int) -> tuple[Value, Any]:
         where = f"{self.name} example {position}"
@@ -135,19 +160,17 @@ class _Indexed:
         except Exception as error:  # somebody else's code may fail in any way
             raise refused(error, where) from error
 
-    def item(self, position: int) -> tuple[Any, Value]:
-        value, _ = self.example(position)
-        return content_hash(value), value
 
-
-class _Stream:
+class _Stream(_Given):
     """Examples of an iterable, which is begun anew to go back."""
 
     in_order = True
 
     def __init__(self, name: str, make: Callable[[], Any], batches: bool) -> None:
-        self.name, self._make, self._batches = name, make, batches
-        self._next, self._iterator = 0, None
+        super().__init__(name)
+        self._make, self._batches = make, batches
+        self._next = 0
+        self._iterator: Iterator[Any] | None = None
 
     def example(self, position: int) -> tuple[Value, Any]:
         if self._iterator is None or position < self._next:
@@ -164,10 +187,6 @@ class _Stream:
             raise
         except Exception as error:
             raise refused(error, where) from error
-
-    def item(self, position: int) -> tuple[Any, Value]:
-        value, _ = self.example(position)
-        return content_hash(value), value
 
     def _begun(self) -> Iterator[Any]:
         data = self._make()

@@ -1,4 +1,4 @@
-"""Arrays at the root of an HDF5 file from a stranger: plain numbers that lie in this file, and no more than it can hold."""
+"""Arrays at the root of a stranger's HDF5 file: plain numbers that lie in this file, and no more than it can hold."""
 
 from __future__ import annotations
 

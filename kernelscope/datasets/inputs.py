@@ -150,7 +150,7 @@ def look_over(
         kept.append(position)
     if not kept:
         raise UnreadableInput(f"{source.name} has no readable {noun} ({len(dropped)} unreadable); check the data")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if dropped:
         notes = (f"{len(dropped)} unreadable {noun}s were left out, first: {one_line(dropped[0], 120)}",)
     return Seen(Lazy(source, np.array(kept), identities.digests()), identities.ids(), notes)
@@ -169,7 +169,7 @@ def content_hash(value: Value) -> Any:
 
 
 def collated(values: list[Any]) -> Raw:
-    """Examples as one batch; token sequences of different lengths are padded on the right, and masked."""
+    """Examples as one batch; sequences of different lengths are padded with 0 on the right."""
     if values and isinstance(values[0], dict):
         return _collated_fields(values)
     alike = all(value.shape == values[0].shape for value in values)
@@ -180,10 +180,6 @@ def _collated_fields(values: list[dict[str, np.ndarray]]) -> dict[str, np.ndarra
     names = list(values[0])
     if any(set(value) != set(names) for value in values):
         raise Mismatch(f"examples differ in their named inputs, expected {', '.join(names)} of each; mend the data")
-    lengths = {len(value[TOKENS]) for value in values if value.get(TOKENS) is not None and value[TOKENS].ndim == 1}
-    if len(lengths) > 1 and MASK not in names:
-        values = [{**value, MASK: np.ones(len(value[TOKENS]), np.int64)} for value in values]
-        names.append(MASK)
     return {name: _padded([value[name] for value in values], name) for name in names}
 
 

@@ -1,7 +1,7 @@
 """What a data set of somebody else gives for one example, made into an input and a label.
 
-A pair ``(x, y)``, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file, an array or a tensor, or in
-a dict the numbers of tokens.
+A pair ``(x, y)``, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file, an array or a tensor, or
+in a dict the numbers of tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def example_of(item: Any, where: str) -> tuple[Value, int | str | None]:
         return _of_mapping(item, where)
     if isinstance(item, (tuple, list)):
         if len(item) not in (1, 2):
-            raise Mismatch(f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; mend the data set")
+            raise Mismatch(f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; mend the data")
         return _value(item[0], where), _label(item[1], where) if len(item) == 2 else None
     return _value(item, where), None
 

@@ -58,14 +58,28 @@ def apply(operations: Operations, raw: np.ndarray | torch.Tensor | Sequence[np.n
 def usual(shape: tuple[int, ...], dtype: np.dtype, *, one_size: bool = True) -> Operations:
     """What data without operations of their own go through, by the shape and type of an example.
 
-    uint8 images are scaled to [0, 1], and those of three channels normalised as ImageNet's; of different sizes, they are
-    resized to 256 and cropped to 224 first. Anything else is taken as it is.
+    uint8 images are scaled to [0, 1], and those of three channels normalised as ImageNet's; of different sizes, they
+    are resized to 256 and cropped to 224 first. Anything else is taken as it is.
     """
     if dtype != np.uint8:
         return []
     sizes: Operations = [] if one_size else [{"op": "resize", "size": 256}, {"op": "center_crop", "size": 224}]
     colours: Operations = [IMAGENET] if len(shape) == 3 and shape[0] == 3 else []
     return [*sizes, {"op": "scale", "by": 1 / 255}, *colours]
+
+
+def require_known(operations: Any) -> Operations:
+    """The operations as they are, if they are a list of those in the closed list.
+
+    Raises:
+        ValueError: anything else, naming it.
+    """
+    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
+        raise ValueError('expected a list such as [{"op": "scale", "by": 0.5}]')
+    for operation in operations:
+        if operation.get("op") not in OPERATIONS:
+            raise ValueError(f"{one_line(repr(operation.get('op')), 40)} is not one of {', '.join(OPERATIONS)}")
+    return operations
 
 
 def split_geometry(operations: Operations) -> tuple[Operations, Operations]:
@@ -109,7 +123,7 @@ def _step(operation: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
 
 
 def _resized(x: torch.Tensor, size: Any, interpolation: Any) -> torch.Tensor:
-    """As Pillow does it, but neither rounded to whole grey values nor, where bicubic overshoots, cut off at 0 and 255."""
+    """As Pillow does, but not rounded to whole grey values nor, where bicubic overshoots, cut off at 0 and 255."""
     height, width = x.shape[2:]
     if isinstance(size, int):
         short = _side(size)

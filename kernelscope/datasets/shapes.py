@@ -1,8 +1,9 @@
 """Procedural colour images of any size, number and number of classes: a shape, its colour, texture and orientation.
 
-A class is a combination of the four, 1,024 in all; with few classes few values of each are used, as evenly as can be, so
-that no one of the four tells all classes apart. Position, scale, lighting, small turns, distractors, background and noise
-vary from image to image, the more the higher ``difficulty``. Image i of a split depends on the options and i alone.
+A class is a combination of the four, 1,024 in all; with few classes few values of each are used, as evenly as can be,
+so that no one of the four tells all classes apart. Position, scale, lighting, small turns, distractors, background and
+noise vary from image to image, the more the higher ``difficulty``. An image depends on the options, its split and its
+number alone.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Shapes:
         )
 
     def splits(self) -> Splits:
-        return Splits(self.name, {split: lambda split=split: self.examples(split) for split in TRAINING})
+        return Splits(self.name, TRAINING, self.examples)
 
     def examples(self, split: str) -> Examples:
         """The images of one split; kept in memory where they are few, else drawn when they are read."""

@@ -1,7 +1,7 @@
 """A data set by its name.
 
-    digits   shapes(classes=100,n=6400)   cifar10:DIR   cifar100:DIR   tiny-imagenet:DIR   folder:DIR
-    FILE.npy   FILE.npz   FILE.h5   pkg.mod:factory   pkg.mod:factory(key=value)
+digits   shapes(classes=100,n=6400)   cifar10:DIR   cifar100:DIR   tiny-imagenet:DIR   folder:DIR
+FILE.npy   FILE.npz   FILE.h5   pkg.mod:factory   pkg.mod:factory(key=value)
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ def names_code(name: str) -> bool:
     return _kind(name)[0] == "factory"
 
 
+def names_files(name: str) -> bool:
+    """Whether reading this data set reads files that its name names."""
+    return _kind(name)[0] not in MADE
+
+
 def shortened(examples: Examples, reading: Reading) -> Examples:
     """As many of the first examples as are asked for.
 
@@ -139,7 +144,7 @@ def _digits(options: dict[str, Any], seed: int) -> Splits:
     from kernelscope.datasets.digits import digits
 
     called(lambda: None, options, "digits")
-    return Splits("digits", {split: lambda split=split: digits(split, seed=seed) for split in TRAINING}, seed=seed)
+    return Splits("digits", TRAINING, lambda split: digits(split, seed=seed), seed=seed)
 
 
 def _kind(name: str) -> tuple[str, str, dict[str, Any]]:

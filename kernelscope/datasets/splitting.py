@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -22,12 +22,12 @@ class Splits:
     of the former; or ``all``, from which 25 % test and 10 % of the rest validation are drawn. Every class is cut alike.
 
     Args:
-        own: what reads each of the data set's own splits.
+        own: names of the data set's own splits, which ``read`` reads.
         seed: of the splits that are drawn.
     """
 
-    def __init__(self, name: str, own: Mapping[str, Callable[[], Examples]], *, seed: int = 0) -> None:
-        self.name, self._own, self.seed = name, own, seed
+    def __init__(self, name: str, own: Iterable[str], read: Callable[[str], Examples], *, seed: int = 0) -> None:
+        self.name, self._own, self._reader, self.seed = name, frozenset(own), read, seed
         self._read: dict[str, Examples] = {}
 
     @property
@@ -50,7 +50,7 @@ class Splits:
 
     def _whole(self, split: str) -> Examples:
         if split not in self._read:
-            self._read[split] = self._own[split]()
+            self._read[split] = self._reader(split)
         return self._read[split]
 
     def _drawn(self, source: str, split: str) -> Examples:

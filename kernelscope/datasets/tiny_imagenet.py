@@ -1,7 +1,7 @@
 """Tiny-ImageNet in its own layout: ``train/WNID/images/*.JPEG``, and ``val/images`` with ``val/val_annotations.txt``.
 
-``test`` is the labelled ``val`` folder (the one called ``test`` has no labels and is not read); ``validation`` is 10 % of
-the training images, and ``train`` the rest. Classes are the WordNet ids in the order of their names, as in training
+``test`` is the labelled ``val`` folder (the one called ``test`` has no labels and is not read); ``validation`` is 10 %
+of the training images, and ``train`` the rest. Classes are the WordNet ids in the order of their names, as in training
 scripts that read ``train`` with ``ImageFolder``.
 """
 
@@ -41,7 +41,7 @@ def tiny_imagenet(folder: Path, *, seed: int = 0, skip_unreadable: bool = False)
         source = image_files(name, place, paths)
         return image_examples(source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable)
 
-    return Splits(name, {split: lambda split=split: read(split) for split in ("train", "test")}, seed=seed)
+    return Splits(name, ("train", "test"), read, seed=seed)
 
 
 def _training(place: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int]]:

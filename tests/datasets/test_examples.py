@@ -62,7 +62,9 @@ def test_the_fingerprint_tells_order_and_set_apart():
 
 
 def test_taken_rows_keep_labels_ids_and_everything_else_together():
-    whole = examples(images(), np.arange(12), classes=tuple("abcdefghijkl"), preprocess=[{"op": "scale", "by": 2}], seed=5)
+    whole = examples(
+        images(), np.arange(12), classes=tuple("abcdefghijkl"), preprocess=[{"op": "scale", "by": 2}], seed=5
+    )
     rows = np.array([7, 2, 2])
     some = whole.take(rows)
     assert np.array_equal(some.inputs, whole.inputs[rows]) and np.array_equal(some.ids, whole.ids[rows])
