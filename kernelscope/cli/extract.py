@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import parse_json, progress_for
+from kernelscope.cli.measure import parse_json, parse_operations, progress_for
 
 
 @click.command("extract")
@@ -19,6 +19,9 @@ from kernelscope.cli.measure import parse_json, progress_for
 @options.data
 @options.split
 @options.limit
+@options.n
+@options.skip_unreadable
+@options.preprocess
 @options.layers
 @options.pool
 @options.batch_size
@@ -36,15 +39,26 @@ def command(model: Path, out: Path, **given: Any) -> None:
     from kernelscope.features.extraction import extract
     from kernelscope.files import refuse_existing
     from kernelscope.networks.sources import load
-    from kernelscope.report.sides import ExtractionOptions, examples_for
+    from kernelscope.report.evaluation_data import examples_for, require_inputs, with_operations
+    from kernelscope.report.sides import ExtractionOptions
 
     refuse_existing(out, overwrite=given["overwrite"])
     loaded = load(model, arch=given["arch"], arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]))
-    chosen = ExtractionOptions(data=given["data"], split=given["split"], limit=given["limit"])
+    operations = parse_operations(given["preprocess"])
+    chosen = ExtractionOptions(
+        data=given["data"],
+        split=given["split"],
+        limit=given["limit"],
+        n=given["n"],
+        skip_unreadable=given["skip_unreadable"],
+        preprocess=operations,
+    )
+    examples = examples_for({str(model): loaded}, chosen)
+    require_inputs(str(model), loaded, examples, operations)
     report = progress_for(given)
     with extract(
-        loaded,
-        examples_for({str(model): loaded}, chosen),
+        with_operations(loaded, operations),
+        examples,
         layers=given["layers"],
         out=out,
         pooling=given["pool"],

@@ -18,6 +18,9 @@ def feature_inputs(required: bool = True) -> Any:
         options.data,
         options.split,
         options.limit,
+        options.n,
+        options.skip_unreadable,
+        options.preprocess,
         click.option("--labels", type=options.PATH, metavar="FILE.npy", help="Class of each row, for feature files."),
         click.option(
             "--groups",
@@ -137,6 +140,7 @@ def feature_options(given: dict[str, Any]) -> dict[str, Any]:
             for text in _one_each("--student-arch-kwargs", given.pop("student_archs_kwargs"), len(students))
         ],
         "teacher_arch_kwargs": parse_json("--teacher-arch-kwargs", given.pop("teacher_arch_kwargs")),
+        "preprocess": parse_operations(given.pop("preprocess")),
         **given,
     }
 
@@ -212,6 +216,20 @@ def parse_json(option: str, text: str | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise click.BadParameter(f'{option} must be a JSON object such as {{"num_classes": 10}}')
     return value
+
+
+def parse_operations(text: str | None) -> list[dict[str, Any]] | None:
+    """Preprocessing given on the command line: a JSON list of operations."""
+    import json
+
+    if text is None:
+        return None
+    from kernelscope.datasets.preprocess import require_known
+
+    try:
+        return require_known(json.loads(text))
+    except ValueError as error:
+        raise click.BadParameter(f"--preprocess is no JSON list of operations ({error}); see docs/data.md") from None
 
 
 def _one_each(option: str, values: tuple[str, ...], count: int) -> list[str | None]:

@@ -29,9 +29,18 @@ quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 device = click.option("--device", default="cpu", show_default=True, help="Torch device, e.g. cuda or cuda:1.")
-data = click.option("--data", metavar="NAME", help="Data set [default: what the checkpoints say].")
+data = click.option("--data", metavar="NAME", help="Data set, see docs/data.md [default: what the checkpoints say].")
 split = click.option("--split", metavar="NAME", help="Split to measure on [default: the evaluation split].")
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N examples.")
+n = click.option(
+    "--n", type=click.IntRange(min=1), metavar="N", help="Exactly N examples; for iterables without a length."
+)
+skip_unreadable = click.option(
+    "--skip-unreadable", is_flag=True, help="Leave out examples that cannot be read, with a note."
+)
+preprocess = click.option(
+    "--preprocess", metavar="JSON", help="List of operations in the place of those that data and checkpoints state."
+)
 batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Examples per forward pass."
 )

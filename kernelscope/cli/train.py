@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import parse_json
+from kernelscope.cli.measure import parse_json, parse_operations
 
 
 @click.command("train")
-@click.option("--data", required=True, metavar="NAME", help="Data set to train on, e.g. digits.")
+@click.option("--data", required=True, metavar="NAME", help="Data set to train on, e.g. digits; see docs/data.md.")
+@options.skip_unreadable
+@options.preprocess
 @click.option("--arch", required=True, metavar="NAME", help="Architecture, e.g. resnet20 or resnet8x0.5.")
 @click.option("--arch-kwargs", metavar="JSON", help="Keyword arguments of the architecture.")
 @click.option(
@@ -40,6 +43,7 @@ def command(**given: Any) -> None:
     The test split is looked at once, at the end. Runs that differ only in their method share initial weights, order
     of examples and augmentation.
     """
+    from kernelscope.datasets.sources import Reading, parts
     from kernelscope.distill.recipe import recipe
     from kernelscope.distill.training import train
     from kernelscope.files import refuse_existing
@@ -63,8 +67,12 @@ def command(**given: Any) -> None:
     if given["teacher"] is not None:
         kwargs = parse_json("--teacher-arch-kwargs", given["teacher_arch_kwargs"])
         teacher = load(given["teacher"], arch=given["teacher_arch"], arch_kwargs=kwargs, role="teacher")
+    operations = parse_operations(given["preprocess"])
+    data = parts(given["data"], reading=Reading(skip_unreadable=given["skip_unreadable"]))
+    if operations is not None:
+        data = (replace(data[0], preprocess=operations), data[1], data[2])
     with _progress(given["quiet"], Path(out).stem, chosen.epochs) as bars:
-        trained = train(chosen, data=given["data"], teacher=teacher, device=given["device"], progress=bars)
+        trained = train(chosen, data=data, teacher=teacher, device=given["device"], progress=bars)
     for path, checkpoint in ((out, trained.last), (best, trained.best)):
         if path is not None:
             save_checkpoint(path, checkpoint, overwrite=given["overwrite"])

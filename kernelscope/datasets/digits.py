@@ -11,10 +11,8 @@ import importlib.resources
 import numpy as np
 
 from kernelscope.datasets.examples import Examples, example_ids
+from kernelscope.datasets.splitting import TRAINING, split_rows
 from kernelscope.errors import UsageError
-
-SPLITS = ("train", "validation", "test")
-TEST_SHARE, VALIDATION_SHARE = 0.25, 0.10
 
 
 def digits(split: str, *, seed: int = 0) -> Examples:
@@ -23,10 +21,10 @@ def digits(split: str, *, seed: int = 0) -> Examples:
     Raises:
         UsageError: an unknown split.
     """
-    if split not in SPLITS:
-        raise UsageError(f"digits has no split {split!r}; choose one of {', '.join(SPLITS)}")
+    if split not in TRAINING:
+        raise UsageError(f"digits has no split {split!r}; choose one of {', '.join(TRAINING)}")
     images, labels = _stored()
-    rows = _split_rows(labels, seed)
+    rows = split_rows(labels, len(labels), seed)
     pixels = images[rows["train"]] / 16.0
     whole = Examples(
         name="digits",
@@ -48,16 +46,3 @@ def _stored() -> tuple[np.ndarray, np.ndarray]:
     resource = importlib.resources.files("kernelscope.datasets") / "digits.npz"
     with resource.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return file["images"][:, None], file["labels"].astype(np.int64)
-
-
-def _split_rows(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Rows of each split, ascending; every class is cut in the same proportions."""
-    rng = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        test = round(TEST_SHARE * len(rows))
-        validation = test + round(VALIDATION_SHARE * (len(rows) - test))
-        for split, part in zip(("test", "validation", "train"), np.split(rows, [test, validation])):
-            parts[split].append(part)
-    return {split: np.sort(np.concatenate(rows)) for split, rows in parts.items()}

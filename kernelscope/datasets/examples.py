@@ -1,39 +1,49 @@
-"""Examples in memory, with an identity each and a fingerprint of their order."""
+"""Examples with an identity each and a fingerprint of their order."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope.datasets.inputs import Identities, Inputs, Raw
 from kernelscope.errors import Mismatch, UsageError
 
 if TYPE_CHECKING:
     import torch
 
+    Batch = torch.Tensor | dict[str, torch.Tensor]  #: what a network is called with: ``net(x)``, or ``net(**x)``
+
+IN_MEMORY_BYTES = 2**30  #: inputs of training are kept decoded up to this size
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Raw inputs as stored, before any preprocessing; order is part of their identity.
+    """Raw inputs, before any preprocessing; order is part of their identity.
 
     Attributes:
-        inputs: shape ``(n, ...)``; images ``(n, c, h, w)``, uint8 or float32.
+        inputs: an array of shape ``(n, ...)``, images ``(n, c, h, w)``, uint8 or float32; or inputs that are read as
+            they are needed (see :mod:`kernelscope.datasets.inputs`).
         labels: shape ``(n,)`` int64, or None.
         ids: shape ``(n, 16)`` uint8, see :func:`example_ids`.
         preprocess: operations that turn raw inputs into what a network takes (see ``preprocess.apply``).
+        notes: what was done to read them, in words.
+
+    Raises:
+        Mismatch: other numbers of inputs, labels and ids, or labels outside the classes.
     """
 
     name: str
     split: str
-    inputs: np.ndarray
+    inputs: np.ndarray | Inputs
     labels: np.ndarray | None
     ids: np.ndarray
     classes: tuple[str, ...] = ()
     preprocess: list[dict[str, Any]] = field(default_factory=list)
     seed: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.inputs):
@@ -44,6 +54,13 @@ class Examples:
             raise Mismatch(
                 f"{self.name} has ids of shape {self.ids.shape}, expected ({len(self.inputs)}, 16); use example_ids"
             )
+        if self.labels is not None and self.classes:
+            outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
+            if len(outside):
+                raise Mismatch(
+                    f"{self.name} has {len(outside)} labels outside its {len(self.classes)} classes, first "
+                    f"{self.labels[outside[0]]} at example {outside[0]}; mend labels or classes"
+                )
 
     @property
     def n(self) -> int:
@@ -58,7 +75,7 @@ class Examples:
         """These rows, in this order."""
         return replace(
             self,
-            inputs=self.inputs[rows],
+            inputs=self.inputs[rows] if isinstance(self.inputs, np.ndarray) else self.inputs.take(rows),
             labels=None if self.labels is None else self.labels[rows],
             ids=self.ids[rows],
         )
@@ -71,13 +88,60 @@ class Examples:
         """
         if limit < 1:
             raise UsageError(f"limit is {limit}, expected at least 1 of {self.n} examples; leave it out for all")
-        return self.take(np.arange(min(limit, self.n)))
+        return self if limit >= self.n else self.take(np.arange(limit))
 
-    def batch(self, start: int, stop: int, preprocess: list[dict[str, Any]] | None = None) -> torch.Tensor:
-        """Rows ``start:stop`` as a network takes them, float32, through ``preprocess`` or these examples' own."""
+    def raw(self, rows: np.ndarray) -> Raw:
+        """These rows as stored: one array, a list of images of different sizes, or a dict of arrays."""
+        return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else self.inputs.read(rows)
+
+    def batch(self, start: int, stop: int, preprocess: list[dict[str, Any]] | None = None) -> Batch:
+        """Rows ``start:stop`` as a network takes them: float32 through ``preprocess`` or these examples' own.
+
+        Several named inputs, such as token numbers and their mask, come as a dict of tensors of their own types.
+
+        Raises:
+            UnreadableInput, Mismatch: see ``preprocess.apply``, and operations for named inputs, which take none.
+        """
         from kernelscope.datasets.preprocess import apply
 
-        return apply(self.preprocess if preprocess is None else preprocess, self.inputs[start:stop])
+        operations = self.preprocess if preprocess is None else preprocess
+        stop = min(stop, self.n)
+        raw = self.inputs[start:stop] if isinstance(self.inputs, np.ndarray) else self.raw(np.arange(start, stop))
+        return _named(raw, operations, self.name) if isinstance(raw, dict) else apply(operations, raw)
+
+    def example_shape(self, preprocess: list[dict[str, Any]] | None = None) -> tuple[int, ...] | None:
+        """Shape of one example as a network takes it; None for named inputs."""
+        batch = self.batch(0, 1, preprocess)
+        return None if isinstance(batch, dict) else tuple(batch.shape[1:])
+
+    def for_training(self) -> Examples:
+        """The same examples in a form that can be read in any order, in memory where they fit.
+
+        Raises:
+            UsageError: an iterable that is too large for it.
+        """
+        kept = self.in_memory()
+        if getattr(kept.inputs, "in_order", False):
+            raise UsageError(
+                f"{self.name} is an iterable of over {IN_MEMORY_BYTES // 2**20} MiB, or of several sizes, which "
+                "training cannot shuffle; give a Dataset that is read by number"
+            )
+        return kept
+
+    def in_memory(self, limit_bytes: int = IN_MEMORY_BYTES) -> Examples:
+        """The same examples, decoded for good if that fits into ``limit_bytes`` and all have one shape."""
+        if isinstance(self.inputs, np.ndarray) or not self.n:
+            return self
+        first = self.raw(np.arange(1))
+        if not isinstance(first, np.ndarray) or first.nbytes * self.n > limit_bytes:
+            return self
+        whole = np.empty((self.n, *first.shape[1:]), first.dtype)
+        for start in range(0, self.n, 256):
+            block = self.raw(np.arange(start, min(start + 256, self.n)))
+            if not isinstance(block, np.ndarray) or block.shape[1:] != whole.shape[1:] or block.dtype != whole.dtype:
+                return self
+            whole[start : start + len(block)] = block
+        return replace(self, inputs=whole)
 
 
 def example_ids(inputs: np.ndarray) -> np.ndarray:
@@ -85,17 +149,20 @@ def example_ids(inputs: np.ndarray) -> np.ndarray:
 
     It is taken before any transform, so networks with different input sizes still agree on who is who.
     """
-    seen: Counter[bytes] = Counter()
-    ids = np.empty((len(inputs), 16), np.uint8)
-    for row, example in enumerate(inputs):
-        content = hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=16)
-        alone = content.digest()
-        content.update(seen[alone].to_bytes(8, "little"))
-        ids[row] = np.frombuffer(content.digest(), np.uint8)
-        seen[alone] += 1
-    return ids
+    identities = Identities()
+    for example in inputs:
+        identities.add(hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=16))
+    return identities.ids()
 
 
 def order_fingerprint(ids: np.ndarray) -> str:
     """Hex SHA-256 over ids ``(n, 16)`` in order."""
     return hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()
+
+
+def _named(raw: dict[str, np.ndarray], operations: list[dict[str, Any]], name: str) -> dict[str, torch.Tensor]:
+    import torch
+
+    if operations:
+        raise Mismatch(f"{name} gives named inputs {', '.join(raw)}, which take no preprocessing; leave it out")
+    return {key: torch.from_numpy(np.array(values)) for key, values in raw.items()}

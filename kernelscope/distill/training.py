@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional
 from kernelscope.datasets import sources
 from kernelscope.datasets.augment import shift_and_flip
 from kernelscope.datasets.examples import Examples
-from kernelscope.datasets.preprocess import apply
+from kernelscope.datasets.preprocess import Operations, apply, split_geometry
 from kernelscope.distill.losses.step import Loss, Step
 from kernelscope.distill.methods import losses_of
 from kernelscope.distill.recipe import Recipe
@@ -95,7 +95,7 @@ class _Run:
         self.teacher = teacher if losses else None
         self.teacher_network = None if self.teacher is None else self.teacher.module.to(device)
         self.layers = sorted({"logits", *(layer for loss in losses.values() for layer in loss.layers)})
-        self.inputs = torch.from_numpy(np.ascontiguousarray(self.training.inputs))
+        self.geometry, self.operations = _sizes_settled(self.training)
         self.labels = _labels(self.training)
         self.optimizer = torch.optim.SGD(
             network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
@@ -151,10 +151,12 @@ class _Run:
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """One update; the value of every term and how many were right, left on the device."""
         recipe = self.recipe
-        raw = self.inputs[rows].float()
+        found = self.training.raw(rows.numpy())
+        assert not isinstance(found, dict)
+        raw = apply(self.geometry, found)
         if recipe.pad or recipe.flip:
             raw = shift_and_flip(raw, augmentation, pad=recipe.pad, flip=recipe.flip)
-        x = apply(self.training.preprocess, raw).to(self.device)
+        x = apply(self.operations, raw).to(self.device)
         labels = self.labels[rows].to(self.device)
         logits = self.network(x)
         terms = {"ce": functional.cross_entropy(logits, labels)}
@@ -171,6 +173,8 @@ class _Run:
         assert self.teacher is not None and self.teacher_network is not None
         checkpoint = self.teacher.checkpoint
         operations = self.training.preprocess if checkpoint is None else checkpoint.preprocess
+        if self.geometry and operations[: len(self.geometry)] == self.geometry:
+            operations = operations[len(self.geometry) :]  # done before the augmentation that both share
         with torch.no_grad(), Tap(self.teacher_network, self.layers, training=False) as tap:
             self.teacher_network(apply(operations, raw).to(self.device))
             return _pooled(tap)
@@ -207,7 +211,7 @@ class _Run:
             arch_kwargs=_arch_kwargs(self.recipe, self.training),
             state_dict={key: value.cpu() for key, value in weights.items()},
             layers={"embedding": "fc:in", "logits": "fc:out"},
-            input={"shape": list(self.training.inputs.shape[1:]), "layout": "NCHW"},
+            input={"shape": list(_shape(self.training)), "layout": "NCHW"},
             preprocess=self.training.preprocess,
             classes=list(self.training.classes),
             data={
@@ -241,21 +245,46 @@ def top1(network: nn.Module, examples: Examples, device: str = "cpu", batch_size
     with torch.inference_mode(), Tap(network, ["logits"], training=False):
         for start in range(0, examples.n, batch_size):
             stop = min(start + batch_size, examples.n)
-            guess = network(examples.batch(start, stop).to(device)).argmax(1).cpu()
+            x = examples.batch(start, stop)
+            assert not isinstance(x, dict)
+            guess = network(x.to(device)).argmax(1).cpu()
             right += int((guess == labels[start:stop]).sum())
     return right / examples.n
 
 
 def _examples(data: str | tuple[Examples, Examples, Examples]) -> tuple[Examples, Examples, Examples]:
-    if isinstance(data, str):
-        training, validation, test = (sources.load(data, split) for split in sources.splits(data))
-        return training, validation, test
-    return data
+    training, validation, test = sources.parts(data) if isinstance(data, str) else data
+    parts = [replace(part, preprocess=training.preprocess).for_training() for part in (training, validation, test)]
+    for part in parts:
+        if _shape(part) != _shape(training):
+            raise Mismatch(
+                f"{part.name}/{part.split} gives inputs of shape {_shape(part)} and training {_shape(training)}; "
+                "add a resize to --preprocess"
+            )
+    return parts[0], parts[1], parts[2]
+
+
+def _shape(examples: Examples) -> tuple[int, ...]:
+    """Shape of one input as a network takes it.
+
+    Raises:
+        UsageError: named inputs, such as tokens, which the built-in networks do not take.
+    """
+    shape = examples.example_shape()
+    if shape is None:
+        raise UsageError(f"{examples.name} gives named inputs, which built-in networks do not take; give images")
+    return shape
+
+
+def _sizes_settled(training: Examples) -> tuple[Operations, Operations]:
+    """Operations before the augmentation, which takes images of one size, and those after it."""
+    one_size = isinstance(training.inputs, np.ndarray)
+    return ([], training.preprocess) if one_size else split_geometry(training.preprocess)
 
 
 def _arch_kwargs(recipe: Recipe, training: Examples) -> dict[str, Any]:
     """What the data decide, unless the recipe says otherwise."""
-    implied = {"num_classes": len(training.classes), "in_channels": int(training.inputs.shape[1])}
+    implied = {"num_classes": len(training.classes), "in_channels": _shape(training)[0]}
     return {**implied, **recipe.arch_kwargs}
 
 

@@ -83,7 +83,7 @@ def extract(
                 checkpoint_sha256=loaded.sha256,
                 arch=loaded.arch,
                 top1=accuracy,
-                notes=json.dumps(list(notes)),
+                notes=json.dumps([*notes, *examples.notes]),
                 versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
                 config_sha256=config_sha256(config),
             )

@@ -74,7 +74,7 @@ class Match:
             "pool": self.student.store.pool(student_layer),
             "unit": self.unit(student_layer),
         }
-        notes = (*self.teacher.notes, *self.student.notes, *self.features.notes)
+        notes = tuple(dict.fromkeys((*self.teacher.notes, *self.student.notes, *self.features.notes)))
         return LayerPair(X_T, X_S, self.examples, names, notes)
 
     def unit(self, student_layer: str) -> str:

@@ -35,6 +35,9 @@ def measure(
     data: Any = None,
     split: str | None = None,
     limit: int | None = None,
+    n: int | None = None,
+    skip_unreadable: bool = False,
+    preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
     layers: str | Sequence[str] | None = None,
     pairs: str | None = None,
@@ -72,8 +75,12 @@ def measure(
         labels: class of each example, shape ``(n,)``, or a path to an ``.npy`` file; known already for checkpoints.
         groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
             same form; sampling intervals then leave out whole groups.
-        data: examples to run networks on: a data set's name or Examples; by default what the checkpoints say.
+        data: examples to run networks on: a data set's name (see ``docs/data.md``), ``(X, y)``, a Dataset, a DataLoader
+            that does not shuffle, an iterable, a function that makes one of these; by default what checkpoints say.
         split, limit: which part of the data, and how many of its first examples.
+        n: exactly so many of its first examples, which an iterable without a length needs.
+        skip_unreadable: leave out examples that cannot be read, with a note.
+        preprocess: operations in the place of those that data and checkpoints state.
         align: ``"ids"`` to pair re-ordered feature files by example id.
         layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``.
         pairs: ``"T=S,..."`` pairs layers of different names; ``"all"`` measures every teacher layer against every
@@ -131,6 +138,9 @@ def measure(
         data=data,
         split=split,
         limit=limit,
+        n=n,
+        skip_unreadable=skip_unreadable,
+        preprocess=preprocess,
         layers=layers,
         pool=pool,
         batch_size=batch_size,

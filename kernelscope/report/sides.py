@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kernelscope.errors import Mismatch, UsageError
+from kernelscope.errors import UsageError
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.files import is_folder, require_readable
 from kernelscope.kernels.rows import as_rows
+from kernelscope.report import evaluation_data
 from kernelscope.report.fields import NetworkReport
 
 Progress = Callable[[str, int, int], None]
@@ -24,6 +25,9 @@ class ExtractionOptions:
     data: Any = None
     split: str | None = None
     limit: int | None = None
+    n: int | None = None
+    skip_unreadable: bool = False
+    preprocess: list[dict[str, Any]] | None = None
     layers: str | Sequence[str] | None = None
     pool: str = "auto"
     batch_size: int = 256
@@ -96,12 +100,19 @@ def open_sides(
     named = {name: _open(given, name, *teacher_arch) for name, given in (references or {}).items()}
     fresh = [None if untrained is None else _fresh(side, untrained) for side in opened[1:]]
     networks = [side for side in (*opened, *named.values()) if isinstance(side, _Network)]
-    examples = examples_for({network.name: network.loaded for network in networks}, options) if networks else None
+    loaded = {network.name: network.loaded for network in networks}
+    examples = evaluation_data.examples_for(loaded, options) if networks else None
+    for name, network in loaded.items():
+        assert examples is not None
+        evaluation_data.require_inputs(name, network, examples, options.preprocess)
 
     of_teacher, of_student = _layers_of_each(options, pairs)
 
     def heard(side: Side | _Network, layers: str | Sequence[str] | None) -> Side:
-        return _hear(side, examples, replace(options, layers=layers)) if isinstance(side, _Network) else side
+        if not isinstance(side, _Network):
+            return side
+        network = replace(side, loaded=evaluation_data.with_operations(side.loaded, options.preprocess))
+        return _hear(network, examples, replace(options, layers=layers))
 
     sides = _distinct_names([heard(opened[0], of_teacher), *(heard(side, of_student) for side in opened[1:])])
     return Sides(
@@ -182,43 +193,6 @@ def _side_of_store(name: str, store: Any) -> Side:
     return Side(name, store, NetworkReport(name, store.checkpoint_sha256, store.arch, store.top1))
 
 
-def examples_for(networks: dict[str, Any], options: ExtractionOptions) -> Any:
-    """The examples every network is measured on: as asked, else what the checkpoints say, if they agree.
-
-    Raises:
-        UsageError: a network that does not say, and no data named. Mismatch: they disagree.
-    """
-    from kernelscope.datasets.examples import Examples
-    from kernelscope.datasets.sources import load
-
-    if isinstance(options.data, Examples):
-        return options.data.head(options.limit) if options.limit else options.data
-    if options.data is not None:
-        return load(str(options.data), options.split or "test", limit=options.limit)
-    said = {}
-    for name, loaded in networks.items():
-        checkpoint = loaded.checkpoint
-        if checkpoint is None or not checkpoint.data.get("name"):
-            raise UsageError(f"{name} does not say which data it belongs to; pass --data NAME")
-        said[name] = {key: checkpoint.data.get(key) for key in ("name", "split", "seed", "order_sha256")}
-    (first, expected), *others = said.items()
-    for name, found in others:
-        if found != expected:
-            raise Mismatch(
-                f"{first} was evaluated on {_data_in_words(expected)}, {name} on {_data_in_words(found)}; "
-                "pass --data NAME"
-            )
-    examples = load(expected["name"], options.split or expected["split"], seed=expected["seed"] or 0)
-    if options.split is None and expected["order_sha256"] not in (None, examples.order_sha256):
-        raise Mismatch(f"{first} was evaluated on other examples than {examples.name} holds now; pass --data NAME")
-    return examples.head(options.limit) if options.limit else examples
-
-
-def _data_in_words(data: dict[str, Any]) -> str:
-    digest = (data["order_sha256"] or "")[:8]
-    return f"{data['name']}/{data['split']} (order {digest})"
-
-
 def _hear(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
     from kernelscope.features.accuracy import disagreement, require_stated_accuracy
     from kernelscope.features.cache import cached_features
@@ -257,7 +231,7 @@ def _hear(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
             trajectory=training.get("trajectory"),
         ),
         split=f"{examples.name}/{examples.split}",
-        notes=(*network.loaded.notes, *([other] if other else []), *getattr(store, "notes", ())),
+        notes=(*network.loaded.notes, *([other] if other else []), *examples.notes, *getattr(store, "notes", ())),
     )
 
 

@@ -62,13 +62,15 @@ def test_the_fingerprint_tells_order_and_set_apart():
 
 
 def test_taken_rows_keep_labels_ids_and_everything_else_together():
-    whole = examples(images(), np.arange(12), classes=("a",), preprocess=[{"op": "scale", "by": 2}], seed=5)
+    whole = examples(
+        images(), np.arange(12), classes=tuple("abcdefghijkl"), preprocess=[{"op": "scale", "by": 2}], seed=5
+    )
     rows = np.array([7, 2, 2])
     some = whole.take(rows)
     assert np.array_equal(some.inputs, whole.inputs[rows]) and np.array_equal(some.ids, whole.ids[rows])
     assert some.labels.tolist() == [7, 2, 2] and some.n == 3
     assert (some.name, some.split, some.classes, some.preprocess, some.seed) == (
-        ("some", "test", ("a",), [{"op": "scale", "by": 2}], 5)
+        ("some", "test", tuple("abcdefghijkl"), [{"op": "scale", "by": 2}], 5)
     )
     assert examples(images()).take(rows).labels is None
 

@@ -1,0 +1,212 @@
+"""Inputs in array files, and in memory: ``.npy`` holds inputs, ``.npz`` and HDF5 inputs and labels by name.
+
+Inputs are called ``inputs``, ``images`` or ``x``; tokens ``input_ids`` beside ``attention_mask``; labels are called
+``labels`` or ``y``, and the names of classes ``classes``. Images may have their channels last. What ``.npy`` and
+HDF5 hold is read when it is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelscope import files
+from kernelscope.datasets.examples import Examples
+from kernelscope.datasets.hdf5_inputs import open_datasets
+from kernelscope.datasets.inputs import MASK, TOKENS, Fields, content_hash, look_over
+from kernelscope.datasets.preprocess import usual
+from kernelscope.datasets.splitting import ALL, Splits
+from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, UnreadableInput, one_line
+
+INPUT_NAMES = ("inputs", "images", "x")
+LABEL_NAMES = ("labels", "y")
+CLASS_NAMES = "classes"
+TOKEN_NAMES = (TOKENS, MASK, "token_type_ids")
+BLOCK = 256  #: rows read at once
+LARGEST_EXTRACT = 2**36  #: what an .npz may unpack to
+
+
+def array_file(path: Path, *, seed: int = 0) -> Splits:
+    """The splits of an array file: ``all``, and those drawn from it.
+
+    Raises:
+        UnreadableInput: missing, damaged or unsafe; without inputs, or with several arrays that may be they.
+        Mismatch: labels that do not fit the inputs.
+    """
+    path = files.require_readable(path)
+    return Splits(str(path), (ALL,), lambda split: _read(path), seed=seed)
+
+
+def examples_in_memory(
+    inputs: Any, labels: Any = None, *, name: str, split: str = ALL, classes: Any = None
+) -> Examples:
+    """Arrays or tensors as examples."""
+    inputs, labels, classes = (_plain(given) for given in (inputs, labels, classes))
+    return _examples(name, split, {"inputs": inputs}, labels, classes)
+
+
+def _read(path: Path) -> Examples:
+    try:
+        if path.suffix.lower() == ".npy":
+            return _examples(str(path), ALL, {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}, None, None)
+        arrays = _unpacked(path) if path.suffix.lower() == ".npz" else open_datasets(path)
+        inputs, labels, classes = _named(arrays, path)
+        return _examples(str(path), ALL, inputs, labels, classes)
+    except KernelscopeError:
+        raise
+    except MemoryError as error:
+        raise ResourceError(f"{path} needs more memory than there is; write .npy or .h5, which are streamed") from error
+    except Exception as error:  # the door to a stranger's file
+        reason = one_line(f"{type(error).__name__}: {error}", 80)
+        raise UnreadableInput(f"{path} cannot be read as inputs ({reason}); save it again") from error
+
+
+def _unpacked(path: Path) -> dict[str, Any]:
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST_EXTRACT:
+        raise UnreadableInput(f"{path} unpacks to {size:,} bytes; write .npy or .h5, which are streamed")
+    with np.load(path, allow_pickle=False) as archive:
+        known = (*INPUT_NAMES, *LABEL_NAMES, CLASS_NAMES, *TOKEN_NAMES)
+        return {key: archive[key] if key.lower() in known else None for key in archive.files}
+
+
+def _named(arrays: dict[str, Any], path: Path) -> tuple[dict[str, Any], Any, Any]:
+    """Inputs, labels and class names among a file's arrays.
+
+    Raises:
+        UnreadableInput: none, or more than one, may be the inputs or the labels.
+    """
+    tokens = {name: arrays[name] for name in TOKEN_NAMES if name in arrays}
+    inputs = [key for key in arrays if key.lower() in INPUT_NAMES]
+    labels = [key for key in arrays if key.lower() in LABEL_NAMES]
+    if len(inputs) + (TOKENS in tokens) != 1 or len(labels) > 1:
+        found = one_line(", ".join(arrays) or "nothing", 60)
+        what = "several" if len(labels) > 1 or inputs else "none"
+        raise UnreadableInput(
+            f"{path} holds {found}: {what} may be its inputs or labels; name one array inputs (or {TOKENS}), one labels"
+        )
+    chosen = tokens if TOKENS in tokens else {"inputs": arrays[inputs[0]]}
+    return chosen, arrays[labels[0]] if labels else None, arrays.get(CLASS_NAMES)
+
+
+def _examples(name: str, split: str, inputs: dict[str, Any], labels: Any, classes: Any) -> Examples:
+    n = _require_alike(name, inputs)
+    numbers, class_names = labels_and_classes(labels, classes, n, name)
+    shared: dict[str, Any] = {"name": name, "split": split, "labels": numbers, "classes": class_names}
+    if "inputs" not in inputs:
+        arrays = {key: np.asarray(values[:]) for key, values in inputs.items()}
+        if any(values.dtype.kind not in "iu" for values in arrays.values()):
+            raise UnreadableInput(f"{name} holds tokens that are no whole numbers; save them as int64")
+        fields = Fields({key: values.astype(np.int64) for key, values in arrays.items()})
+        rows = _Rows(name, fields.arrays)
+        seen = look_over(rows, range(n), lambda i: rows.item(i)[0], skip_unreadable=False, noun="example")
+        return Examples(inputs=fields, ids=seen.ids, **shared)
+    array = inputs["inputs"]
+    if array.dtype.kind not in "uif" or array.ndim < 2:
+        raise UnreadableInput(
+            f"{name} has inputs of {array.dtype} {tuple(array.shape)}, expected numbers (n, ...); save them so"
+        )
+    rows = _Rows(name, {"": array}, arrangement(array.shape, array.dtype))
+    seen = look_over(rows, range(n), lambda i: rows.item(i)[0], skip_unreadable=False, noun="example")
+    whole = Examples(
+        inputs=seen.inputs,
+        ids=seen.ids,
+        preprocess=usual(arranged(np.empty(array.shape[1:], array.dtype), rows.arrangement).shape, array.dtype),
+        **shared,
+    )
+    in_memory = isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
+    return whole.in_memory(array.nbytes) if in_memory else whole
+
+
+@dataclass(eq=False)
+class _Rows:
+    """Rows of arrays that lie on disk, read block by block."""
+
+    name: str
+    arrays: dict[str, Any]
+    arrangement: str = ""
+    _first: int = -1
+    _block: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def item(self, position: int) -> tuple[Any, Any]:
+        first = position // BLOCK * BLOCK
+        if first != self._first:
+            try:
+                self._block = {key: np.asarray(array[first : first + BLOCK]) for key, array in self.arrays.items()}
+            except (OSError, ValueError, RuntimeError) as error:
+                raise UnreadableInput(
+                    f"{self.name} cannot be read at rows from {first} ({one_line(str(error), 70)}); save it again"
+                ) from error
+            self._first = first
+        row = {key: values[position - first] for key, values in self._block.items()}
+        if "" not in row:
+            return content_hash(row), row
+        return content_hash(row[""]), arranged(row[""], self.arrangement)
+
+
+def arrangement(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """How images ``(n, ...)`` are stored: ``last`` where channels are, ``grey`` where there are none, else nothing."""
+    if len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3):
+        return "last"
+    return "grey" if len(shape) == 3 and dtype == np.uint8 else ""
+
+
+def arranged(example: np.ndarray, how: str) -> np.ndarray:
+    """One image as ``(c, h, w)``."""
+    if how == "last":
+        return np.ascontiguousarray(example.transpose(2, 0, 1))
+    return example[None] if how == "grey" else example
+
+
+def labels_and_classes(labels: Any, classes: Any, n: int, name: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Class of each example as a number, and the names of the classes: given, or the words that labels are.
+
+    Raises:
+        Mismatch: not one whole number or word for each example, or classes below 0 or without number.
+    """
+    if labels is None:
+        return None, ()
+    values = np.asarray(labels[:])
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,):
+        raise Mismatch(f"{name} has labels of shape {values.shape}, expected ({n},); give one per example")
+    names = () if classes is None else tuple(_word(word) for word in np.asarray(classes[:]).ravel())
+    if values.dtype.kind in "USO":
+        words, numbers = np.unique([_word(value) for value in values], return_inverse=True)
+        return numbers.astype(np.int64), tuple(map(str, words))
+    if values.dtype.kind not in "iub" and not (values.dtype.kind == "f" and np.array_equal(values, np.round(values))):
+        raise Mismatch(f"{name} has labels that are no whole numbers; give class indices")
+    numbers = values.astype(np.int64)
+    if n and (numbers.min() < 0 or numbers.max() >= 2**20):
+        worst = numbers.min() if numbers.min() < 0 else numbers.max()
+        raise Mismatch(f"{name} has label {worst}, expected class indices from 0; leave labels out or mend them")
+    return numbers, names or tuple(map(str, range(int(numbers.max()) + 1)))
+
+
+def _require_alike(name: str, inputs: dict[str, Any]) -> int:
+    lengths = {key: int(values.shape[0]) if values.ndim else 0 for key, values in inputs.items()}
+    n = next(iter(lengths.values()))
+    if any(length != n for length in lengths.values()):
+        said = ", ".join(f"{key} {length}" for key, length in lengths.items())
+        raise Mismatch(f"{name} has arrays of different lengths ({said}); give one row per example")
+    if not n:
+        raise UnreadableInput(f"{name} holds no examples; save it again")
+    return n
+
+
+def _plain(given: Any) -> Any:
+    """A tensor as an array; anything else as it is, if it can be sliced."""
+    if hasattr(given, "detach"):
+        return given.detach().cpu().numpy()
+    return given if given is None or hasattr(given, "shape") else np.asarray(given)
+
+
+def _word(value: Any) -> str:
+    return one_line(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value), 60)

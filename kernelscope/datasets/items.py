@@ -1,0 +1,113 @@
+"""What a data set of somebody else gives for one example, made into an input and a label.
+
+A pair ``(x, y)``, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file, an array or a tensor, or
+in a dict the numbers of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelscope.datasets.arrays import TOKEN_NAMES, arranged, arrangement
+from kernelscope.datasets.image_files import decoded, rgb
+from kernelscope.datasets.inputs import TOKENS, Value
+from kernelscope.errors import Mismatch, one_line
+
+IMAGE_NAMES = (
+    "image", "img", "images", "pixel_values", "inputs", "x", "jpg", "jpeg", "png", "webp", "ppm", "pgm",
+)  # fmt: skip
+LABEL_NAMES = ("label", "labels", "y", "fine_label", "cls", "target")
+
+
+def example_of(item: Any, where: str) -> tuple[Value, int | str | None]:
+    """One example's input, and its label if it has one.
+
+    Raises:
+        Mismatch: neither of the forms above, naming the place.
+    """
+    if isinstance(item, Mapping):
+        return _of_mapping(item, where)
+    if isinstance(item, (tuple, list)):
+        if len(item) not in (1, 2):
+            raise Mismatch(f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; mend the data")
+        return _value(item[0], where), _label(item[1], where) if len(item) == 2 else None
+    return _value(item, where), None
+
+
+def unbatched(batch: Any) -> Iterator[Any]:
+    """The examples of a batch as a DataLoader gives it."""
+    if isinstance(batch, Mapping):
+        for row in range(len(next(iter(batch.values())))):
+            yield {key: values[row] for key, values in batch.items()}
+    elif isinstance(batch, (tuple, list)):
+        yield from zip(*batch)
+    else:
+        yield from batch
+
+
+def label_name(names: Any) -> str | None:
+    """Which of a dict's names is the label."""
+    return next((name for name in LABEL_NAMES if name in names), None)
+
+
+def _of_mapping(item: Mapping[str, Any], where: str) -> tuple[Value, int | str | None]:
+    name = label_name(item)
+    label = None if name is None else _label(item[name], where)
+    if TOKENS in item:
+        return {key: _tokens(item[key], f"{where} {key}") for key in TOKEN_NAMES if item.get(key) is not None}, label
+    images = [key for key in item if key in IMAGE_NAMES]
+    if len(images) != 1:
+        raise Mismatch(
+            f"{where} has {one_line(', '.join(map(str, item)), 60)}, of which {len(images)} may be its input; "
+            f"name one image, x or {TOKENS}"
+        )
+    return _value(item[images[0]], where), label
+
+
+def _value(x: Any, where: str) -> np.ndarray:
+    if isinstance(x, bytes):
+        return decoded(x, Path(where))
+    if hasattr(x, "convert") and hasattr(x, "mode"):  # a Pillow image
+        return rgb(x)
+    array = _array(x)
+    if array is None or array.dtype.kind not in "uifb" or array.ndim < 1:
+        raise Mismatch(
+            f"{where} is a {type(x).__name__}, expected an image, an array or a tensor; convert it in the data set"
+        )
+    return arranged(array, arrangement((1, *array.shape), array.dtype))
+
+
+def _tokens(values: Any, where: str) -> np.ndarray:
+    array = _array(values)
+    if array is None or array.dtype.kind not in "iu":
+        raise Mismatch(f"{where} is no list of whole numbers; tokenize in the data set")
+    return array.astype(np.int64)
+
+
+def _array(x: Any) -> np.ndarray | None:
+    """An array, a tensor or a list of numbers as an array; None for anything else."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        return np.asarray((x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy())
+    if isinstance(x, (np.ndarray, list)):
+        return np.asarray(x) if isinstance(x, np.ndarray) or all(isinstance(v, (int, float)) for v in x) else None
+    return None
+
+
+def _label(y: Any, where: str) -> int | str | None:
+    if y is None or isinstance(y, str):
+        return y
+    if isinstance(y, bytes):
+        y = y.decode("ascii", "replace").strip()
+        return int(y) if y.lstrip("-").isdigit() else y
+    if hasattr(y, "detach") or isinstance(y, (np.ndarray, np.generic)):
+        if int(np.prod(y.shape)) != 1:
+            raise Mismatch(f"label of {where} has shape {tuple(y.shape)}, expected one class index; mend the data set")
+        y = y.item()
+    if isinstance(y, (int, float)) and y == int(y):
+        return int(y)
+    raise Mismatch(f"label of {where} is {one_line(repr(y), 40)}, expected one class index; mend the data set")

@@ -1,0 +1,79 @@
+"""Splits of a data set: those it has of its own, and those drawn from a seed where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from kernelscope.datasets.examples import Examples
+from kernelscope.errors import Mismatch, UsageError, one_line
+
+TRAINING = ("train", "validation", "test")
+ALL = "all"
+TEST_SHARE, VALIDATION_SHARE = 0.25, 0.10
+
+
+class Splits:
+    """The splits of one data set, each read when it is first asked for.
+
+    Its own are all of ``train``, ``validation`` and ``test``; or ``train`` and ``test``, and validation is then 10 %
+    of the former; or ``all``, from which 25 % test and 10 % of the rest validation are drawn. Every class is cut alike.
+
+    Args:
+        own: names of the data set's own splits, which ``read`` reads.
+        seed: of the splits that are drawn.
+    """
+
+    def __init__(self, name: str, own: Iterable[str], read: Callable[[str], Examples], *, seed: int = 0) -> None:
+        self.name, self._own, self._reader, self.seed = name, frozenset(own), read, seed
+        self._read: dict[str, Examples] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Training split first; the one to measure on, where none is named, last."""
+        return (*TRAINING, ALL) if ALL in self._own else TRAINING
+
+    def split(self, split: str | None = None) -> Examples:
+        """One split; by default the one to measure on.
+
+        Raises:
+            UsageError: an unknown split. Mismatch: too few examples to draw it.
+        """
+        split = self.names[-1] if split is None else split
+        if split in self._own:
+            return self._whole(split)
+        if split not in self.names:
+            raise UsageError(f"{self.name} has no split {one_line(split, 40)!r}; choose one of {', '.join(self.names)}")
+        return self._drawn(ALL if ALL in self._own else "train", split)
+
+    def _whole(self, split: str) -> Examples:
+        if split not in self._read:
+            self._read[split] = self._reader(split)
+        return self._read[split]
+
+    def _drawn(self, source: str, split: str) -> Examples:
+        """``split`` as a part of ``source``."""
+        whole = self._whole(source)
+        test_share = TEST_SHARE if source == ALL else 0.0
+        rows = split_rows(whole.labels, whole.n, self.seed, test_share=test_share)[split]
+        if not len(rows):
+            raise Mismatch(f"{self.name} has {whole.n} examples, too few to draw a {split} split from; give more")
+        return replace(whole.take(rows), split=split, seed=self.seed)
+
+
+def split_rows(
+    labels: np.ndarray | None, n: int, seed: int, *, test_share: float = TEST_SHARE
+) -> dict[str, np.ndarray]:
+    """Rows of each split, ascending; every class is cut in the same proportions."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(n, np.int64) if labels is None else labels
+    parts: dict[str, list[np.ndarray]] = {split: [] for split in TRAINING}
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        test = round(test_share * len(rows))
+        validation = test + round(VALIDATION_SHARE * (len(rows) - test))
+        for split, part in zip(("test", "validation", "train"), np.split(rows, [test, validation])):
+            parts[split].append(part)
+    return {split: np.sort(np.concatenate(rows)) for split, rows in parts.items()}
