@@ -71,7 +71,7 @@ def test_every_example_runs_once_through_each_network_and_nothing_is_written(net
     from kernelscope.report import sides
 
     watched = Watched(load("digits", "train"))
-    monkeypatch.setattr(sides, "examples_for", lambda *_: watched)
+    monkeypatch.setattr(sides, "examples_for", lambda *_, **__: watched)
     monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
