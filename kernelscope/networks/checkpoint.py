@@ -101,7 +101,9 @@ class Checkpoint:
             with contextlib.suppress(UsageError), torch.device("meta"):  # where it can be built without memory
                 fitting.require_fit(other_architectures.build(self.arch, self.arch_kwargs), self.state_dict, name)
             return fitting.filled(other_architectures.build(self.arch, self.arch_kwargs), self.state_dict, name)
-        except (UsageError, Mismatch) as error:
+        except Mismatch as error:
+            raise UnreadableInput(str(error)) from error
+        except UsageError as error:
             raise UnreadableInput(one_line(f"{name}: {error}")) from error
 
 
