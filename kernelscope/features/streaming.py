@@ -7,6 +7,7 @@ Every further reading costs another forward pass, so this suits what needs one: 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from kernelscope.networks.tap import resolve_layers
 class StreamedFeatures:
     """Layers of a network over examples, in the form of a feature store without a file.
 
-    The network is listened to while a block is read, and left as it was in between.
+    The network is listened to while a block is read, and left as it was in between. ``beside`` are other networks over
+    the same examples, which run on each batch in turn, so that every example is read once for all of them.
 
     Arguments as of :func:`kernelscope.features.extraction.extract`.
 
@@ -52,6 +54,7 @@ class StreamedFeatures:
         self._predicted: list[np.ndarray] = []
         self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
+        self.beside: tuple[StreamedFeatures, ...] = ()
         self._listening = Listening(loaded, examples, names, pooling=pool, device=device)
         with self._listening:
             self._samples = self._listening.example_rows()
@@ -78,15 +81,27 @@ class StreamedFeatures:
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows ``start:stop`` of every layer; the last block is kept, as its layers are asked for in turn."""
         if self._block[0] != (start, stop):
-            offsets = self._samples.offsets
-            first = (int(np.searchsorted(offsets, start, side="right")) - 1) // self._batch
-            last = (int(np.searchsorted(offsets, stop)) - 1) // self._batch
-            with self._listening:
-                parts = [self._of_batch(number) for number in range(first, last + 1)]
-            skip = start - int(offsets[first * self._batch])
-            whole = {name: np.concatenate([part[name] for part in parts]) for name in self.layers}
-            self._block = (start, stop), {name: X[skip : skip + stop - start] for name, X in whole.items()}
+            numbers = self._batches(start, stop)
+            together = [self, *(other for other in self.beside if other._batches(start, stop) == numbers)]
+            parts: list[list[dict[str, np.ndarray]]] = [[] for _ in together]
+            for number in numbers:
+                for each, heard in zip(together, parts):
+                    with each._listening:  # one at a time: two may listen to the same network
+                        heard.append(each._of_batch(number))
+            for each, heard in zip(together, parts):
+                each._keep_block(start, stop, heard)
         return self._block[1]
+
+    def _batches(self, start: int, stop: int) -> range:
+        """Batches of examples that rows ``start:stop`` come from."""
+        offsets = self._samples.offsets
+        first = (int(np.searchsorted(offsets, start, side="right")) - 1) // self._batch
+        return range(first, (int(np.searchsorted(offsets, stop)) - 1) // self._batch + 1)
+
+    def _keep_block(self, start: int, stop: int, parts: list[dict[str, np.ndarray]]) -> None:
+        skip = start - int(self._samples.offsets[self._batches(start, stop)[0] * self._batch])
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in self.layers}
+        self._block = (start, stop), {name: X[skip : skip + stop - start] for name, X in whole.items()}
 
     def _of_batch(self, number: int) -> dict[str, np.ndarray]:
         """Rows of one batch; batches are extraction's, whatever the blocks, so that the numbers are the same."""
@@ -117,6 +132,35 @@ class StreamedFeatures:
             self._progress(stop, self._examples.n)
         if stop == self._examples.n and self._accuracy_check:
             require_stated_accuracy(self._listening.loaded, self._examples, self.top1)
+
+
+def side_by_side(streams: Sequence[StreamedFeatures]) -> None:
+    """Let networks over the same examples run batch by batch together."""
+    for stream in streams:
+        stream.beside = tuple(other for other in streams if other is not stream)
+
+
+def read_once(examples: Examples) -> Examples:
+    """The same examples, of which the batch read last is remembered for the next network that asks for it."""
+    inputs = examples.inputs
+    return examples if isinstance(inputs, np.ndarray) else replace(examples, inputs=_Remembering(inputs))
+
+
+class _Remembering:
+    def __init__(self, inputs: Any) -> None:
+        self._inputs = inputs
+        self._last: tuple[np.ndarray, Any] = (np.empty(0, np.int64), None)
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inputs, name)
+
+    def read(self, rows: np.ndarray) -> Any:
+        if not np.array_equal(rows, self._last[0]):
+            self._last = np.array(rows), self._inputs.read(rows)
+        return self._last[1]
 
 
 class StreamedRows:

@@ -21,6 +21,10 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
     teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
     student = {s: pair.student for (_, s), pair in pairs.items()}
+    if match.streamed:
+        from kernelscope.features.streaming import StreamedFeatures, side_by_side
+
+        side_by_side([s.store for s in (match.teacher, match.student) if isinstance(s.store, StreamedFeatures)])
     sums = layer_sums(teacher=teacher, student=student)
     known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
     return [_measure(pair, sums, known, settings) for pair in pairs.values()]

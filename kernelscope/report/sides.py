@@ -106,6 +106,10 @@ def open_sides(
         assert examples is not None
         evaluation_data.require_inputs(name, network, examples, options.preprocess)
 
+    if examples is not None and not options.features:
+        from kernelscope.features.streaming import read_once
+
+        examples = read_once(examples)
     of_teacher, of_student = _layers_of_each(options, pairs)
 
     def heard(side: Side | _Network, layers: str | Sequence[str] | None) -> Side:

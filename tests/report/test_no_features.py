@@ -68,16 +68,43 @@ class Watched:
 
 
 def test_every_example_runs_once_through_each_network_and_nothing_is_written(networks, monkeypatch, tmp_path):
-    from kernelscope.report import sides
+    from kernelscope.report import evaluation_data
 
     watched = Watched(load("digits", "train"))
-    monkeypatch.setattr(sides, "examples_for", lambda *_, **__: watched)
+    monkeypatch.setattr(evaluation_data, "examples_for", lambda *_, **__: watched)
     monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     ks.measure(teacher=networks[0], student=networks[1], data="digits", layers=LAYERS, pairs="all", features=False)
     assert (watched.read == 2).all()
     assert [str(path) for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Stream:
+    """An iterable of images that can only be read forwards; counts how often it is begun and how far it is read."""
+
+    begun = given = 0
+
+    def __init__(self, n):
+        self.n = n
+
+    def __iter__(self):
+        Stream.begun += 1
+        rng = np.random.default_rng(0)
+        for number in range(self.n):
+            Stream.given += 1
+            yield torch.from_numpy(rng.standard_normal((1, 8, 8)).astype(np.float32)), number % 3
+
+    def __len__(self):
+        return self.n
+
+
+def test_an_iterable_is_read_forwards_once_for_both_networks(networks):
+    Stream.begun = Stream.given = 0
+    n = 5000  # more than a block
+    report = ks.measure(teacher=networks[0], student=networks[1], data=Stream(n), features=False, batch_size=64)
+    assert len(report) == 2 and report.pairs[0].n == n
+    assert Stream.given <= 3 * n  # once for identities, once for the first batch and its memory, once for the sums
 
 
 @pytest.mark.parametrize(
