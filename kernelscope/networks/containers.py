@@ -53,6 +53,7 @@ class Weights:
     left: int = 0
     added: int = 0
     alone: bool = True
+    constants: int = 0
 
     @property
     def name(self) -> str:
@@ -70,6 +71,8 @@ class Weights:
             said.append(f"{counted(self.left, 'tensor')} under other names left aside")
         if self.added:
             said.append(f"{counted(self.added, 'missing BatchNorm counter')} set to 0")
+        if self.constants:
+            said.append(f"{counted(self.constants, 'constant')} that the network makes itself left out")
         return said
 
 
@@ -145,6 +148,8 @@ def weights_for(network: nn.Module, document: Any, name: str, role: str | None =
     """
     found = places_with_weights(document, name)
     named = [weights for place in found for weights in under_prefixes(place, network.state_dict())]
+    if not named and (constants := _constants(network)):
+        named = [weights for place in found for weights in _without(constants, place, network.state_dict())]
     for weights in named:
         require_dense(weights.tensors, name)
     fit = [weights for weights in named if fitting.misfit(network, weights.tensors) is None]
@@ -154,6 +159,28 @@ def weights_for(network: nn.Module, document: Any, name: str, role: str | None =
         fitting.require_fit(network, first, name)
     chosen = one_of(different(fit), name, role)
     return replace(chosen, alone=len(different(named)) == 1)
+
+
+def _constants(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that a network makes for itself and does not save, such as the numbers of positions; by their name."""
+    saved = network.state_dict()
+    made = {key: value for key, value in network.named_buffers() if key not in saved}
+    return {key: value for key, value in made.items() if not value.is_meta}
+
+
+def _without(constants: dict[str, torch.Tensor], place: Place, expected: dict[str, torch.Tensor]) -> Iterator[Weights]:
+    """The weights of a place whose file saved such constants, as earlier releases did, with the same values."""
+
+    def redundant(key: str, value: torch.Tensor) -> bool:
+        return any(
+            key == name or key.endswith(f".{name}")
+            for name, made in constants.items()
+            if made.shape == value.shape and torch.equal(made.to(value.dtype), value)
+        )
+
+    kept = {key: value for key, value in place.tensors.items() if not redundant(key, value)}
+    for weights in under_prefixes(replace(place, tensors=kept), expected):
+        yield replace(weights, constants=len(place.tensors) - len(kept))
 
 
 def places_with_weights(document: Any, name: str) -> list[Place]:

@@ -318,3 +318,26 @@ def test_a_file_tells_a_library_nothing_else(described, library, arch, arch_kwar
     with pytest.raises(UnreadableInput, match=piece) as caught:
         load(naming(described, arch, arch_kwargs))
     assert len(str(caught.value).replace(str(described.parent), "")) <= 200
+
+
+@pytest.mark.parametrize(("value", "fits"), [(0, True), (1, False)])
+def test_a_constant_that_the_network_makes_itself_may_stand_in_the_file_if_it_is_the_same(value, fits, tmp_path):
+    code = (
+        "import torch\nfrom torch import nn\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.fc = nn.Linear(2, 2)\n"
+        "        self.register_buffer('places', torch.arange(4)[None], persistent=False)\n"
+    )
+    (tmp_path / "with_places.py").write_text(code)
+    weights = {"bert.fc.weight": torch.ones(2, 2), "bert.fc.bias": torch.ones(2)}
+    torch.save(weights | {"bert.places": torch.arange(value, 4 + value)[None]}, tmp_path / "w.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "path", list(sys.path))
+        if not fits:
+            with pytest.raises(Mismatch, match="extra"):
+                load(tmp_path / "w.pt", arch="with_places:Net")
+            return
+        loaded = load(tmp_path / "w.pt", arch="with_places:Net")
+    assert torch.equal(loaded.module.fc.weight, torch.ones(2, 2))
+    assert any("1 constant that the network makes itself left out" in note for note in loaded.notes)
