@@ -36,6 +36,13 @@ class LayerRow:
     shape: tuple[int, ...] | None
     calls: int
 
+    @property
+    def width(self) -> int | None:
+        """Features of a row, once positions are pooled: channels of a map, numbers of a token."""
+        if self.shape is None or not self.shape:
+            return None if self.shape is None else 1
+        return self.shape[-1] if len(self.shape) == 2 else self.shape[0]
+
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a file of weights holds, without building the network or running any of the file's code.
@@ -159,10 +166,13 @@ def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
     return [*found, f"pass --teacher-arch {arch} --teacher-arch-kwargs '{given}', or the same with --student-arch"]
 
 
-def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:
+def layer_rows(network: nn.Module, shape: Sequence[int] | None) -> list[LayerRow]:
     """Every module of ``network`` as it ran on one example of zeros of ``shape``, in the order of their names.
 
     The network's mode and the global random generator are left as they were.
+
+    Args:
+        shape: None for networks that bring inputs of their own to try (``dummy_inputs``), as Hugging Face's do.
     """
     calls: Counter[str] = Counter()
     shapes: dict[str, tuple[int, ...]] = {}
@@ -185,7 +195,11 @@ def layer_rows(network: nn.Module, shape: Sequence[int]) -> list[LayerRow]:
         network.eval()
         parameter = next(network.parameters(), torch.empty(0))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            network(torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device))
+            if shape is None:
+                tried: Any = network.dummy_inputs
+                network(**tried)
+            else:
+                network(torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device))
     finally:
         for handle in handles:
             handle.remove()

@@ -27,6 +27,7 @@ from kernelscope.report.wording import (
     number,
     percent,
     plain,
+    rows_in_words,
     short_names,
     warnings_by_text,
 )
@@ -147,7 +148,7 @@ def _facts(report: TransferReport) -> list[tuple[str, str]]:
     facts = [
         ("Teacher", "; ".join(_described(report, name, names) for name in dict.fromkeys(p.teacher for p in pairs))),
         ("Students", "; ".join(_described(report, name, names) for name in dict.fromkeys(p.student for p in pairs))),
-        ("Data", _listed(f"{plain(p.split)}, {p.n:,} examples" if p.split else f"{p.n:,} examples" for p in pairs)),
+        ("Data", _listed(f"{plain(p.split)}, {rows_in_words(p)}" if p.split else rows_in_words(p) for p in pairs)),
         ("Features", _listed(_widths(p) for p in pairs)),
         ("Kernel", _listed(plain(p.kernel) for p in pairs)),
         ("Landmarks", _listed(f"{plain(p.landmarks.strategy)} ({p.landmarks.m})" for p in pairs if p.landmarks)),

@@ -20,6 +20,7 @@ from kernelscope.report.wording import (
     number,
     percent,
     plain,
+    rows_in_words,
     short_names,
     warnings_by_text,
 )
@@ -118,8 +119,8 @@ def _opening(report: TransferReport, names: dict[str, str]) -> RenderableType:
 
     teachers = ", ".join(dict.fromkeys(names[pair.teacher] for pair in report))
     splits = ", ".join(dict.fromkeys(plain(pair.split) for pair in report if pair.split))
-    counts = ", ".join(dict.fromkeys(f"{pair.n:,}" for pair in report))
-    return Text(f"teacher {teachers}, {counts} examples{f' of {splits}' if splits else ''}")
+    counts = ", ".join(dict.fromkeys(rows_in_words(pair) for pair in report))
+    return Text(f"teacher {teachers}, {counts}{f' of {splits}' if splits else ''}")
 
 
 def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -> Table:

@@ -113,6 +113,11 @@ def grouped(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     return list(places.items())
 
 
+def rows_in_words(pair: PairReport) -> str:
+    """``450 examples``, ``6,551 tokens``."""
+    return f"{pair.n:,} {'patche' if pair.unit == 'patch' else pair.unit}s"
+
+
 def warnings_by_text(report: TransferReport) -> list[tuple[str, str]]:
     """(text, where) of every warning of the report."""
     names = short_names(report)
