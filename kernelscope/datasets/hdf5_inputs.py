@@ -23,6 +23,14 @@ def open_datasets(path: Path) -> dict[str, Any]:
             them than the file can hold.
     """
     file = h5py.File(path, "r")
+    try:
+        return _datasets(file, path)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _datasets(file: h5py.File, path: Path) -> dict[str, Any]:
     if file.attrs.get("format") == "kernelscope.features":
         raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
     found = {}
