@@ -35,7 +35,7 @@ def folder(root: Path, *, seed: int = 0, skip_unreadable: bool = False) -> Split
         split: root / word
         for split, words in SPLIT_FOLDERS.items()
         for word in words
-        if (root / word).is_dir() and any(entry.is_dir() for entry in os.scandir(root / word))
+        if (root / word).is_dir() and class_folders(root / word)
     }
     if "train" in own and len(own) > 1:
         if "test" not in own:
@@ -52,7 +52,8 @@ def folder(root: Path, *, seed: int = 0, skip_unreadable: bool = False) -> Split
 
 def class_folders(root: Path) -> tuple[str, ...]:
     """Sub-folders in the order of their names; hidden ones are none."""
-    return tuple(sorted(e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".")))
+    with os.scandir(root) as entries:
+        return tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
 
 
 def images_below(root: Path) -> list[str]:
@@ -79,7 +80,8 @@ def _read(name: str, split: str, root: Path, classes: tuple[str, ...], skip_unre
 
 def _listed(root: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int] | None]:
     """Images and their classes; images that lie beside the class folders have none, so then no image has one."""
-    loose = [e.name for e in os.scandir(root) if e.is_file() and e.name.lower().endswith(EXTENSIONS)]
+    with os.scandir(root) as entries:
+        loose = [entry.name for entry in entries if entry.is_file() and entry.name.lower().endswith(EXTENSIONS)]
     here = class_folders(root)
     if not here or (loose and not any(images_below(root / name) for name in here)):
         return sorted(loose), None

@@ -63,11 +63,14 @@ def given(data: Any, reading: Reading, split: str | None) -> Examples:
         return examples_in_memory(*data, name="arrays", split=part)
     if hasattr(data, "shape") and hasattr(data, "dtype"):
         return examples_in_memory(data, name="array", split=part)
-    if callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__"):
+    is_data = hasattr(data, "__getitem__") or hasattr(data, "__iter__")
+    if callable(data) and (isinstance(data, type) or not is_data):
         name = getattr(data, "__name__", name)
         make = data
     else:
-        if iter(data) is data if not hasattr(data, "__getitem__") else False:
+        if not is_data:
+            raise UsageError(f"data is a {name}, expected a data set's name, arrays, a Dataset or an iterable")
+        if not hasattr(data, "__getitem__") and iter(data) is data:
             raise UsageError(f"data is a {name}, which can be read only once; give the function that makes it")
 
         def make() -> Any:
@@ -227,7 +230,9 @@ def _length(data: Any, reading: Reading, name: str) -> int:
         dataset = getattr(data, "dataset", data)  # a loader's own length is in batches
         return len(dataset)
     except TypeError as error:
-        raise UsageError(f"{name} is an iterable without a length; pass --n N (in Python n=N)") from error
+        raise UsageError(
+            f"{name} is an iterable without a length; pass --n N, or to train, give it a length"
+        ) from error
 
 
 def _labelled(

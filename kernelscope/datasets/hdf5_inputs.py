@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import UnreadableInput, one_line
 
 FILTERS = {"gzip", "lzf", None}
 LARGEST_CHUNK = 2**28
@@ -23,12 +23,22 @@ def open_datasets(path: Path) -> dict[str, Any]:
             them than the file can hold.
     """
     file = h5py.File(path, "r")
+    try:
+        return _datasets(file, path)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _datasets(file: h5py.File, path: Path) -> dict[str, Any]:
     if file.attrs.get("format") == "kernelscope.features":
         raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
     found = {}
     for name in list(file)[:1000]:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            raise UnreadableInput(f"{path} holds a link that leads elsewhere ({name[:40]}); save the arrays themselves")
+            raise UnreadableInput(
+                f"{path} holds a link that leads elsewhere ({one_line(name, 40)}); save the arrays themselves"
+            )
         entry = file[name]
         if isinstance(entry, h5py.Dataset):
             _require_stored_here(entry, path)
@@ -38,7 +48,7 @@ def open_datasets(path: Path) -> dict[str, Any]:
 
 def _require_stored_here(dataset: Any, path: Path) -> None:
     """The bytes of a dataset lie in this file, and chunks inflate to no more than deflate can."""
-    where = f"{path} dataset {dataset.name[:40]}"
+    where = f"{path} dataset {one_line(dataset.name, 40)}"
     if dataset.external or dataset.is_virtual:
         raise UnreadableInput(f"{where} has its data in other files; save the array itself")
     if dataset.dtype.kind in "SO" and (dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype)):

@@ -27,7 +27,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 89_478_485  #: Pillow's own limit for a warning; here it is the end
 LARGEST_FILE = 2**29
-MEND = "mend or remove it, or pass --skip-unreadable"
+MEND = "mend it, or pass --skip-unreadable"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +168,12 @@ def rgb(image: Image.Image) -> np.ndarray:
 def named(path: Path) -> str:
     """The end of a path, which tells more than its beginning."""
     text = one_line(str(path), 1000)
-    return text if len(text) <= 70 else f"…{text[-69:]}"
+    return text if len(text) <= 60 else f"…{text[-59:]}"
 
 
 def _broken(path: Path, error: Exception) -> UnreadableInput:
     reason = "is no image of a known format" if type(error).__name__ == "UnidentifiedImageError" else ""
-    return UnreadableInput(f"image {named(path)} {reason or f'cannot be decoded ({one_line(str(error), 50)})'}; {MEND}")
+    return UnreadableInput(f"image {named(path)} {reason or f'cannot be decoded ({one_line(str(error), 40)})'}; {MEND}")
 
 
 def _too_large(path: Path) -> UnreadableInput:

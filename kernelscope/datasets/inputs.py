@@ -145,7 +145,7 @@ def look_over(
         except UnreadableInput as error:
             if not skip_unreadable:
                 raise
-            dropped.append(str(error))
+            dropped.append(str(error).partition(";")[0])
             continue
         kept.append(position)
     if not kept:

@@ -42,7 +42,8 @@ class Splits:
             UsageError: an unknown split. Mismatch: too few examples to draw it.
         """
         split = self.names[-1] if split is None else split
-        if split in self._own:
+        shared = split == "train" and "validation" not in self._own and ALL not in self._own
+        if split in self._own and not shared:
             return self._whole(split)
         if split not in self.names:
             raise UsageError(f"{self.name} has no split {one_line(split, 40)!r}; choose one of {', '.join(self.names)}")
@@ -66,9 +67,14 @@ class Splits:
 def split_rows(
     labels: np.ndarray | None, n: int, seed: int, *, test_share: float = TEST_SHARE
 ) -> dict[str, np.ndarray]:
-    """Rows of each split, ascending; every class is cut in the same proportions."""
+    """Rows of each split, ascending; every class is cut in the same proportions, unless they are too small for that."""
+    parts = _cut(labels if labels is not None else np.zeros(n, np.int64), seed, test_share)
+    wanted = TRAINING if test_share else TRAINING[:2]
+    return parts if all(len(parts[split]) for split in wanted) else _cut(np.zeros(n, np.int64), seed, test_share)
+
+
+def _cut(labels: np.ndarray, seed: int, test_share: float) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    labels = np.zeros(n, np.int64) if labels is None else labels
     parts: dict[str, list[np.ndarray]] = {split: [] for split in TRAINING}
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))

@@ -256,6 +256,7 @@ def _examples(data: str | tuple[Examples, Examples, Examples]) -> tuple[Examples
     training, validation, test = sources.parts(data) if isinstance(data, str) else data
     parts = [replace(part, preprocess=training.preprocess).for_training() for part in (training, validation, test)]
     for part in parts:
+        _labels(part)
         if _shape(part) != _shape(training):
             raise Mismatch(
                 f"{part.name}/{part.split} gives inputs of shape {_shape(part)} and training {_shape(training)}; "

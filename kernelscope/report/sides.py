@@ -194,7 +194,8 @@ def _open_path(path: Path, role: str, arch: str | None, arch_kwargs: dict[str, A
 
 
 def _side_of_store(name: str, store: Any) -> Side:
-    return Side(name, store, NetworkReport(name, store.checkpoint_sha256, store.arch, store.top1))
+    network = NetworkReport(name, store.checkpoint_sha256, store.arch, store.top1)
+    return Side(name, store, network, notes=tuple(getattr(store, "notes", ())))
 
 
 def _hear(network: _Network, examples: Any, options: ExtractionOptions) -> Side:
