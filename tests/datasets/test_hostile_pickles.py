@@ -14,6 +14,8 @@ import pytest
 from kernelscope.datasets.cifar_pickle import read_pickle
 from kernelscope.errors import ResourceError, UnreadableInput
 
+codecs.lookup("raw_unicode_escape")  # Python imports this one when a pickle's text first needs it
+
 
 class Calls:
     """Pickles as a call of anything."""
