@@ -25,7 +25,6 @@ from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import Mismatch, NumericalError, UsageError
 from kernelscope.networks import zoo
 from kernelscope.networks.checkpoint import Checkpoint
-from kernelscope.networks.pooling import pool
 from kernelscope.networks.sources import Loaded
 from kernelscope.networks.tap import Tap
 
@@ -161,7 +160,7 @@ class _Run:
         logits = self.network(x)
         terms = {"ce": functional.cross_entropy(logits, labels)}
         if self.losses:
-            step = Step(_pooled(student), self._teacher_says(raw), labels, logits.shape[1], epoch, recipe.epochs)
+            step = Step(student.features, self._teacher_says(raw), labels, logits.shape[1], epoch, recipe.epochs)
             terms |= {name: loss(step) for name, loss in self.losses.items()}
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
@@ -177,7 +176,7 @@ class _Run:
             operations = operations[len(self.geometry) :]  # done before the augmentation that both share
         with torch.no_grad(), Tap(self.teacher_network, self.layers, training=False) as tap:
             self.teacher_network(apply(operations, raw).to(self.device))
-            return _pooled(tap)
+            return tap.features
 
     def _set_rate(self, progress: float) -> None:
         """Linear from 0 over the warm-up epochs, then a cosine to 0; ``progress`` in epochs."""
@@ -307,10 +306,6 @@ def _require_teacher(losses: dict[str, Loss], teacher: Loaded | None, training: 
             f"teacher {teacher.name} has {len(checkpoint.classes)} classes and the data {len(training.classes)}; "
             "use a teacher of the same classes"
         )
-
-
-def _pooled(tap: Tap) -> dict[str, torch.Tensor]:
-    return {name: pool(tensor) for name, tensor in tap.features.items()}
 
 
 def _labels(examples: Examples) -> torch.Tensor:

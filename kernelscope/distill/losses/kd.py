@@ -25,7 +25,6 @@ class KD(Memoryless):
         self.T, self.weight = float(T), float(weight)
 
     def __call__(self, step: Step) -> torch.Tensor:
-        student = functional.log_softmax(step.student["logits"] / self.T, dim=1)
-        teacher = functional.log_softmax(step.teacher["logits"] / self.T, dim=1)
+        student, teacher = (functional.log_softmax(z / self.T, dim=1) for z in step.rows("logits"))
         divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
         return self.weight * self.T**2 * divergence

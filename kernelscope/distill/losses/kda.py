@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from kernelscope.distill.losses.step import Step
+from kernelscope.distill.losses.step import Step, divisor
 
 NORMALIZATIONS = ("batch", "entries", "none")
 
@@ -53,7 +53,7 @@ class KDA:
         self.sums, self.counts = {}, None
 
     def __call__(self, step: Step) -> torch.Tensor:
-        student, teacher = step.student[self.layer], step.teacher[self.layer]
+        student, teacher = step.rows(self.layer)
         self._collect(step, student, teacher)
         if not self.active:
             return student.new_zeros(())
@@ -65,7 +65,7 @@ class KDA:
     def _normalizer(self, similar_T: torch.Tensor) -> torch.Tensor | float:
         if self.normalization == "none":
             return 1.0
-        norm = torch.linalg.vector_norm(similar_T).clamp_min(torch.finfo(similar_T.dtype).tiny)
+        norm = divisor(torch.linalg.vector_norm(similar_T))
         return norm if self.normalization == "batch" else norm * similar_T.numel() ** 0.5
 
     def _collect(self, step: Step, student: torch.Tensor, teacher: torch.Tensor) -> None:

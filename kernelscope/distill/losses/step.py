@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 import torch
 
+from kernelscope.networks.pooling import pool
+
 
 @dataclass(frozen=True)
 class Step:
-    """One batch: both networks' tapped layers (pooled, ``(r, d)``) and logits ``(r, classes)``, and labels ``(r,)``.
+    """One batch: what both networks' layers put out, logits ``(r, classes)`` among them, and labels ``(r,)``.
 
     The student's tensors carry gradients, the teacher's do not. ``epoch`` counts from 0, ``epochs`` is their number.
     """
@@ -21,6 +23,21 @@ class Step:
     classes: int
     epoch: int
     epochs: int
+
+    def rows(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(student, teacher)`` of a layer as rows ``(r, d)``, positions averaged, in float32 or wider."""
+        student, teacher = (pool(side[layer]) for side in (self.student, self.teacher))
+        return student if student.itemsize >= 4 else student.float(), teacher.to(wide(student))
+
+
+def wide(x: torch.Tensor) -> torch.dtype:
+    """The type to compute a loss in: half precision overflows in squares and loses near distances."""
+    return x.dtype if x.itemsize >= 4 else torch.float32
+
+
+def divisor(norm: torch.Tensor) -> torch.Tensor:
+    """``norm``, or 1 where it vanishes: 0 / 0 is then 0, and so is its gradient."""
+    return torch.where(norm > torch.finfo(norm.dtype).tiny ** 0.5, norm, 1)
 
 
 class Loss(Protocol):

@@ -1,0 +1,39 @@
+"""Attention transfer: Zagoruyko and Komodakis, *Paying More Attention to Attention*, with the squares of their code."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from kernelscope.distill.losses.step import Memoryless, Step, divisor, wide
+from kernelscope.errors import Mismatch
+
+
+class AT(Memoryless):
+    """``weight · mean_{b,i} (q_S − q_T)²``, q the map ``Σ_c F_c²`` of an example, as a vector of length 1.
+
+    Args:
+        layer: a layer whose output is a map ``(r, c, h, w)``; by default what goes into the last pooling. The larger
+            map is averaged down to the smaller where sizes differ.
+        weight: 1000, as in the authors' code. The mean runs over positions too, so it weighs 1000 / (h w) per example.
+    """
+
+    def __init__(self, layer: str = "avgpool:in", weight: float = 1000.0) -> None:
+        if weight < 0:
+            raise ValueError("weight must not be negative")
+        self.layer, self.weight, self.layers = layer, float(weight), (layer,)
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        student, teacher = step.student[self.layer], step.teacher[self.layer]
+        if student.ndim != 4 or teacher.ndim != 4:
+            raise Mismatch(f"attention transfer needs maps, and layer {self.layer} gives none; name another layer")
+        size = min(student.shape[2:], teacher.shape[2:])
+        q_S, q_T = (_attention(F.to(wide(student)), size) for F in (student, teacher))
+        return self.weight * (q_S - q_T).square().mean()
+
+
+def _attention(F: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    if F.shape[2:] != size:
+        F = functional.adaptive_avg_pool2d(F, (size[0], size[1]))
+    q = F.square().mean(1).flatten(1)
+    return q / divisor(torch.linalg.vector_norm(q, dim=1, keepdim=True))

@@ -1,0 +1,26 @@
+"""Linear CKA as a loss: Kornblith, Norouzi, Lee and Hinton's measure over each batch."""
+
+from __future__ import annotations
+
+import torch
+
+from kernelscope.distill.losses.step import Memoryless, Step, divisor
+
+
+class CKA(Memoryless):
+    """``weight · (1 − CKA(X_S, X_T))`` over the batch, biased, features centred; blind to the student's scale.
+
+    Args:
+        layer: ``embedding``, or any layer both networks have.
+        weight: 1; ours.
+    """
+
+    def __init__(self, layer: str = "embedding", weight: float = 1.0) -> None:
+        if weight < 0:
+            raise ValueError("weight must not be negative")
+        self.layer, self.weight, self.layers = layer, float(weight), (layer,)
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        K_S, K_T = (X @ X.T for X in (X - X.mean(0) for X in step.rows(self.layer)))
+        norms = torch.linalg.matrix_norm(K_S) * torch.linalg.matrix_norm(K_T)
+        return self.weight * (1 - (K_S * K_T).sum() / divisor(norms))

@@ -1,0 +1,28 @@
+"""The distance that is left after the best rotation: orthogonal Procrustes (Schönemann 1966) over each batch."""
+
+from __future__ import annotations
+
+import torch
+
+from kernelscope.distill.losses.step import Memoryless, Step, divisor
+
+
+class Procrustes(Memoryless):
+    """``weight · (1 − ‖X_Sᵀ X_T‖_* / (‖X_S‖_F ‖X_T‖_F))``, features centred, ‖·‖_* the sum of singular values.
+
+    Half the squared distance of the two configurations, each at size 1, after the best rotation; blind to scale.
+
+    Args:
+        layer: ``embedding``, or any layer both networks have.
+        weight: 1; ours.
+    """
+
+    def __init__(self, layer: str = "embedding", weight: float = 1.0) -> None:
+        if weight < 0:
+            raise ValueError("weight must not be negative")
+        self.layer, self.weight, self.layers = layer, float(weight), (layer,)
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        X_S, X_T = (X - X.mean(0) for X in step.rows(self.layer))
+        norms = divisor(torch.linalg.matrix_norm(X_S) * torch.linalg.matrix_norm(X_T))
+        return self.weight * (1 - torch.linalg.matrix_norm(X_S.T @ X_T, "nuc") / norms)

@@ -1,0 +1,70 @@
+"""Relational knowledge distillation, distances and angles: Park, Kim, Lu and Cho."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from kernelscope.distill.losses.step import Memoryless, Step, divisor
+
+
+class RKD(Memoryless):
+    """``distance · h(ψ_S − ψ_T) + angle · h(α_S − α_T)``, h the smooth L1 loss, a mean over all pairs and all triples.
+
+    ψ_ij = ‖x_i − x_j‖ over its mean in the batch; α_ijk the cosine of the angle at x_i between x_j and x_k. Degenerate
+    pairs and triples count as 0, as in the authors' code. Angles come from the batch's Gram matrix, as
+    ⟨x_j − x_i, x_k − x_i⟩ = G_jk − G_ij − G_ik + G_ii with G about the mean: no r × r × d tensor is formed. RKD is
+    therefore a function of the kernel, as KDA is.
+
+    Args:
+        layer: ``embedding``, or any layer both networks have.
+        distance, angle: 25 and 50, the weights of published classification code beside cross-entropy at 1.
+    """
+
+    def __init__(self, layer: str = "embedding", distance: float = 25.0, angle: float = 50.0) -> None:
+        if distance < 0 or angle < 0:
+            raise ValueError("distance and angle must not be negative")
+        self.layer, self.layers = layer, (layer,)
+        self.distance, self.angle = float(distance), float(angle)
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        student, teacher = (_gram(X) for X in step.rows(self.layer))
+        total = student.new_zeros(())
+        if self.distance:
+            total = total + self.distance * functional.smooth_l1_loss(_distances(student), _distances(teacher))
+        if self.angle:
+            total = total + self.angle * functional.smooth_l1_loss(_angles(student), _angles(teacher))
+        return total
+
+
+def _gram(X: torch.Tensor) -> torch.Tensor:
+    centred = X - X.mean(0)
+    return centred @ centred.T
+
+
+def _squares(G: torch.Tensor) -> torch.Tensor:
+    """``‖x_i − x_j‖²``; what rounding makes of the diagonal is taken off."""
+    squares = G.diagonal()[:, None] + G.diagonal() - 2 * G
+    return squares.masked_fill(torch.eye(len(G), dtype=torch.bool, device=G.device), 0).clamp_min(0)
+
+
+def _lengths(G: torch.Tensor) -> torch.Tensor:
+    """``‖x_i − x_j‖``, with gradient 0 where it is 0: a root has none there."""
+    squares = _squares(G)
+    # nearer than rounding can tell is equal
+    apart = squares > 8 * torch.finfo(G.dtype).eps * G.diagonal().max()
+    return torch.where(apart, torch.where(apart, squares, 1).sqrt(), 0)
+
+
+def _distances(G: torch.Tensor) -> torch.Tensor:
+    lengths = _lengths(G)
+    apart = (lengths > 0).sum().clamp_min(1)
+    return lengths / divisor(lengths.sum() / apart)
+
+
+def _angles(G: torch.Tensor) -> torch.Tensor:
+    """Cosines ``(i, j, k)``."""
+    products = G[None] - G[:, :, None] - G[:, None, :] + G.diagonal()[:, None, None]
+    lengths = _lengths(G)
+    inverse = torch.where(lengths > 0, 1 / torch.where(lengths > 0, lengths, 1), 0)
+    return products * inverse[:, :, None] * inverse[:, None, :]

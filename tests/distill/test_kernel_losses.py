@@ -1,0 +1,180 @@
+"""Losses of features against float64 NumPy written from their formulas, value and gradient, and at their edges."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from test_losses import numeric_gradient, smooth_l1
+
+from kernelscope.distill.losses import LOSSES
+from kernelscope.distill.losses.full_kernel import FullKernel
+from kernelscope.distill.losses.step import Step
+from kernelscope.errors import Mismatch
+
+
+def step(student, teacher, layer="embedding"):
+    student = torch.tensor(student, requires_grad=True)
+    labels = torch.zeros(len(student), dtype=torch.long)
+    return Step({layer: student}, {layer: torch.tensor(teacher)}, labels, 2, 0, 20)
+
+
+def rkd(X_S, X_T, distance=25.0, angle=50.0):
+    """Pair by pair and triple by triple."""
+
+    def parts(X):
+        n = len(X)
+        D = np.array([[np.linalg.norm(X[i] - X[j]) for j in range(n)] for i in range(n)])
+        A = np.zeros((n, n, n))
+        for i, j, k in itertools.product(range(n), repeat=3):
+            if i not in (j, k):
+                A[i, j, k] = (X[j] - X[i]) @ (X[k] - X[i]) / D[i, j] / D[i, k]
+        return D / D[D > 0].mean(), A
+
+    (D_S, A_S), (D_T, A_T) = parts(X_S), parts(X_T)
+    return distance * smooth_l1(D_S - D_T).mean() + angle * smooth_l1(A_S - A_T).mean()
+
+
+def attention(F):
+    q = np.array([(f**2).mean(axis=0).ravel() for f in F])
+    return q / np.linalg.norm(q, axis=1, keepdims=True)
+
+
+def similarity(X):
+    Q = X.reshape(len(X), -1)
+    G = Q @ Q.T
+    return G / np.linalg.norm(G, axis=1, keepdims=True)
+
+
+def centred(X):
+    return X - X.mean(axis=0)
+
+
+def relative(X_S, X_T):
+    return np.linalg.norm(X_S @ X_S.T - X_T @ X_T.T) / np.linalg.norm(X_T @ X_T.T)
+
+
+def cka(X_S, X_T):
+    K, L = (centred(X) @ centred(X).T for X in (X_S, X_T))
+    return (K * L).sum() / np.linalg.norm(K) / np.linalg.norm(L)
+
+
+def procrustes(X_S, X_T):
+    """Half the squared distance left by the best rotation, found by the SVD."""
+    S, T = (centred(X) / np.linalg.norm(centred(X)) for X in (X_S, X_T))
+    width = max(S.shape[1], T.shape[1])
+    S, T = (np.pad(X, ((0, 0), (0, width - X.shape[1]))) for X in (S, T))
+    U, _, V = np.linalg.svd(S.T @ T)
+    return 0.5 * np.linalg.norm(S @ U @ V - T) ** 2
+
+
+ORACLES = {
+    "at": (lambda S, T: 1000 * ((attention(S) - attention(T)) ** 2).mean(), (3, 2, 2), (5, 2, 2)),
+    "rkd": (rkd, (3,), (5,)),
+    "gram": (lambda S, T: 10 * relative(S, T), (3,), (5,)),
+    "sp": (lambda S, T: 3000 * ((similarity(S) - similarity(T)) ** 2).mean(), (3, 2, 2), (5, 2, 2)),
+    "cka": (lambda S, T: 1 - cka(S, T), (3,), (5,)),
+    "procrustes": (procrustes, (3,), (5,)),
+}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_loss_is_its_formula_with_gradient(name):
+    value, shape_S, shape_T = ORACLES[name]
+    rng = np.random.default_rng(0)
+    X_S, X_T = 1 + rng.standard_normal((7, *shape_S)), 1 + rng.standard_normal((7, *shape_T))
+    loss = LOSSES[name]()
+    now = step(X_S, X_T, loss.layer)
+    found = loss(now)
+    found.backward()
+    assert found.item() == pytest.approx(value(X_S, X_T), rel=1e-10)
+    gradient = numeric_gradient(lambda X: value(X, X_T), X_S)
+    scale = np.abs(gradient).max()
+    np.testing.assert_allclose(now.student[loss.layer].grad.numpy(), gradient, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("name", ["rkd", "gram", "sp", "cka", "procrustes", "at"])
+@pytest.mark.parametrize("kind", ["one example", "equal examples", "all zero", "half precision"])
+def test_value_and_gradient_are_finite_at_the_edges(name, kind):
+    loss = LOSSES[name]()
+    shape = (4, 2, 2) if loss.layer == "avgpool:in" else (4,)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((1 if kind == "one example" else 6, *shape)).astype(np.float32)
+    if kind == "equal examples":
+        X[:] = X[0]
+    if kind == "all zero":
+        X[:] = 0
+    now = step(
+        X.astype(np.float16) if kind == "half precision" else X,
+        rng.standard_normal(X.shape).astype(X.dtype),
+        loss.layer,
+    )
+    found = loss(now)
+    found.backward()
+    assert torch.isfinite(found) and torch.isfinite(now.student[loss.layer].grad).all()
+    assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["rkd", "gram", "sp", "cka", "procrustes"])
+def test_a_rotated_teacher_is_a_perfect_student(name):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((9, 4))
+    rotated = X @ np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    loss = LOSSES[name](layer="embedding")
+    assert abs(loss(step(rotated, X)).item()) < 1e-6
+
+
+def test_attention_of_a_larger_map_is_averaged_down():
+    rng = np.random.default_rng(3)
+    large, small = rng.standard_normal((4, 3, 4, 4)), rng.standard_normal((4, 5, 2, 2))
+    averaged = large.reshape(4, 3, 2, 2, 2, 2).mean(axis=(3, 5))
+    expected = 1000 * ((attention(averaged) - attention(small)) ** 2).mean()
+    assert LOSSES["at"]()(step(large, small, "avgpool:in")).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_attention_of_rows_is_refused():
+    with pytest.raises(Mismatch, match="needs maps"):
+        LOSSES["at"](layer="embedding")(step(np.ones((3, 2)), np.ones((3, 2))))
+
+
+def collected(batches):
+    loss = FullKernel(weight=2.0)
+    loss.begin_epoch(0, 20)
+    for X_S, X_T in batches:
+        assert loss(step(X_S, X_T)).item() == 0
+    loss.end_epoch()
+    loss.begin_epoch(10, 20)
+    return loss
+
+
+def test_full_kernel_has_every_example_of_the_epoch_before_as_a_landmark():
+    rng = np.random.default_rng(4)
+    batches = [(rng.standard_normal((r, 3)), rng.standard_normal((r, 5))) for r in (6, 6, 1)]
+    X_S0, X_T0 = (np.concatenate(parts) for parts in zip(*batches))
+    x_S, x_T = rng.standard_normal((4, 3)), rng.standard_normal((4, 5))
+    loss, now = collected(batches), step(x_S, x_T)
+
+    def value(x):
+        return 2 * np.linalg.norm(x @ X_S0.T - x_T @ X_T0.T) / np.linalg.norm(x_T @ X_T0.T)
+
+    found = loss(now)
+    found.backward()
+    assert found.item() == pytest.approx(value(x_S), rel=1e-10)
+    np.testing.assert_allclose(now.student["embedding"].grad.numpy(), numeric_gradient(value, x_S), atol=1e-7)
+
+
+def test_a_resumed_full_kernel_carries_its_grams():
+    rng = np.random.default_rng(5)
+    loss, other = collected([(rng.standard_normal((9, 3)), rng.standard_normal((9, 5)))]), FullKernel(weight=2.0)
+    other.load_state_dict(loss.state_dict())
+    other.begin_epoch(10, 20)
+    now = step(rng.standard_normal((4, 3)), rng.standard_normal((4, 5)))
+    assert loss(now).item() == other(now).item() > 0
+
+
+def test_full_kernel_of_a_perfect_student_is_nearly_zero_with_a_finite_gradient():
+    X = np.random.default_rng(6).standard_normal((9, 4)).astype(np.float32)
+    loss, now = collected([(X, X)]), step(X, X)
+    found = loss(now)
+    found.backward()
+    assert found.item() < 2e-3 and torch.isfinite(now.student["embedding"].grad).all()
