@@ -7,10 +7,14 @@ import pytest
 import torch
 from test_losses import numeric_gradient, smooth_l1
 
+from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses.full_kernel import FullKernel
 from kernelscope.distill.losses.step import Step
-from kernelscope.errors import Mismatch
+from kernelscope.distill.recipe import Recipe
+from kernelscope.distill.training import train
+from kernelscope.errors import Mismatch, UsageError
+from kernelscope.networks.sources import load as load_network
 
 
 def step(student, teacher, layer="embedding"):
@@ -178,3 +182,34 @@ def test_full_kernel_of_a_perfect_student_is_nearly_zero_with_a_finite_gradient(
     found = loss(now)
     found.backward()
     assert found.item() < 2e-3 and torch.isfinite(now.student["embedding"].grad).all()
+
+
+@pytest.fixture(scope="module")
+def few():
+    return tuple(load("digits", split).head(n) for split, n in (("train", 129), ("validation", 40), ("test", 40)))
+
+
+@pytest.fixture(scope="module")
+def teacher(few):
+    return load_network(train(Recipe(arch="resnet8x0.5", epochs=1), data=few).last)
+
+
+@pytest.mark.parametrize("method", [*LOSSES, "kda@logits", "full_kernel@layer3", "at@layer2+rkd(angle=0)+kd"])
+def test_every_method_trains_and_its_term_counts(method, few, teacher):
+    recipe = Recipe(arch="resnet8x0.25", method=method, epochs=2, batch_size=32)
+    trained = train(recipe, data=few, teacher=teacher)
+    last = trained.last.training["history"][-1]["loss"]
+    terms = [value for name, value in last.items() if name != "ce"]
+    assert len(terms) == method.count("+") + 1 and all(np.isfinite(v) and v > 0 for v in terms)
+
+
+def test_a_layer_that_is_not_there_is_told_before_the_first_epoch(few, teacher):
+    epochs = []
+    with pytest.raises(UsageError, match="unknown layer 'layer9'; nearest: layer"):
+        train(
+            Recipe(arch="resnet8x0.25", method="gram@layer9", epochs=1),
+            data=few,
+            teacher=teacher,
+            progress=lambda *given: epochs.append(given),
+        )
+    assert not epochs
