@@ -53,6 +53,14 @@ class ResourceError(KernelscopeError, OSError):
     exit_code = 7
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work after what was done had been saved (exit 130 or 143)."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def one_line(text: str, limit: int = 200) -> str:
     """``text`` on one line of at most ``limit`` characters, control characters stripped."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -30,7 +30,7 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     cores.
     """
     from kernelscope.distill.presets import demo_recipes
-    from kernelscope.distill.training import train
+    from kernelscope.distill.training import train, train_cohort
     from kernelscope.files import refuse_existing, write_text
     from kernelscope.networks.checkpoint import save_checkpoint
     from kernelscope.networks.sources import load
@@ -39,14 +39,13 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     from kernelscope.report.measurement import measure
 
     refuse_existing(*(out / name for name in NAMES), overwrite=overwrite)
-    teacher = None
-    with _progress(quiet) as bars:
-        for name, recipe in demo_recipes(seed).items():
-            if bars is not None:
-                bars.start(name, recipe.epochs)
-            trained = train(recipe, teacher=teacher, progress=bars)
-            save_checkpoint(out / f"{name}.pt", trained.last, overwrite=overwrite)
-            teacher = teacher or load(out / "teacher.pt")
+    recipes = demo_recipes(seed)
+    with _progress(quiet, ["teacher"]) as bars:
+        save_checkpoint(out / "teacher.pt", train(recipes.pop("teacher"), progress=bars).last, overwrite=overwrite)
+    with _progress(quiet, list(recipes)) as bars:
+        trained = train_cohort(list(recipes.values()), teacher=load(out / "teacher.pt"), progress=bars)
+    for name, student in zip(recipes, trained):
+        save_checkpoint(out / f"{name}.pt", student.last, overwrite=overwrite)
     students = [out / f"{name}.pt" for name in ("ce", "kd", "kda")]
     report = measure(teacher=out / "teacher.pt", student=students)
     report.save(out / "report.json")
@@ -58,9 +57,9 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     click.echo(f"  kernelscope measure --teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}")
 
 
-def _progress(quiet: bool) -> Any:
+def _progress(quiet: bool, names: list[str]) -> Any:
     if quiet:
         return contextlib.nullcontext()
     from kernelscope.cli.progress import TrainingProgress
 
-    return TrainingProgress()
+    return TrainingProgress(names)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from kernelscope.errors import KernelscopeError, one_line
+from kernelscope.errors import KernelscopeError, Stopped, one_line
 
 VERBS = {
     "demo": "kernelscope.cli.demo",
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = kernelscope.main(args=arguments, prog_name="kernelscope", standalone_mode=False)
+        result = kernelscope.main(args=arguments, prog_name="kernelscope", standalone_mode=False, obj=arguments)
     except BaseException as error:
         sys.exit(_report(error, debug="--debug" in arguments))
     sys.exit(result if isinstance(result, int) else 0)
@@ -64,6 +64,9 @@ def _report(error: BaseException, debug: bool) -> int:
     """Print ``error`` as a person needs it and return the exit code; a bug keeps its traceback."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
+    stopped = error.__cause__ if isinstance(error, click.Abort) else error  # click makes an Abort of any Ctrl-C
+    if isinstance(stopped, Stopped):
+        return _fail(str(stopped), stopped.exit_code)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return _fail("interrupted; what was finished stays", INTERRUPTED)
     if isinstance(error, BrokenPipeError):

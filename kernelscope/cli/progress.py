@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -10,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingProgress:
-    """One bar per network: epochs done, mean loss, accuracy, time left."""
+    """One bar per network, from its first epoch on: epochs done, mean loss, accuracy, time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self._tasks = names, dict[int, Any]()
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
@@ -21,7 +23,6 @@ class TrainingProgress:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task: Any = None
 
     def __enter__(self) -> TrainingProgress:
         self._bars.start()
@@ -32,13 +33,11 @@ class TrainingProgress:
     ) -> None:
         self._bars.stop()
 
-    def start(self, name: str, epochs: int) -> None:
-        """A new bar for the next network."""
-        self._task = self._bars.add_task(name, total=epochs, loss=float("nan"), accuracy=float("nan"))
-
-    def __call__(self, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
-        """Called by the training loop after each epoch."""
-        self._bars.update(self._task, completed=epoch, total=epochs, loss=loss, accuracy=accuracy)
+    def __call__(self, student: int, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+        """Called by the training loop after each epoch of each student."""
+        if student not in self._tasks:
+            self._tasks[student] = self._bars.add_task(self._names[student], total=epochs, loss=loss, accuracy=accuracy)
+        self._bars.update(self._tasks[student], completed=epoch, total=epochs, loss=loss, accuracy=accuracy)
 
 
 class ExtractionProgress:

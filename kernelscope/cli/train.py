@@ -1,16 +1,22 @@
-"""``kernelscope train``: a teacher, or a student by any method."""
+"""``kernelscope train``: a teacher, a student by any method, or several students side by side."""
 
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kernelscope.cli import options
 from kernelscope.cli.measure import parse_json, parse_operations
+
+if TYPE_CHECKING:
+    from kernelscope.distill.outcome import Trained
+    from kernelscope.distill.recipe import Recipe
 
 
 @click.command("train")
@@ -20,49 +26,74 @@ from kernelscope.cli.measure import parse_json, parse_operations
 @click.option("--arch", required=True, metavar="NAME", help="Architecture, e.g. resnet20 or resnet8x0.5.")
 @click.option("--arch-kwargs", metavar="JSON", help="Keyword arguments of the architecture.")
 @click.option(
-    "--method", default="ce", show_default=True, help="ce, or a sum such as kda@embedding(weight=0.2)+kd(T=4)."
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="METHOD",
+    help="ce, or a sum such as kda@embedding(weight=0.2)+kd(T=4); repeated for students side by side [default: ce].",
 )
-@click.option("--teacher", type=options.PATH, metavar="FILE", help="Checkpoint to learn from.")
+@click.option("--teacher", type=options.PATH, metavar="FILE", help="Checkpoint to learn from, or to be held against.")
 @click.option("--teacher-arch", metavar="NAME", help="Its architecture, if its file does not say.")
 @click.option("--teacher-arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture.")
-@click.option("--out", type=options.PATH, required=True, metavar="FILE", help="Checkpoint of the last epoch.")
-@click.option("--best", type=options.PATH, metavar="FILE", help="Checkpoint of the best epoch on validation.")
-@click.option("--preset", default="quick", show_default=True, help="quick or paper-cifar100; options below win.")
+@click.option(
+    "--out",
+    type=options.PATH,
+    required=True,
+    metavar="FILE",
+    help="Checkpoint of the last epoch; of several students the folder of their checkpoints.",
+)
+@click.option("--best", type=options.PATH, metavar="FILE", help="The same of the best epoch on validation.")
+@click.option(
+    "--preset",
+    default="quick",
+    show_default=True,
+    help="quick, paper-cifar100, paper-tiny-imagenet; options below win.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training examples.")
 @click.option("--lr", type=float, help="Highest learning rate.")
 @click.option("--weight-decay", type=float, help="L2 penalty on all weights.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Examples per step.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Examples per step, over all processes together.")
+@click.option("--seeds", metavar="S1,S2", help="Seeds of initial weights, a student of every method for each.")
 @options.seed
+@click.option("--resume", is_flag=True, help="Go on with the run that a signal, a crash or a power cut ended.")
+@click.option("--deterministic", is_flag=True, help="Only operations that give the same bits on a GPU every time.")
+@click.option("--amp", is_flag=True, help="Forward passes in half precision; losses stay in float32.")
+@click.option("--nproc", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
 @options.device
+@options.no_accuracy_check
 @options.overwrite
 @options.quiet
 @options.debug
-def command(**given: Any) -> None:
-    """Train a teacher (method ce) or a student, and save a checkpoint that describes itself.
+@click.pass_obj
+def command(arguments: list[str], **given: Any) -> int:
+    """Train a teacher (method ce), a student, or several students that share data and the teacher's forward pass.
 
     The test split is looked at once, at the end. Runs that differ only in their method share initial weights, order
-    of examples and augmentation.
+    of examples and augmentation. The state of a run lies beside --out until it is finished, for --resume.
     """
+    from kernelscope import processes
+
+    if given["nproc"] > 1 and not processes.launched():
+        return processes.launch(given["nproc"], arguments)
+    with processes.together(given["device"]) as device:
+        _train({**given, "device": device, "quiet": given["quiet"] or not processes.is_first()})
+    return 0
+
+
+def _train(given: dict[str, Any]) -> None:
+    from kernelscope import processes
     from kernelscope.datasets.sources import Reading, parts
-    from kernelscope.distill.recipe import recipe
-    from kernelscope.distill.training import train
+    from kernelscope.distill import resuming
+    from kernelscope.distill.training import train_cohort
     from kernelscope.files import refuse_existing
-    from kernelscope.networks.checkpoint import save_checkpoint
     from kernelscope.networks.sources import load
 
-    out, best = given["out"], given["best"]
-    refuse_existing(*(path for path in (out, best) if path), overwrite=given["overwrite"])
-    chosen = recipe(
-        given["preset"],
-        arch=given["arch"],
-        arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]),
-        method=given["method"],
-        epochs=given["epochs"],
-        lr=given["lr"],
-        weight_decay=given["weight_decay"],
-        batch_size=given["batch_size"],
-        seed=given["seed"],
-    )
+    recipes = _recipes(given)
+    outputs = _outputs(recipes, given["out"], given["best"])
+    refuse_existing(*(path for pair in outputs for path in pair if path), overwrite=given["overwrite"])
+    state = resuming.state_path(given["out"])
+    if not given["resume"] and not given["overwrite"]:
+        resuming.require_fresh(state)
     teacher = None
     if given["teacher"] is not None:
         kwargs = parse_json("--teacher-arch-kwargs", given["teacher_arch_kwargs"])
@@ -71,24 +102,111 @@ def command(**given: Any) -> None:
     data = parts(given["data"], reading=Reading(skip_unreadable=given["skip_unreadable"]))
     if operations is not None:
         data = (replace(data[0], preprocess=operations), data[1], data[2])
-    with _progress(given["quiet"], Path(out).stem, chosen.epochs) as bars:
-        trained = train(chosen, data=data, teacher=teacher, device=given["device"], progress=bars)
-    for path, checkpoint in ((out, trained.last), (best, trained.best)):
-        if path is not None:
-            save_checkpoint(path, checkpoint, overwrite=given["overwrite"])
-            metrics = checkpoint.metrics
-            click.echo(
-                f"{path}: top-1 {metrics['top1']:.4f} on {metrics['split']}, epoch {checkpoint.training['epoch']}"
-            )
+    if not given["quiet"]:
+        click.echo(_in_words(recipes[0], given["preset"]), err=True)
+    with _progress(given["quiet"], [path.stem for path, _ in outputs]) as bars:
+        trained = train_cohort(
+            recipes,
+            data=data,
+            teacher=teacher,
+            device=given["device"],
+            progress=bars,
+            state=state,
+            resume=given["resume"],
+            accuracy_check=not given["no_accuracy_check"],
+        )
+    if processes.is_first():
+        _save(trained, outputs, given["overwrite"])
+        if len(recipes) > 1:
+            _compare(recipes, trained)
+
+
+def _recipes(given: dict[str, Any]) -> list[Recipe]:
+    """One per method and seed of initial weights; the first method's students first."""
+    from kernelscope.distill.recipe import recipe
+
+    return [
+        recipe(
+            given["preset"],
+            arch=given["arch"],
+            arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]),
+            method=method,
+            epochs=given["epochs"],
+            lr=given["lr"],
+            weight_decay=given["weight_decay"],
+            batch_size=given["batch_size"],
+            seed=given["seed"],
+            init_seed=init_seed,
+            amp=given["amp"] or None,
+            deterministic=given["deterministic"] or None,
+        )
+        for method in given["methods"] or ("ce",)
+        for init_seed in _seeds(given["seeds"])
+    ]
+
+
+def _seeds(text: str | None) -> list[int | None]:
+    if text is None:
+        return [None]
+    try:
+        seeds: list[int | None] = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"--seeds {text!r} is no list of whole numbers; write for example 0,1,2") from None
+    if len(set(seeds)) < len(seeds):
+        raise click.BadParameter(f"--seeds {text!r} names a seed twice; name each once")
+    return seeds
+
+
+def _outputs(recipes: list[Recipe], out: Path, best: Path | None) -> list[tuple[Path, Path | None]]:
+    """Where each student's last and best checkpoints go."""
+    if len(recipes) == 1:
+        return [(out, best)]
+    names: list[str] = []
+    for recipe in recipes:
+        seed = "" if recipe.init_seed is None else f"-seed{recipe.init_seed}"
+        name = re.sub(r"[^\w.=+@-]+", "_", recipe.method).strip("_")[:60] + seed
+        names.append(f"{name}-{names.count(name) + 1}" if name in names else name)
+    return [(out / f"{name}.pt", best / f"{name}.pt" if best is not None else None) for name in names]
+
+
+def _save(trained: list[Trained], outputs: list[tuple[Path, Path | None]], overwrite: bool) -> None:
+    from kernelscope.networks.checkpoint import save_checkpoint
+
+    for student, paths in zip(trained, outputs):
+        for path, checkpoint in zip(paths, (student.last, student.best)):
+            if path is not None:
+                save_checkpoint(path, checkpoint, overwrite=overwrite)
+                metrics, epoch = checkpoint.metrics, checkpoint.training["epoch"]
+                click.echo(f"{path}: top-1 {metrics['top1']:.4f} on {metrics['split']}, epoch {epoch}")
+
+
+def _compare(recipes: list[Recipe], trained: list[Trained]) -> None:
+    from kernelscope.cli import cohort_table
+    from kernelscope.distill.comparison import Group
+
+    methods = dict.fromkeys(recipe.method for recipe in recipes)
+    groups = [Group(m, tuple(s for r, s in zip(recipes, trained) if r.method == m)) for m in methods]
+    click.echo(f"\n{cohort_table.text(groups)}")
+
+
+def _in_words(recipe: Recipe, preset: str) -> str:
+    """Every value that decides the run, and where it comes from."""
+    from kernelscope.distill.methods import described
+
+    values = {name: value for name, value in recipe.decisive().items() if name not in ("method", "arch_kwargs")}
+    rows = [(name, str(value), recipe.sources.get(name, "default")) for name, value in values.items()]
+    rows += [(name, str(value), source) for name, value, source in described(recipe.method)]
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    lines = [f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {source}" for name, value, source in rows]
+    return "\n".join([f"preset {preset}, method {recipe.method}", *lines])
 
 
 @contextlib.contextmanager
-def _progress(quiet: bool, name: str, epochs: int) -> Any:
+def _progress(quiet: bool, names: list[str]) -> Iterator[Any]:
     if quiet:
         yield None
         return
     from kernelscope.cli.progress import TrainingProgress
 
-    with TrainingProgress() as bars:
-        bars.start(name, epochs)
+    with TrainingProgress(names) as bars:
         yield bars

@@ -44,6 +44,19 @@ def losses_of(method: str) -> dict[str, Any]:
     return found
 
 
+def described(method: str) -> list[tuple[str, Any, str]]:
+    """Every hyper-parameter of a method: ``(term.option, value, where the value comes from)``."""
+    found = []
+    for text, loss in losses_of(method).items():
+        match = TERM.fullmatch(text.partition("#")[0])
+        assert match is not None  # it was read before
+        given = {*_options(match["options"] or "", text), *(["layer"] if match["layer"] else [])}
+        for option in inspect.signature(type(loss)).parameters:
+            source = "given" if option in given else loss.sources.get(option, "kernelscope")
+            found.append((f"{match['name']}.{option}", getattr(loss, option), source))
+    return found
+
+
 def _make(name: str, options: dict[str, Any]) -> Any:
     accepted = list(inspect.signature(LOSSES[name]).parameters)
     for option in options:

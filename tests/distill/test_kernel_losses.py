@@ -191,7 +191,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def teacher(few):
-    return load_network(train(Recipe(arch="resnet8x0.5", epochs=1), data=few).last)
+    return load_network(train(Recipe(arch="resnet8x0.5", epochs=8, batch_size=32), data=few).last)
 
 
 @pytest.mark.parametrize("method", [*LOSSES, "kda@logits", "full_kernel@layer3", "at@layer2+rkd(angle=0)+kd"])

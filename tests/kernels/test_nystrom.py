@@ -285,7 +285,7 @@ def test_the_error_falls_to_nothing_once_the_landmarks_span_the_features() -> No
     points = error_against_m(teacher=X_T, student=X_S, ms=(1, 2, 4, 8, 16), choose=lambda m: uniform(100, m, 3))
     residuals = [p.residual_teacher for p in points]
     rounding = 1e-13  # once the landmarks span the features, what is left is in no order
-    assert all(later <= max(earlier, rounding) for earlier, later in zip(residuals, residuals[1:]))
+    assert all(later <= max(earlier, rounding) for earlier, later in itertools.pairwise(residuals))
     assert residuals[-1] < rounding < residuals[2]
     assert all(p.tail_teacher <= p.residual_teacher + 1e-15 for p in points)
     loss = truth(X_S, X_T) / norm(kernel(X_T))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch.nn import functional
 
@@ -17,6 +19,12 @@ class AT(Memoryless):
             map is averaged down to the smaller where sizes differ.
         weight: 1000, as in the authors' code. The mean runs over positions too, so it weighs 1000 / (h w) per example.
     """
+
+    relational = False
+    sources: ClassVar[dict[str, str]] = {
+        "layer": "Qian, Li, Hu: before the last pooling",
+        "weight": "Zagoruyko and Komodakis' code",
+    }
 
     def __init__(self, layer: str = "avgpool:in", weight: float = 1000.0) -> None:
         if weight < 0:

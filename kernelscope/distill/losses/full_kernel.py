@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,6 +20,9 @@ class FullKernel:
         weight: 10; ours, there is no published one.
         warm_up: epochs without the term; None for 5 where there are at least 20 epochs, else a quarter, at least 1.
     """
+
+    relational = False
+    sources: ClassVar[dict[str, str]] = {"warm_up": "as KDA's H"}
 
     def __init__(self, layer: str = "embedding", weight: float = 10.0, warm_up: int | None = None) -> None:
         if weight < 0 or (warm_up is not None and warm_up < 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch.nn import functional
 
@@ -18,6 +20,12 @@ class KD(Memoryless):
     """
 
     layers = ("logits",)
+
+    relational = False
+    sources: ClassVar[dict[str, str]] = {
+        "T": "RepDistiller and most published code",
+        "weight": "the ratio 0.9 : 0.1 of the same",
+    }
 
     def __init__(self, T: float = 4.0, weight: float = 9.0) -> None:
         if T <= 0 or weight < 0:

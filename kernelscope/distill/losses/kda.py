@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -28,6 +28,14 @@ class KDA:
             root mean square, which depends on neither. ``none`` is equation 4 as printed.
         warm_up: epochs without the term; None for 5 where there are at least 20 epochs, else a quarter, at least 1.
     """
+
+    relational = False
+    sources: ClassVar[dict[str, str]] = {
+        "layer": "Qian, Li, Hu: before the last FC layer",
+        "weight": "the authors' code, for batches of 256",
+        "normalization": "the authors' code",
+        "warm_up": "Qian, Li, Hu: H = 5",
+    }
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch.nn import functional
 
@@ -20,6 +22,12 @@ class RKD(Memoryless):
         layer: ``embedding``, or any layer both networks have.
         distance, angle: 25 and 50, the weights of published classification code beside cross-entropy at 1.
     """
+
+    sources: ClassVar[dict[str, str]] = {
+        "layer": "Qian, Li, Hu: before the last FC layer",
+        "distance": "RepDistiller",
+        "angle": "RepDistiller",
+    }
 
     def __init__(self, layer: str = "embedding", distance: float = 25.0, angle: float = 50.0) -> None:
         if distance < 0 or angle < 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from kernelscope.distill.losses.step import Memoryless, Step, divisor, wide
@@ -16,6 +18,8 @@ class SP(Memoryless):
         layer: by default what goes into the last pooling, as in the paper.
         weight: 3000, as in published code beside cross-entropy at 1.
     """
+
+    sources: ClassVar[dict[str, str]] = {"layer": "Tung and Mori", "weight": "RepDistiller"}
 
     def __init__(self, layer: str = "avgpool:in", weight: float = 3000.0) -> None:
         if weight < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -41,9 +41,16 @@ def divisor(norm: torch.Tensor) -> torch.Tensor:
 
 
 class Loss(Protocol):
-    """A distillation term. ``layers`` are the layers it listens to, of student and teacher alike."""
+    """A distillation term.
+
+    ``layers`` are the layers it listens to, of student and teacher alike; ``relational``: it compares the examples of
+    a batch with one another; ``sources``: where the defaults of its hyper-parameters come from. ``state_dict`` holds
+    all that a run taken up in the middle of an epoch needs.
+    """
 
     layers: tuple[str, ...]
+    relational: bool
+    sources: dict[str, str]
 
     def begin_epoch(self, epoch: int, epochs: int) -> None: ...
 
@@ -58,6 +65,9 @@ class Loss(Protocol):
 
 class Memoryless:
     """A loss that carries nothing from one step to the next."""
+
+    relational = True
+    sources: ClassVar[dict[str, str]] = {}
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         pass

@@ -1,0 +1,47 @@
+"""SIGINT and SIGTERM while networks train: the step is finished and the run saved before the program ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kernelscope.errors import Stopped
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Callable[[], int | None]]:
+    """Signals are noted instead of obeyed, and told when asked; a second one acts as it would have before.
+
+    In other threads than the main one signals are left alone.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        _restore(before)
+
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        _restore(before)
+
+
+def stopped(number: int, message: str) -> Stopped:
+    """The error to leave with after signal ``number``."""
+    return Stopped(message, 128 + number)
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler if handler is not None else signal.SIG_DFL)

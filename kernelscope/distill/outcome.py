@@ -1,0 +1,99 @@
+"""What a run leaves: a student's last and best weights as checkpoints, scored on the test examples."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from kernelscope import processes
+from kernelscope.distill.batches import Splits, labels_of
+from kernelscope.distill.student import Student
+from kernelscope.distill.trajectory import examined
+from kernelscope.networks.checkpoint import Checkpoint
+from kernelscope.networks.sources import Loaded
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """``last``: after the last epoch. ``best``: at the highest validation accuracy (the first of equals).
+
+    ``right``: which test examples the last one gets right, shape ``(n,)``.
+    """
+
+    last: Checkpoint
+    best: Checkpoint
+    right: np.ndarray
+
+
+def outcome(student: Student, splits: Splits, teacher: Loaded | None) -> Trained:
+    """Both checkpoints, each with its accuracy on the test examples."""
+    labels = labels_of(splits.test).numpy()
+    weights = {"last": student.weights(), "best": student.best["weights"]}
+    right = {}
+    for which in ("best", "last"):  # the network is left as it was last
+        student.network.load_state_dict(weights[which])
+        right[which] = examined(student.network, splits.test, student.device)[0] == labels
+    scores = {which: float(found.mean()) for which, found in right.items()}
+    epochs = {"last": student.recipe.epochs, "best": student.best["epoch"]}
+    last, best = (
+        _checkpoint(student, splits, weights[which], {"top1": scores[which], **_both(scores)}, epochs[which], teacher)
+        for which in ("last", "best")
+    )
+    return Trained(last, best, right["last"])
+
+
+def _both(scores: dict[str, float]) -> dict[str, float]:
+    return {f"top1_{which}": score for which, score in scores.items()}
+
+
+def _checkpoint(
+    student: Student,
+    splits: Splits,
+    weights: dict[str, torch.Tensor],
+    scores: dict[str, float],
+    epoch: int,
+    teacher: Loaded | None,
+) -> Checkpoint:
+    test = splits.test
+    return Checkpoint(
+        arch=student.recipe.arch,
+        arch_kwargs=student.arch_kwargs,
+        state_dict=weights,
+        layers={"embedding": "fc:in", "logits": "fc:out"},
+        input={"shape": list(splits.input_shape), "layout": "NCHW"},
+        preprocess=splits.training.preprocess,
+        classes=list(splits.classes),
+        data={
+            "name": test.name,
+            "split": test.split,
+            "n": test.n,
+            "seed": test.seed,
+            "order_sha256": test.order_sha256,
+        },
+        metrics={**scores, "split": test.split},
+        training={
+            "recipe": student.recipe.to_dict(),
+            "epoch": epoch,
+            "history": student.history,
+            "trajectory": student.trajectory or None,
+            "teacher_sha256": None if teacher is None else teacher.sha256,
+            "processes": processes.count(),
+            "notes": _notes(student),
+        },
+        versions={"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _notes(student: Student) -> list[str]:
+    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in student.network.modules())
+    if processes.count() == 1 or not normalised:
+        return []
+    count: Any = processes.count()
+    return [f"batch normalisation used each process's own share of a batch, an {count}th of it, not the global batch"]

@@ -1,0 +1,85 @@
+"""The state of an unfinished run on disk: written whole or not at all, read without running its code.
+
+A run taken up from it ends in the same bits as one that was never interrupted (on a CPU, with the same number of
+threads): it holds the students' weights, optimisers, landmarks and running sums, and where in the epoch they stood.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelscope import files
+from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
+
+FORMAT = "kernelscope.training"
+FORMAT_VERSION = 1
+SECONDS = 30  #: at the end of an epoch the state is written unless it was so few seconds ago
+
+
+def state_path(out: str | os.PathLike[str]) -> Path:
+    """Where the state of a run that will write ``out`` lies: beside it."""
+    return Path(out).with_name(f"{Path(out).name}.state")
+
+
+def require_fresh(path: Path) -> None:
+    """Stop if an interrupted run lies there, so that it is neither lost nor taken up unasked.
+
+    Raises:
+        UsageError: it does.
+    """
+    if path.exists():
+        raise UsageError(f"{path} holds an interrupted run; pass --resume to go on, or --overwrite to begin anew")
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Replace the state at ``path``.
+
+    Raises:
+        ResourceError: the disk is full; the state from before is still there.
+    """
+    with files.whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+        torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **state}, stream)
+
+
+def load(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
+    """The state at ``path`` of the run that ``expected`` describes.
+
+    Args:
+        expected: ``recipes``, a list of ``Recipe.decisive()``, ``teacher_sha256`` and ``order_sha256``.
+
+    Raises:
+        UnreadableInput: there is none, or it is damaged.
+        Mismatch: it is of another run, naming the first difference.
+    """
+    files.require_readable(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        run = state["run"]
+        found = {key: run[key] for key in expected}
+        known = state["format"], state["format_version"]
+    except Exception as error:  # whatever a damaged file does to the reader is the file's fault
+        raise UnreadableInput(
+            f"{path} cannot be read ({one_line(str(error), 60)}); delete it and train again"
+        ) from error
+    if known != (FORMAT, FORMAT_VERSION):
+        raise UnreadableInput(f"{path} is no training state of this version; delete it and train again")
+    _require_same(path, found, expected)
+    return dict(state)
+
+
+def _require_same(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    mend = "resume with the same recipe, or pass --overwrite without --resume"
+    if len(found["recipes"]) != len(expected["recipes"]):
+        raise Mismatch(f"{path} is of {len(found['recipes'])} students, not {len(expected['recipes'])}; {mend}")
+    for then, now in zip(found["recipes"], expected["recipes"]):
+        for key in now:
+            if then.get(key) != now[key]:
+                values = f"{one_line(str(then.get(key)), 40)}, not {one_line(str(now[key]), 40)}"
+                raise Mismatch(f"{path.name} was begun with {key} {values}; {mend}")
+    for key, what in (("teacher_sha256", "another teacher"), ("order_sha256", "other examples")):
+        if found[key] != expected[key]:
+            raise Mismatch(f"{path} was begun with {what}; {mend}")

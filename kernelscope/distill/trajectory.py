@@ -1,0 +1,98 @@
+"""Trajectories: how near the student's kernel is to the teacher's, epoch by epoch, on held-out examples that stay.
+
+Figures 4 and 5 of the paper for any run. The validation examples are forwarded after every epoch anyway, so a point
+costs no forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from kernelscope.datasets.examples import Examples
+from kernelscope.datasets.preprocess import Operations
+from kernelscope.distill.batches import labels_of
+from kernelscope.errors import KernelscopeError
+from kernelscope.kernels.snapshot import Teacher
+from kernelscope.networks.pooling import pool
+from kernelscope.networks.sources import Loaded
+from kernelscope.networks.tap import Tap, resolve_layers
+
+MOST = 2000  #: examples a trajectory follows, the first of the validation split
+BATCH = 512
+
+
+def examined(
+    network: nn.Module,
+    examples: Examples,
+    device: str,
+    layers: Sequence[str] = (),
+    operations: Operations | None = None,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Predicted classes ``(n,)``, and rows of ``layers`` of the first examples; eval mode, the mode is restored.
+
+    Layers that give several rows per example, or none, are left out.
+    """
+    said: dict[str, list[torch.Tensor]] = {}
+
+    def keep(name: str, x: torch.Tensor) -> torch.Tensor:
+        return pool(x)
+
+    guesses = []
+    with torch.inference_mode(), Tap(network, ["logits", *layers], training=False, keep=keep) as tap:
+        for start in range(0, examples.n, BATCH):
+            x = examples.batch(start, min(start + BATCH, examples.n), operations)
+            assert not isinstance(x, dict)
+            network(x.to(device))
+            heard = tap.features
+            guesses.append(heard["logits"].argmax(1).cpu())
+            for layer in layers:
+                if start < MOST:
+                    said.setdefault(layer, []).append(heard[layer].float().cpu())
+    rows = {layer: torch.cat(parts)[:MOST].numpy() for layer, parts in said.items()}
+    return torch.cat(guesses).numpy(), rows
+
+
+def top1(network: nn.Module, examples: Examples, device: str = "cpu") -> float:
+    """Share of examples whose largest logit is their label, in eval mode; the network's mode is restored."""
+    return share_right(examined(network, examples, device)[0], examples)
+
+
+def share_right(guesses: np.ndarray, examples: Examples) -> float:
+    return float((guesses == labels_of(examples).numpy()).mean())
+
+
+class Trajectory:
+    """The teacher on the first validation examples, and a point for each look at a student.
+
+    Args:
+        layers: beyond ``embedding`` and ``logits``, where both networks have them.
+    """
+
+    def __init__(self, loaded: Loaded, examples: Examples, layers: Sequence[str], device: str) -> None:
+        self.layers = tuple(dict.fromkeys((*resolve_layers(loaded.module, None)[0], *layers)))
+        checkpoint = loaded.checkpoint
+        operations = None if checkpoint is None else checkpoint.preprocess
+        self.guesses, rows = examined(loaded.module, examples, device, self.layers, operations)
+        labels = labels_of(examples).numpy()[:MOST]
+        self._teachers: dict[str, Teacher] = {}
+        for layer, X_T in rows.items():
+            self._teachers[layer] = Teacher(X_T, labels)
+
+    def teacher_rows(self, layer: str) -> np.ndarray:
+        """The teacher's rows ``(n, d)`` at a layer."""
+        return self._teachers[layer].X
+
+    def point(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Per layer the fields of :class:`kernelscope.kernels.snapshot.Snapshot`, or None where it has no value."""
+        found: dict[str, Any] = {}
+        for layer, X_S in rows.items():
+            try:
+                found[layer] = self._teachers[layer].against(X_S).to_dict()
+            except KernelscopeError:  # NaN features, or an all-zero teacher: the run goes on and says so itself
+                found[layer] = None
+        return found
