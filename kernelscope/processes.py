@@ -19,6 +19,8 @@ from torch import distributed, nn
 
 from kernelscope.errors import ResourceError, UsageError
 
+GRACE_SECONDS = 20  #: between asking a process to end and ending it
+
 
 def count() -> int:
     """How many processes train together."""
@@ -103,6 +105,15 @@ def summed(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def agreed(number: int | None, device: str) -> int | None:
+    """A number that any process has, the largest of several, told to all; None if none has one."""
+    if count() == 1:
+        return number
+    flag = torch.tensor(number or 0, device=device)
+    distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+    return int(flag) or None
+
+
 def parallel(network: nn.Module, device: str) -> nn.Module:
     """The network as one of several that average their gradients; itself if there is one process."""
     if count() == 1:
@@ -144,20 +155,25 @@ def launch(processes: int, arguments: list[str]) -> int:
         command = [sys.executable, "-m", "kernelscope", *arguments]
         children.append(subprocess.Popen(command, env=variables, stdout=quiet, stderr=quiet))
     try:
-        while all(child.poll() is None for child in children):
+        while any(child.poll() is None for child in children) and not any(child.returncode for child in children):
             time.sleep(0.05)
-        if any(child.returncode for child in children):
-            time.sleep(1.0)  # the first one may be about to say why
-        else:
-            for child in children:
-                child.wait()
+        time.sleep(1.0 if any(child.returncode for child in children) else 0.0)  # the first may be about to say why
     finally:
         for child in children:
             if child.poll() is None:
                 child.terminate()
-        codes = [child.wait() for child in children]
+        codes = [_ended(child) for child in children]
     failed = [code for code in codes if code > 0] or [128 - code for code in codes if code < 0]
     return failed[0] if failed else 0
+
+
+def _ended(child: subprocess.Popen[bytes]) -> int:
+    """Its exit code; it may save what it has, but not wait for ever for processes that are gone."""
+    try:
+        return child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 def _free_port() -> int:

@@ -62,6 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _report(error: BaseException, debug: bool) -> int:
     """Print ``error`` as a person needs it and return the exit code; a bug keeps its traceback."""
+    if _Terminated.received:
+        return TERMINATED
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     stopped = error.__cause__ if isinstance(error, click.Abort) else error  # click makes an Abort of any Ctrl-C
@@ -99,5 +101,12 @@ def _print_traceback(error: BaseException) -> None:
     traceback.print_exception(error)
 
 
+class _Terminated(SystemExit):
+    """SIGTERM came; whatever the code it came upon made of it, the program ends for that reason."""
+
+    received = False
+
+
 def _terminate(signal_number: int, frame: Any) -> None:
-    raise SystemExit(TERMINATED)
+    _Terminated.received = True
+    raise _Terminated(TERMINATED)

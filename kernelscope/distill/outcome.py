@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import platform
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -95,5 +94,4 @@ def _notes(student: Student) -> list[str]:
     normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in student.network.modules())
     if processes.count() == 1 or not normalised:
         return []
-    count: Any = processes.count()
-    return [f"batch normalisation used each process's own share of a batch, an {count}th of it, not the global batch"]
+    return [f"batch normalisation used the {processes.count()} processes' own shares of each batch, not the whole"]

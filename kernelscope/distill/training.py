@@ -76,16 +76,15 @@ def train_cohort(
     shared = recipes[0]
     if shared.amp:
         half_type(device)
-    splits = splits_of(data)
-    students = [Student(recipe, splits, device) for recipe in recipes]
-    with reproducible(shared.deterministic):
+    with noted() as signal_received, reproducible(shared.deterministic):
+        splits = splits_of(data)
+        students = [Student(recipe, splits, device) for recipe in recipes]
         run = _Run(students, splits, teacher, device, accuracy_check, state)
         if resume:
             if state is None:
                 raise UsageError("there is no state to resume from; name its file")
             run.take_up(state)
-        with noted() as signal_received:
-            run.train(progress, signal_received)
+        run.train(progress, signal_received)
         trained = [outcome(student, splits, teacher) for student in students]
     if state is not None and processes.is_first():
         state.unlink(missing_ok=True)
@@ -139,7 +138,6 @@ class _Run:
             self.position = _Position(epoch + 1)
             if time.monotonic() - self._saved >= resuming.SECONDS:
                 self._save()
-            self._obey(signal_received())
 
     def _train_epoch(self, epoch: int, signal_received: Callable[[], int | None]) -> None:
         started, batches = time.perf_counter() - self.position.seconds, EpochBatches(self.splits, self.recipe, epoch)
@@ -151,10 +149,10 @@ class _Run:
         try:
             for number in range(self.position.batch, len(batches)):
                 self._step(batches, number, epoch)
-                if signal_received() is not None and self.state is not None and processes.count() == 1:
+                if (received := processes.agreed(signal_received(), self.device)) is not None:
                     seconds = time.perf_counter() - started
                     self.position = _Position(epoch, number + 1, seconds, batches.augmentation.get_state())
-                    self._obey(signal_received())
+                    self._leave(received)
         finally:
             for student in self.students:
                 student.rest()
@@ -172,7 +170,7 @@ class _Run:
     def _examine(self, epoch: int, progress: Progress | None) -> None:
         """Validation accuracy, and with a teacher a point of the trajectory."""
         for number, student in enumerate(self.students):
-            layers = () if self.trajectory is None else self.trajectory.layers
+            layers = () if self.trajectory is None else self.trajectory.of(student.layers)
             guesses, rows = examined(student.network, self.splits.validation, self.device, layers)
             record = student.history[-1]
             record["validation_top1"] = share_right(guesses, self.splits.validation)
@@ -182,11 +180,9 @@ class _Run:
             if progress is not None:
                 progress(number, epoch + 1, self.recipe.epochs, sum(record["loss"].values()), record["validation_top1"])
 
-    def _obey(self, signal_number: int | None) -> None:
-        """Save and leave, if a signal came."""
-        if signal_number is None:
-            return
-        where = f"stopped in epoch {self.position.epoch + 1} of {self.recipe.epochs}, batch {self.position.batch}"
+    def _leave(self, signal_number: int) -> None:
+        """Save and leave, since a signal came."""
+        where = f"stopped in epoch {self.position.epoch + 1} of {self.recipe.epochs}, after batch {self.position.batch}"
         if self.state is None:
             raise stopped(signal_number, f"{where}; nothing was to be kept")
         self._save()

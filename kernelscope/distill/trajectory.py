@@ -74,7 +74,8 @@ class Trajectory:
     """
 
     def __init__(self, loaded: Loaded, examples: Examples, layers: Sequence[str], device: str) -> None:
-        self.layers = tuple(dict.fromkeys((*resolve_layers(loaded.module, None)[0], *layers)))
+        self._always = resolve_layers(loaded.module, None)[0]
+        self.layers = self.of(layers)
         checkpoint = loaded.checkpoint
         operations = None if checkpoint is None else checkpoint.preprocess
         self.guesses, rows = examined(loaded.module, examples, device, self.layers, operations)
@@ -82,6 +83,10 @@ class Trajectory:
         self._teachers: dict[str, Teacher] = {}
         for layer, X_T in rows.items():
             self._teachers[layer] = Teacher(X_T, labels)
+
+    def of(self, layers: Sequence[str]) -> tuple[str, ...]:
+        """What is followed of a student that learns at ``layers``, whoever is trained beside it."""
+        return tuple(dict.fromkeys((*self._always, *layers)))
 
     def teacher_rows(self, layer: str) -> np.ndarray:
         """The teacher's rows ``(n, d)`` at a layer."""

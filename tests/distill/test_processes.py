@@ -1,0 +1,108 @@
+"""Several processes take the steps that one would; every process is a real one here."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from kernelscope import processes
+from kernelscope.errors import UsageError
+from kernelscope.networks.checkpoint import load_checkpoint
+
+DATA = "shapes(size=8,classes=4,n=99,difficulty=0)"
+MLP = ("--arch", "mlp", "--arch-kwargs", json.dumps({"hidden": 48, "in_features": 192}))
+
+
+def kernelscope(*words, **options):
+    command = [sys.executable, "-m", "kernelscope", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    path = tmp_path_factory.mktemp("teacher") / "t.pt"
+    done = kernelscope("train", "--data", DATA, *MLP, "--epochs", 30, "--lr", 0.05, "--quiet", "--out", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_two_processes_take_the_steps_of_one(teacher, tmp_path):
+    """Losses, gradients and weights of three steps on all 99 examples, which two processes cannot share evenly."""
+    found = []
+    for count in (1, 2):
+        out = tmp_path / f"{count}.pt"
+        words = ("train", "--data", DATA, *MLP, "--teacher", teacher, "--epochs", 3, "--batch-size", 99, "--lr", 0.01)
+        method = "kda+full_kernel+rkd+gram+kd+cka+procrustes+kda@logits"
+        done = kernelscope(*words, "--method", method, "--nproc", count, "--out", out, "--quiet")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("top-1") == 1
+        found.append(load_checkpoint(out))
+    one, two = found
+    for a, b in zip(one.training["history"], two.training["history"]):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6, abs=1e-9)
+        assert b["gradient"] == pytest.approx(a["gradient"], rel=1e-6)
+        assert (a["train_top1"], a["validation_top1"]) == (b["train_top1"], b["validation_top1"])
+    for key, value in one.state_dict.items():
+        torch.testing.assert_close(two.state_dict[key], value, rtol=1e-6, atol=1e-7)
+    assert (two.training["processes"], two.training["notes"]) == (2, [])
+
+
+def test_batch_normalisation_of_shares_is_said(teacher, tmp_path):
+    words = ("train", "--data", DATA, "--arch", "resnet8x0.25", "--epochs", 1, "--nproc", 2, "--quiet")
+    assert kernelscope(*words, "--out", tmp_path / "s.pt").returncode == 0
+    made = load_checkpoint(tmp_path / "s.pt")
+    assert made.training["notes"] == [
+        "batch normalisation used the 2 processes' own shares of each batch, not the whole"
+    ]
+    assert made.network() is not None
+
+
+def test_an_error_in_several_processes_is_one_line_with_its_code(tmp_path):
+    words = ("train", "--data", DATA, *MLP, "--nproc", 2, "--quiet", "--out", tmp_path / "s.pt")
+    done = kernelscope(*words, "--method", "kdaa")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "kernelscope: error: unknown method 'kdaa'; nearest: kda, kd\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_ending_the_launcher_saves_and_ends_its_processes(tmp_path):
+    words = ("train", "--data", DATA, *MLP, "--epochs", 100000, "--nproc", 2, "--out", tmp_path / "s.pt")
+    command = [sys.executable, "-m", "kernelscope", *map(str, words)]
+    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert "preset quick" in launcher.stderr.readline()
+    children = _children(launcher.pid)
+    assert len(children) == 2
+    time.sleep(3)
+    launcher.send_signal(signal.SIGTERM)
+    _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode == 143
+    assert not any(_is_running(child) for child in children)
+    assert "pass --resume" in said and (tmp_path / "s.pt.state").exists()
+
+
+def _children(pid):
+    listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(word) for word in listing.stdout.split()]
+
+
+def _is_running(pid):
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return state != "" and not state.startswith("Z")
+
+
+def test_alone_everything_is_the_identity():
+    x = torch.arange(6.0).view(3, 2)
+    assert processes.share(x) is x and processes.gathered(x, 3) is x and processes.summed(x) is x
+    assert (processes.count(), processes.rank(), processes.is_first()) == (1, 0, True)
+    with processes.together("cpu") as device:
+        assert device == "cpu"
+
+
+def test_a_batch_that_is_too_small_to_share_is_refused(monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 4)
+    with pytest.raises(UsageError, match="3 examples for 4 processes; raise --batch-size"):
+        processes.share(torch.zeros(3, 1))

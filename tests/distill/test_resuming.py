@@ -1,0 +1,152 @@
+"""A run that is interrupted anywhere and taken up again ends in the same bits."""
+
+import dataclasses
+import os
+import signal
+
+import pytest
+import torch
+
+from kernelscope.datasets.sources import load as load_data
+from kernelscope.distill import resuming
+from kernelscope.distill.batches import EpochBatches
+from kernelscope.distill.losses import LOSSES
+from kernelscope.distill.recipe import Recipe
+from kernelscope.distill.training import train, train_cohort
+from kernelscope.errors import Mismatch, Stopped, UnreadableInput, UsageError
+from kernelscope.networks.sources import load
+
+SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=32, lr_warm_up=1)
+BATCHES = 4  #: an epoch of 129 examples in batches of 32, the last joined by the one left over
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tuple(load_data("digits", split).head(n) for split, n in (("train", 129), ("validation", 60), ("test", 60)))
+
+
+@pytest.fixture(scope="module")
+def teacher(data):
+    return load(train(dataclasses.replace(SMALL, arch="resnet8x0.5", epochs=8), data=data).last)
+
+
+def send_signal(monkeypatch, step, number=signal.SIGINT):
+    """This process gets a signal while its step-th batch is drawn."""
+    drawn, left = EpochBatches.draw, [step]
+
+    def draw(batches, n):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), number)
+        return drawn(batches, n)
+
+    monkeypatch.setattr(EpochBatches, "draw", draw)
+
+
+def outcome(trained):
+    """Everything that may not differ; seconds may."""
+    history = [{k: v for k, v in record.items() if k != "seconds"} for record in trained.last.training["history"]]
+    return (
+        {key: value.numpy().tobytes() for key, value in trained.last.state_dict.items()},
+        {key: value.numpy().tobytes() for key, value in trained.best.state_dict.items()},
+        history,
+        trained.last.training["trajectory"],
+        trained.last.metrics,
+    )
+
+
+@pytest.mark.parametrize("method", ["ce", *LOSSES, "kda@logits+full_kernel"])
+@pytest.mark.parametrize("step", [2, BATCHES, BATCHES + 3, 2 * BATCHES + 1])
+def test_a_resumed_run_is_bit_equal(method, step, data, teacher, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(SMALL, method=method)
+    whole = train(recipe, data=data, teacher=teacher)
+    with monkeypatch.context() as patch:
+        send_signal(patch, step)
+        with pytest.raises(Stopped, match="pass --resume"):
+            train(recipe, data=data, teacher=teacher, state=tmp_path / "s")
+    resumed = train(recipe, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+    assert outcome(resumed) == outcome(whole)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_resumed_cohort_is_bit_equal_after_two_interruptions(data, teacher, tmp_path, monkeypatch):
+    recipes = [dataclasses.replace(SMALL, method=m, init_seed=s) for m in ("ce", "kda", "kd") for s in (0, 1)]
+    whole = train_cohort(recipes, data=data, teacher=teacher)
+    for resume, number in ((False, signal.SIGTERM), (True, signal.SIGINT)):
+        with monkeypatch.context() as patch:
+            send_signal(patch, 3, number)
+            with pytest.raises(Stopped) as stopped:
+                train_cohort(recipes, data=data, teacher=teacher, state=tmp_path / "s", resume=resume)
+        assert stopped.value.exit_code == 128 + number
+    resumed = train_cohort(recipes, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+    assert [outcome(student) for student in resumed] == [outcome(student) for student in whole]
+
+
+def test_signals_are_as_they_were_afterwards(data):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(dataclasses.replace(SMALL, epochs=1), data=data)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def interrupted(data, teacher, path, monkeypatch, recipe=SMALL):
+    with monkeypatch.context() as patch:
+        send_signal(patch, 2)
+        with pytest.raises(Stopped):
+            train(recipe, data=data, teacher=teacher, state=path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.2}, "begun with lr 0.1, not 0.2"),
+        ({"method": "kd"}, "begun with method ce, not kd"),
+        ({"epochs": 5}, "begun with epochs 3, not 5"),
+        ({"seed": 1}, "begun with seed 0, not 1"),
+        ({"arch": "resnet8"}, "begun with arch resnet8x0.25, not resnet8"),
+    ],
+)
+def test_another_recipe_is_refused(changes, message, data, teacher, tmp_path, monkeypatch):
+    interrupted(data, teacher, tmp_path / "s", monkeypatch)
+    with pytest.raises(Mismatch, match=message):
+        other = dataclasses.replace(SMALL, **changes)
+        train(other, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+
+
+def test_other_examples_and_another_teacher_are_refused(data, teacher, tmp_path, monkeypatch):
+    interrupted(data, teacher, tmp_path / "s", monkeypatch)
+    with pytest.raises(Mismatch, match="another teacher"):
+        train(SMALL, data=data, state=tmp_path / "s", resume=True)
+    fewer = (data[0].head(100), *data[1:])
+    with pytest.raises(Mismatch, match="other examples"):
+        train(SMALL, data=fewer, teacher=teacher, state=tmp_path / "s", resume=True)
+    with pytest.raises(Mismatch, match="of 1 students, not 2"):
+        train_cohort([SMALL, SMALL], data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+
+
+def test_a_damaged_state_is_told_and_none_is_too(data, teacher, tmp_path, monkeypatch):
+    path = tmp_path / "s"
+    with pytest.raises(UnreadableInput, match="does not exist"):
+        train(SMALL, data=data, state=path, resume=True)
+    interrupted(data, teacher, path, monkeypatch)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"PK" + whole[2:200], b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(UnreadableInput, match="delete it and train again"):
+            train(SMALL, data=data, teacher=teacher, state=path, resume=True)
+    torch.save({"format": "other"}, path)
+    with pytest.raises(UnreadableInput):
+        train(SMALL, data=data, teacher=teacher, state=path, resume=True)
+
+
+def test_the_state_is_written_at_the_end_of_epochs_too(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "SECONDS", 0)
+    seen = []
+    train(SMALL, data=data, state=tmp_path / "s", progress=lambda *words: seen.append((tmp_path / "s").exists()))
+    assert seen == [False, True, True]
+
+
+def test_an_interrupted_run_is_neither_lost_nor_taken_up_unasked(tmp_path):
+    resuming.require_fresh(tmp_path / "s")
+    (tmp_path / "s").write_text("")
+    with pytest.raises(UsageError, match="pass --resume to go on"):
+        resuming.require_fresh(tmp_path / "s")
