@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -68,6 +69,18 @@ class Student:
         self._right: list[torch.Tensor] = []
         self._sizes: list[int] = []
         self._gradient: dict[str, float] | None = None
+
+    def rehearse(self, said: dict[str, torch.Tensor], x: torch.Tensor, labels: torch.Tensor) -> None:
+        """Go through a step on a few examples without learning, so that what does not fit is told before the first.
+
+        Raises:
+            Mismatch, UsageError: see the losses.
+        """
+        with torch.no_grad(), Tap(self.network, self.layers, training=False) as tap:
+            classes = self.network(x).shape[1]
+            for loss in copy.deepcopy(self.losses).values():
+                loss.begin_epoch(0, self.recipe.epochs)
+                loss(Step(tap.features, said, labels, classes, 0, self.recipe.epochs))
 
     def begin(self, epoch: int, *, begun: bool) -> None:
         """Into train mode, listening, until :meth:`rest`, for one epoch (from 0); ``begun``: taken up in its middle."""

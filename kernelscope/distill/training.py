@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from kernelscope import processes
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill import resuming
-from kernelscope.distill.batches import EpochBatches, Splits, splits_of
+from kernelscope.distill.batches import Batch, EpochBatches, Splits, labels_of, splits_of
 from kernelscope.distill.interruption import noted, stopped
 from kernelscope.distill.outcome import Trained, outcome
 from kernelscope.distill.precision import half_type, reproducible, require_device
@@ -125,10 +126,23 @@ class _Run:
             self.trajectory = Trajectory(teacher, splits.validation, layers, device)
             logits = self.trajectory.teacher_rows("logits")
             require_classes(teacher, logits, splits)
-            if accuracy_check and learning:
+            if learning and accuracy_check:
                 require_knowledge(teacher, logits, self.trajectory.guesses, splits.validation)
+            if learning:
+                self._rehearse()
         self.position = _Position()
         self._saved = time.monotonic()
+
+    def _rehearse(self) -> None:
+        """Every loss once on the first validation examples: what does not fit is told before the first epoch."""
+        examples = self.splits.validation.head(max(2, processes.count()))
+        found = examples.raw(np.arange(examples.n))
+        assert self.teacher is not None and not isinstance(found, dict)
+        images, labels = apply(self.splits.geometry, found), labels_of(examples)
+        said = self.teacher.says(Batch(processes.share(images), labels))
+        x = apply(self.splits.operations, images).to(self.device)
+        for student in self.students:
+            student.rehearse(said, x, labels.to(self.device))
 
     def train(self, progress: Progress | None, signal_received: Callable[[], int | None]) -> None:
         """The epochs that are left."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernelscope.datasets.augment import shift_and_flip
+from kernelscope.datasets.augment import resized_crop, shift_and_flip
 
 
 def generator(seed=0):
@@ -78,3 +78,23 @@ def test_the_global_generator_is_not_used_and_the_images_stay():
 def test_without_padding_and_mirroring_nothing_changes():
     x = image_batch(n=8)
     assert torch.equal(shift_and_flip(x, generator(), pad=0, flip=False), x)
+
+
+def test_a_resized_crop_is_a_part_of_the_image_scaled_up():
+    x = torch.linspace(0, 1, 32)[None, None, None, :].expand(200, 1, 32, 32).contiguous()  # grey value = column
+    out = resized_crop(x, torch.Generator().manual_seed(0), flip=False)
+    assert out.shape == x.shape
+    spans = (out[:, 0, :, -1] - out[:, 0, :, 0]).mean(1)  # the share of the width that is left
+    assert 0.2 < spans.min() < 0.45 and 0.9 < spans.max() <= 1.001
+    assert out.min() >= 0 and out.max() <= 1
+    steps = out[:, 0, 0].diff(dim=1)
+    assert (steps >= -1e-5).all() and ((steps.amax(1) - steps[:, 8:24].mean(1)) < 0.02).all()
+
+
+def test_resized_crops_are_drawn_from_the_generator_alone_and_differ():
+    x = torch.rand(8, 3, 16, 16)
+    one, two = (resized_crop(x, torch.Generator().manual_seed(3), flip=True) for _ in range(2))
+    other = resized_crop(x, torch.Generator().manual_seed(4), flip=True)
+    assert torch.equal(one, two) and not torch.equal(one, other)
+    copies = resized_crop(x[:1].expand(8, -1, -1, -1).contiguous(), torch.Generator(), flip=True)
+    assert len({tuple(image.flatten().tolist()) for image in copies}) == 8

@@ -64,7 +64,7 @@ def test_the_teacher_is_asked_once_a_batch(data, teacher, monkeypatch):
 
     monkeypatch.setattr(Teacher, "says", counted)
     train_cohort([dataclasses.replace(SMALL, method=m, epochs=2) for m in METHODS], data=data, teacher=teacher)
-    assert sum(asked) == 2 * 200
+    assert sum(asked[1:]) == 2 * 200  # after a rehearsal
     asked.clear()
     train_cohort([SMALL, SMALL], data=data, teacher=teacher)
     assert asked == []  # plain students are measured against it, not taught by it
