@@ -97,18 +97,18 @@ def test_a_class_that_did_not_occur_is_left_out_and_counts_start_anew_each_epoch
     rng = np.random.default_rng(2)
     loss = KDA()
     collected(loss, [step(rng, labels=[0, 0, 2], rows=3)])
-    assert len(loss.centres["student"]) == 2
+    assert len(loss.D["student"]) == 2
     assert torch.isfinite(loss(step(rng, labels=[0, 1, 2, 3], rows=4)))
     loss.end_epoch()
-    assert len(loss.centres["student"]) == 4
-    assert all(torch.isfinite(centre).all() for centre in loss.centres.values())
+    assert len(loss.D["student"]) == 4
+    assert all(torch.isfinite(d).all() for d in loss.D.values())
 
 
 def test_zero_landmarks_give_a_finite_loss():
     rng = np.random.default_rng(3)
     loss = KDA()
     collected(loss, [step(rng)])
-    loss.centres = {side: torch.zeros_like(centre) for side, centre in loss.centres.items()}
+    loss.D = {side: torch.zeros_like(d) for side, d in loss.D.items()}
     assert loss(step(rng)).item() == 0.0
 
 

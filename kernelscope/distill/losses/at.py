@@ -14,10 +14,14 @@ from kernelscope.errors import Mismatch
 class AT(Memoryless):
     """``weight · mean_{b,i} (q_S − q_T)²``, q the map ``Σ_c F_c²`` of an example, as a vector of length 1.
 
+    Their paper prints the norm of ``q_S − q_T`` without the square.
+
     Args:
         layer: a layer whose output is a map ``(r, c, h, w)``; by default what goes into the last pooling. The larger
-            map is averaged down to the smaller where sizes differ.
-        weight: 1000, as in the authors' code. The mean runs over positions too, so it weighs 1000 / (h w) per example.
+            map is averaged down to the smaller where sizes differ. At 1 × 1 every q is 1 and there is nothing to
+            compare, so that is refused.
+        weight: 1000, as in the authors' code. The mean runs over positions too, so ‖q_S − q_T‖² of an example weighs
+            1000 / (h w).
     """
 
     relational = False
@@ -35,13 +39,15 @@ class AT(Memoryless):
         student, teacher = step.student[self.layer], step.teacher[self.layer]
         if student.ndim != 4 or teacher.ndim != 4:
             raise Mismatch(f"attention transfer needs maps, and layer {self.layer} gives none; name another layer")
-        size = min(student.shape[2:], teacher.shape[2:])
+        size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
+        if size == (1, 1):
+            raise Mismatch(f"layer {self.layer} gives maps of 1 × 1, with no attention in them; name an earlier layer")
         q_S, q_T = (_attention(F.to(wide(student)), size) for F in (student, teacher))
         return self.weight * (q_S - q_T).square().mean()
 
 
-def _attention(F: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    if F.shape[2:] != size:
-        F = functional.adaptive_avg_pool2d(F, (size[0], size[1]))
+def _attention(F: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(F.shape[2:]) != size:
+        F = functional.adaptive_avg_pool2d(F, size)
     q = F.square().mean(1).flatten(1)
     return q / divisor(torch.linalg.vector_norm(q, dim=1, keepdim=True))

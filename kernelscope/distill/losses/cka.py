@@ -8,7 +8,9 @@ from kernelscope.distill.losses.step import Memoryless, Step, divisor
 
 
 class CKA(Memoryless):
-    """``weight · (1 − CKA(X_S, X_T))`` over the batch, biased, features centred; blind to the student's scale.
+    """``weight · (1 − ⟨K_S, K_T⟩ / (‖K_S‖_F ‖K_T‖_F))``, K the batch's kernels of features less their mean.
+
+    CKA is the biased one. Blind to the student's scale.
 
     Args:
         layer: ``embedding``, or any layer both networks have.

@@ -10,6 +10,8 @@ from kernelscope.distill.losses.step import Memoryless, Step, divisor
 class Gram(Memoryless):
     """``weight · ‖X_S X_Sᵀ − X_T X_Tᵀ‖_F / ‖X_T X_Tᵀ‖_F`` over the batch: the transfer loss, of these r examples alone.
 
+    What Qian, Li and Hu's equation 1 is on a mini-batch, "the sub-matrix" they set their landmarks against.
+
     Args:
         layer: ``embedding``, or any layer both networks have.
         weight: 10; ours, there is no published one.

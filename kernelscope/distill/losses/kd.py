@@ -16,7 +16,7 @@ class KD(Memoryless):
     Args:
         T: temperature. 4, as most published code has it.
         weight: relative to cross-entropy at weight 1. 9, the ratio 0.9 : 0.1 of most published code; the sum is then
-            ten times theirs, so their learning rate belongs divided by it.
+            ten times theirs, so to take their steps divide their learning rate by ten and multiply their weight decay.
     """
 
     layers = ("logits",)

@@ -1,32 +1,49 @@
-"""KDA, kernel transfer with class centres as landmarks: Qian, Li and Hu, Algorithm 1 and equations 3 and 4."""
+"""KDA, kernel transfer with a partial matrix: Qian, Li and Hu, Algorithm 1 and equations 3 and 4."""
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
 
+from kernelscope.distill.losses.landmark_memory import (
+    ClassCentres,
+    LandmarkMemory,
+    LastExamples,
+    Tensors,
+    copied,
+    moved,
+)
 from kernelscope.distill.losses.step import Step, divisor
+from kernelscope.distill.losses.whitening import WAYS, whitened
 
 NORMALIZATIONS = ("batch", "entries", "none")
+LANDMARKS = ("class-means", "uniform")
 
 
 class KDA:
     """``weight · Σ h(x_S D_Sᵀ − x_T D_Tᵀ) / normaliser``, h the smooth L1 loss (|z| − ½ from |z| = 1 on).
 
-    D are the class means of the features seen during the epoch before, each network's own, without gradient
-    (eq. 3); the first ``warm_up`` epochs only collect them (Algorithm 1). Classes are counted anew every epoch, and
-    one that did not occur is left out of the sum.
+    D are landmarks from the features seen during the epoch before, each network's own, without gradient; the first
+    ``warm_up`` epochs only collect them (Algorithm 1). Classes are counted anew every epoch, and one that did not occur
+    is left out of the sum.
 
     Args:
         layer: ``embedding`` (the features before the last linear layer), ``logits``, or any layer both networks have.
         weight: 0.04 in the authors' code, for batches of 256, 100 classes and their feature scale.
         normalization: ``batch`` divides by ‖x_T D_Tᵀ‖_F of the batch, as the authors' code does: the term then grows
             as the square root of the batch size, so a short last batch weighs less. ``entries`` divides by
-            √(r L) ‖x_T D_Tᵀ‖_F instead, r the batch size and L the classes: a mean over entries in units of their
+            √(r m) ‖x_T D_Tᵀ‖_F instead, r the batch size and m the landmarks: a mean over entries in units of their
             root mean square, which depends on neither. ``none`` is equation 4 as printed.
         warm_up: epochs without the term; None for 5 where there are at least 20 epochs, else a quarter, at least 1.
+        landmarks: ``class-means`` (equation 3), or ``uniform``, random examples, the same ones in both networks
+            (Figure 2), as many as there are classes; ``uniform:m`` for m.
+        centres_per_class: class means of this many cells a class (Figure 7), by k-means in the teacher's space.
+        whiten: None; ``teacher`` for the loss of ``(C_S − C_T) W_T^{+1/2}``, ``own`` of ``C_S W_S^{+1/2} − C_T
+            W_T^{+1/2}`` (Corollary 1, Figure 6). Entries are then of the features' size, not of its square.
+        seed: of the k-means.
     """
 
     relational = False
@@ -35,6 +52,9 @@ class KDA:
         "weight": "the authors' code, for batches of 256",
         "normalization": "the authors' code",
         "warm_up": "Qian, Li, Hu: H = 5",
+        "landmarks": "Qian, Li, Hu: eq. 3",
+        "centres_per_class": "Qian, Li, Hu: one",
+        "whiten": "Qian, Li, Hu: without W",
     }
 
     def __init__(
@@ -43,30 +63,35 @@ class KDA:
         weight: float = 0.04,
         normalization: str = "batch",
         warm_up: int | None = None,
+        landmarks: str = "class-means",
+        centres_per_class: int = 1,
+        whiten: str | None = None,
+        seed: int = 0,
     ) -> None:
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}")
+        _require_known("normalization", normalization, NORMALIZATIONS)
+        if whiten is not None:
+            _require_known("whiten", whiten, WAYS)
         if weight < 0 or (warm_up is not None and warm_up < 1):
             raise ValueError("weight must not be negative and warm_up must be at least 1")
         self.layer, self.weight, self.normalization, self.warm_up = layer, float(weight), normalization, warm_up
+        self.landmarks, self.centres_per_class, self.whiten, self.seed = landmarks, centres_per_class, whiten, seed
         self.layers = (layer,)
+        self.memory = _memory(landmarks, centres_per_class, seed)
         self.active = False
-        self.sums: dict[str, torch.Tensor] = {}
-        self.counts: torch.Tensor | None = None
-        self.centres: dict[str, torch.Tensor] = {}
+        self.D: Tensors = {}
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         warm_up = self.warm_up if self.warm_up is not None else (5 if epochs >= 20 else max(1, epochs // 4))
-        self.active = epoch >= warm_up and bool(self.centres)
-        self.sums, self.counts = {}, None
+        self.active = epoch >= warm_up and bool(self.D)
+        self.memory.begin()
 
     def __call__(self, step: Step) -> torch.Tensor:
         student, teacher = step.rows(self.layer)
-        self._collect(step, student, teacher)
+        self.memory.add(student.detach(), teacher.detach(), step.labels, step.classes)
         if not self.active:
             return student.new_zeros(())
-        similar_S = student @ self.centres["student"].T
-        similar_T = teacher @ self.centres["teacher"].T
+        self.D = moved(self.D, student.device)
+        similar_S, similar_T = student @ self.D["student"].T, teacher @ self.D["teacher"].T
         total = functional.smooth_l1_loss(similar_S, similar_T, reduction="sum")
         return self.weight * total / self._normalizer(similar_T)
 
@@ -76,27 +101,40 @@ class KDA:
         norm = divisor(torch.linalg.vector_norm(similar_T))
         return norm if self.normalization == "batch" else norm * similar_T.numel() ** 0.5
 
-    def _collect(self, step: Step, student: torch.Tensor, teacher: torch.Tensor) -> None:
-        """Add this batch to the class sums that become the next epoch's landmarks."""
-        with torch.no_grad():
-            if self.counts is None:
-                self.counts = student.new_zeros(step.classes)
-                self.sums = {
-                    side: x.new_zeros((step.classes, x.shape[1]))
-                    for side, x in (("student", student), ("teacher", teacher))
-                }
-            self.counts += torch.bincount(step.labels, minlength=step.classes)
-            for side, x in (("student", student), ("teacher", teacher)):
-                self.sums[side].index_add_(0, step.labels, x.detach())
-
     def end_epoch(self) -> None:
-        if self.counts is None:
-            return
-        present = self.counts > 0
-        self.centres = {side: total[present] / self.counts[present, None] for side, total in self.sums.items()}
+        found = self.memory.finish()
+        if found:
+            self.D = found if self.whiten is None else whitened(found, self.whiten)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"centres": self.centres}
+        return {"active": self.active, "D": copied(self.D), "memory": self.memory.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.centres = state["centres"]
+        self.active, self.D = state["active"], copied(state["D"])
+        self.memory.load_state_dict(state["memory"])
+
+
+def _memory(landmarks: str, centres_per_class: int, seed: int) -> LandmarkMemory:
+    """What collects the landmarks that these options name."""
+    for option, value, least in (("centres_per_class", centres_per_class, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{option} must be a whole number from {least}, not {value!r}")
+    name, colon, count = str(landmarks).partition(":")
+    _require_known("landmarks", name, LANDMARKS)
+    if name == "class-means":
+        if colon:
+            raise ValueError(f"landmarks={landmarks} is written centres_per_class={count or 2}")
+        return ClassCentres(centres_per_class, seed)
+    if centres_per_class != 1:
+        raise ValueError("centres_per_class goes with landmarks=class-means alone")
+    if colon and not (count.isascii() and count.isdigit() and int(count) > 0):
+        raise ValueError(f"landmarks={landmarks} lacks a number from 1 after the colon")
+    return LastExamples(int(count) if colon else None)
+
+
+def _require_known(option: str, value: Any, known: tuple[str, ...]) -> None:
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"nearest: {near[0]}" if near else f"there are: {', '.join(known)}"
+    raise ValueError(f"unknown {option} {value!r}, {hint}")

@@ -1,4 +1,4 @@
-"""Relational knowledge distillation, distances and angles: Park, Kim, Lu and Cho."""
+"""Distances and angles within the batch: Park, Kim, Lu and Cho, *Relational Knowledge Distillation*."""
 
 from __future__ import annotations
 

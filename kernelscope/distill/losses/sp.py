@@ -1,4 +1,4 @@
-"""Similarity-preserving distillation: Tung and Mori."""
+"""Similarity-preserving distillation: Tung and Mori, *Similarity-Preserving Knowledge Distillation*."""
 
 from __future__ import annotations
 
