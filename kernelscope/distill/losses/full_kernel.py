@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from kernelscope.distill.losses.landmark_memory import copied, moved
 from kernelscope.distill.losses.step import Step, divisor
 
 
@@ -42,6 +43,7 @@ class FullKernel:
         self._collect(x_S.detach(), x_T)
         if not self.active:
             return x_S.new_zeros(())
+        self.grams = moved(self.grams, x_S.device)
         own_T = ((x_T @ self.grams["TT"]) * x_T).sum()
         # the three terms cancel where the networks agree: what rounding leaves below 0 has no root
         squared = ((x_S @ self.grams["SS"]) * x_S).sum() - 2 * ((x_S @ self.grams["ST"]) * x_T).sum() + own_T
@@ -49,6 +51,7 @@ class FullKernel:
         return self.weight * relative.clamp_min(torch.finfo(relative.dtype).eps).sqrt()
 
     def _collect(self, x_S: torch.Tensor, x_T: torch.Tensor) -> None:
+        self.sums = moved(self.sums, x_S.device)
         with torch.no_grad():
             for key, a, b in (("SS", x_S, x_S), ("ST", x_S, x_T), ("TT", x_T, x_T)):
                 product = a.T @ b
@@ -59,7 +62,7 @@ class FullKernel:
             self.grams = self.sums
 
     def state_dict(self) -> dict[str, Any]:
-        return {"grams": self.grams}
+        return {"active": self.active, "sums": copied(self.sums), "grams": copied(self.grams)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.grams = state["grams"]
+        self.active, self.sums, self.grams = state["active"], copied(state["sums"]), copied(state["grams"])
