@@ -8,6 +8,7 @@ from typing import Any
 from kernelscope.errors import UsageError
 from kernelscope.report.fields import PairReport
 from kernelscope.report.plots import drawable, figure_svg
+from kernelscope.report.plots_trajectory import QUANTITIES
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs
 
@@ -29,20 +30,7 @@ MOST_LAYERS = 4
 def figures(report: TransferReport) -> dict[str, list[str]]:
     """SVGs by section, of the first students; a section for which the report has no numbers is empty."""
     if not report.pairs:
-        return {
-            section: []
-            for section in (
-                "ladder",
-                "levels",
-                "neighbours",
-                "layers",
-                "landmarks",
-                "theory",
-                "classes",
-                "difference",
-                "training",
-            )
-        }
+        return {section: [] for section in SECTIONS}
     report = _first_students(report)
     first = first_pairs(report)
     near = min(first, key=lambda pair: pair.transfer_loss)
@@ -57,7 +45,10 @@ def figures(report: TransferReport) -> dict[str, list[str]]:
         "theory": [{"kind": "theorem2"}, {"kind": "bounds", **_exactly(near)}, {"kind": "anova"}],
         "classes": [{"kind": "classes", **_exactly(pair)} for pair in first],
         "difference": [{"kind": "spectra", **_exactly(pair)} for pair in first],
-        "training": [{"kind": "training", "quantity": quantity} for quantity in ("accuracy", "loss")],
+        "training": [
+            *({"kind": "training", "quantity": quantity} for quantity in ("accuracy", "loss")),
+            *({"kind": "trajectory", "quantity": quantity} for quantity in QUANTITIES),
+        ],
     }
     drawn: dict[str, list[str]] = {}
     for section, all_options in wanted.items():

@@ -1,6 +1,7 @@
 """Figures of a report: ``plot`` draws one on matplotlib axes, ``figure_svg`` writes one for a page.
 
-Kinds: ladder, references, neighbours, layers, classes, spectra, landmark_spectrum, theorem2, bounds, anova, training.
+Kinds: ladder, references, neighbours, layers, classes, spectra, landmark_spectrum, theorem2, bounds, anova,
+training, trajectory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kernelscope.errors import UsageError, one_line
 from kernelscope.report import canvas, plots_levels, plots_loss, plots_spectra, plots_theory, plots_training
+from kernelscope.report import plots_trajectory as trajectories
 from kernelscope.report.fields import PairReport
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs, layer_name, short_names
@@ -121,6 +123,7 @@ KINDS: dict[str, Kind] = {
 }
 TRAINING_TITLES = {"accuracy": "Accuracy while training", "loss": "Loss terms while training"}
 TRAINING_SIZE = (canvas.WIDTH, canvas.HEIGHT)
+OF_TRAINING = ("training", "trajectory")  #: kinds that show networks and not pairs
 
 
 def plot(
@@ -131,24 +134,27 @@ def plot(
     student: str | None = None,
     teacher_layer: str | None = None,
     student_layer: str | None = None,
-    quantity: str = "accuracy",
+    quantity: str | None = None,
 ) -> Axes:
     """Draw one figure and return its axes; ``axes.figure`` shows it in a notebook and has ``savefig``.
 
     Args:
-        kind: one of :data:`KINDS`, or ``training``.
+        kind: one of :data:`KINDS`, ``training`` or ``trajectory``.
         ax: axes to draw on; by default those of a new figure. pyplot is neither needed nor touched.
         student, teacher_layer, student_layer: which pairs, as in ``report.sel``; all that fit are drawn. By default
             one pair of each student, the embedding where it was measured; ``bounds``, ``classes``, ``references`` and
             ``spectra`` show one pair, the first of these, ``layers`` every pair of one student.
-        quantity: for ``training``: ``accuracy`` or ``loss``.
+        quantity: for ``training``: ``accuracy`` (default) or ``loss``; for ``trajectory``, which follows the layer
+            ``student_layer``: ``loss`` (default), ``estimate``, ``eigenvalues``, ``bounds``, ``cka`` or ``gradients``.
 
     Raises:
         UsageError: an unknown kind, no such pair, or nothing to draw; the message says what is missing.
     """
     with canvas.own_style():
         if kind == "training":
-            return _plot_training(report, ax, student, quantity)
+            return _plot_training(report, ax, student, quantity or "accuracy")
+        if kind == "trajectory":
+            return _plot_trajectory(report, ax, student, student_layer, quantity or "loss")
         if kind not in KINDS:
             raise UsageError(_unknown(kind))
         chosen = KINDS[kind]
@@ -169,7 +175,7 @@ def figure_svg(
     student: str | None = None,
     teacher_layer: str | None = None,
     student_layer: str | None = None,
-    quantity: str = "accuracy",
+    quantity: str | None = None,
 ) -> str:
     """The figure as an inline ``<svg>`` element; see :func:`plot` for what it shows and what it raises.
 
@@ -190,7 +196,7 @@ def figure_svg(
 
 def kinds() -> tuple[str, ...]:
     """What :func:`plot` can draw."""
-    return (*KINDS, "training")
+    return (*KINDS, *OF_TRAINING)
 
 
 def drawable(report: TransferReport, kind: str) -> list[PairReport]:
@@ -270,6 +276,33 @@ def _plot_training(report: TransferReport, ax: Axes | None, student: str | None,
         )
     ax = ax if ax is not None else canvas.new_axes(*TRAINING_SIZE)
     plots_training.training(ax, networks, quantity, TRAINING_TITLES[quantity])
+    return ax
+
+
+def _plot_trajectory(
+    report: TransferReport, ax: Axes | None, student: str | None, layer: str | None, quantity: str
+) -> Axes:
+    if quantity not in trajectories.QUANTITIES:
+        known = ", ".join(trajectories.QUANTITIES)
+        raise UsageError(f"a trajectory shows {known}, not {quantity[:40]!r}; pass quantity=...")
+    names, chosen = short_names(report), trajectories.QUANTITIES[quantity]
+    wanted = {pair.student for pair in choose(report, student, None, None)}
+    students = [network for network in report.networks if network.name in wanted]
+    followed = list(dict.fromkeys(each for network in students for each in trajectories.layers(network)))
+    if layer is not None and layer not in followed:
+        raise UsageError(f"no trajectory follows layer {layer[:40]!r}; there are: {', '.join(followed[:6]) or 'none'}")
+    layer = layer or (followed[0] if followed else "embedding")
+    networks = [
+        (network, names[network.name], _colour(report, network.name))
+        for network in students
+        if trajectories.curves(network, chosen, layer)
+    ]
+    if not networks:
+        raise UsageError(
+            f"{quantity} by epoch cannot be drawn: no student's file holds it; kernelscope train --teacher writes it"
+        )
+    ax = ax if ax is not None else canvas.new_axes(*TRAINING_SIZE)
+    trajectories.trajectory(ax, networks[-1:] if chosen.one_student else networks, chosen, layer)
     return ax
 
 

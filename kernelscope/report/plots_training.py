@@ -11,7 +11,7 @@ from kernelscope.report.fields import NetworkReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (2, 4)))
 LARGEST = 1e250  #: beyond it, and for NaN, a file means nothing
 
 Curve = list[tuple[float, float]]
@@ -76,10 +76,10 @@ def _curve(points: Any) -> Curve:
     found = []
     for i, record, value in points:
         epoch = record.get("epoch", i)
-        if _is_number(epoch) and _is_number(value):
+        if is_number(epoch) and is_number(value):
             found.append((float(epoch), float(value)))
     return found
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST

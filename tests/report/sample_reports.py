@@ -123,7 +123,37 @@ META = {
 def _network(name: str, number: int) -> NetworkReport:
     history = [_epoch(name, epoch, 30, number) for epoch in range(1, 31)]
     arch = "resnet20" if name == TEACHER else "resnet8"
-    return NetworkReport(name, f"{number + 1:x}" * 64, arch, TOP1[name], history=history)
+    trajectory = None if name == TEACHER else [_point(epoch, 30, number) for epoch in range(1, 31)]
+    return NetworkReport(name, f"{number + 1:x}" * 64, arch, TOP1[name], history=history, trajectory=trajectory)
+
+
+def _point(epoch: int, epochs: int, number: int) -> dict[str, Any]:
+    """A trajectory's record, as training writes it; its numbers fall with the epoch."""
+    loss = 0.1 * (number + 1) + 2 * math.exp(-6 * epoch / epochs)
+    layer = {
+        "n": 136,
+        "landmarks": 10,
+        "transfer_loss": loss,
+        "scaled": 0.8 * loss,
+        "cka": 1 - 0.3 * loss,
+        "norm_teacher": 2000.0,
+        "norm_student": 1500.0,
+        "partial_norm": 500 * loss,
+        "partial_ratio": 0.9 * loss,
+        "estimate": 0.25 * loss,
+        "expanded_estimate": 0.95 * loss,
+        "min_eigenvalue_teacher": 20.0,
+        "min_eigenvalue_student": 0.1 + epoch / 3,
+        "theorem2": {"e": 10.0, "term_a_student": 90.0, "term_a_teacher": 100.0, "term_b": 5e4, "bound": 3e5},
+        "bounds": {
+            "theorem2": 150 + loss,
+            "theorem2_frobenius": 1.3 * loss,
+            "corollary2": 3.2 * loss,
+            "class_centres_upper": 1.05 * loss,
+            "class_centres_lower": 0.97 * loss,
+        },
+    }
+    return {"epoch": epoch, "layers": {"embedding": layer, "logits": {**layer, "transfer_loss": 2 * loss}}}
 
 
 def _epoch(name: str, epoch: int, epochs: int, number: int) -> dict[str, Any]:
@@ -136,6 +166,7 @@ def _epoch(name: str, epoch: int, epochs: int, number: int) -> dict[str, Any]:
         "lr": 0.05 * (1 + math.cos(math.pi * done)),
         "seconds": 0.3,
         "loss": terms,
+        "gradient": {"ce": 2 * math.exp(-5 * done), "distill": 0.5 + 0.1 * number, "cosine": 0.2},
         "train_top1": 0.995 - 0.8 * math.exp(-9 * done) + wobble,
         "validation_top1": 0.985 - 0.7 * math.exp(-8 * done) - 0.003 * number + wobble,
     }

@@ -165,7 +165,7 @@ def test_ids_are_unique_over_the_whole_page(whole):
 
 
 def test_the_figures_of_every_section_are_there(whole):
-    assert whole.count("<svg") == whole.count("<figure>") == 22
+    assert whole.count("<svg") == whole.count("<figure>") == 28
     assert Page(whole).text.count("What is left of the loss") == 4
 
 
