@@ -9,6 +9,7 @@ from test_losses import numeric_gradient, smooth_l1
 
 from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
+from kernelscope.distill.losses import rkd as losses_rkd
 from kernelscope.distill.losses.full_kernel import FullKernel
 from kernelscope.distill.losses.step import Step
 from kernelscope.distill.recipe import Recipe
@@ -126,6 +127,20 @@ def test_a_rotated_teacher_is_a_perfect_student(name):
     rotated = X @ np.linalg.qr(rng.standard_normal((4, 4)))[0]
     loss = LOSSES[name](layer="embedding")
     assert abs(loss(step(rotated, X)).item()) < 1e-6
+
+
+def test_angles_by_blocks_of_vertices_are_the_same_with_gradient(monkeypatch):
+    rng = np.random.default_rng(8)
+    X_S, X_T, found = rng.standard_normal((11, 3)), rng.standard_normal((11, 5)), []
+    for triples in (2**24, 3 * 11**2, 1):
+        monkeypatch.setattr(losses_rkd, "TRIPLES", triples)
+        now = step(X_S, X_T)
+        value = LOSSES["rkd"](distance=0)(now)
+        value.backward()
+        found.append((value.item(), now.student["embedding"].grad))
+    for value, gradient in found[1:]:
+        assert value == pytest.approx(found[0][0], rel=1e-12)
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-10, atol=1e-12)
 
 
 def test_attention_of_a_larger_map_is_averaged_down():

@@ -6,8 +6,11 @@ from typing import ClassVar
 
 import torch
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from kernelscope.distill.losses.step import Memoryless, Step, divisor
+
+TRIPLES = 2**24  #: formed at once: 64 MiB in float32 a tensor, all those of 256 examples
 
 
 class RKD(Memoryless):
@@ -15,8 +18,8 @@ class RKD(Memoryless):
 
     ψ_ij = ‖x_i − x_j‖ over its mean in the batch; α_ijk the cosine of the angle at x_i between x_j and x_k. Degenerate
     pairs and triples count as 0, as in the authors' code. Angles come from the batch's Gram matrix, as
-    ⟨x_j − x_i, x_k − x_i⟩ = G_jk − G_ij − G_ik + G_ii with G about the mean: no r × r × d tensor is formed. RKD is
-    therefore a function of the kernel, as KDA is.
+    ⟨x_j − x_i, x_k − x_i⟩ = G_jk − G_ij − G_ik + G_ii with G about the mean: no r × r × d tensor is formed, and beyond
+    256 examples no r × r × r one either. RKD is therefore a function of the kernel, as KDA is.
 
     Args:
         layer: ``embedding``, or any layer both networks have.
@@ -41,7 +44,7 @@ class RKD(Memoryless):
         if self.distance:
             total = total + self.distance * functional.smooth_l1_loss(_distances(student), _distances(teacher))
         if self.angle:
-            total = total + self.angle * functional.smooth_l1_loss(_angles(student), _angles(teacher))
+            total = total + self.angle * _angle_loss(student, teacher)
         return total
 
 
@@ -70,9 +73,25 @@ def _distances(G: torch.Tensor) -> torch.Tensor:
     return lengths / divisor(lengths.sum() / apart)
 
 
-def _angles(G: torch.Tensor) -> torch.Tensor:
-    """Cosines ``(i, j, k)``."""
-    products = G[None] - G[:, :, None] - G[:, None, :] + G.diagonal()[:, None, None]
-    lengths = _lengths(G)
+def _angle_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean over all triples, some vertices at a time; what a block needs is formed again on the way back."""
+    r = len(student)
+    vertices = torch.arange(r, device=student.device).split(max(1, TRIPLES // r**2))
+    if len(vertices) == 1:
+        return _angle_sum(student, teacher, vertices[0]) / r**3
+    parts = [checkpoint(_angle_sum, student, teacher, some, use_reentrant=False) for some in vertices]
+    return torch.stack(parts).sum() / r**3
+
+
+def _angle_sum(student: torch.Tensor, teacher: torch.Tensor, vertices: torch.Tensor) -> torch.Tensor:
+    alpha_S, alpha_T = (_angles(G, vertices) for G in (student, teacher))
+    return functional.smooth_l1_loss(alpha_S, alpha_T, reduction="sum")
+
+
+def _angles(G: torch.Tensor, vertices: torch.Tensor) -> torch.Tensor:
+    """Cosines ``(i, j, k)`` at some vertices i."""
+    to = G[vertices]
+    products = G[None] - to[:, :, None] - to[:, None, :] + G.diagonal()[vertices][:, None, None]
+    lengths = _lengths(G)[vertices]
     inverse = torch.where(lengths > 0, 1 / torch.where(lengths > 0, lengths, 1), 0)
     return products * inverse[:, :, None] * inverse[:, None, :]
