@@ -47,7 +47,6 @@ def together(device: str) -> Iterator[str]:
     """Join the processes that torchrun started, and yield the device of this one (``cuda`` becomes ``cuda:RANK``).
 
     Raises:
-        UsageError: a number of processes that the variables of torchrun contradict.
         ResourceError: the others cannot be reached.
     """
     if not launched():

@@ -1,13 +1,16 @@
 """Every loss against float64 NumPy, value and gradient, and KDA's landmarks through the awkward batches."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 
+from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses.kd import KD
 from kernelscope.distill.losses.kda import KDA
 from kernelscope.distill.losses.step import Step
-from kernelscope.distill.methods import losses_of
+from kernelscope.distill.methods import described, losses_of
 from kernelscope.errors import UsageError
 
 
@@ -170,3 +173,12 @@ def test_a_wrong_method_is_told_in_one_line(method, message):
     with pytest.raises(UsageError, match=message) as error:
         losses_of(method)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_option_of_a_method_is_told_with_its_source(name):
+    told = {option: (value, source) for option, value, source in described(f"{name}@logits" if name != "kd" else "kd")}
+    options = list(inspect.signature(LOSSES[name]).parameters)
+    assert list(told) == [f"{name}.{option}" for option in options]
+    assert all(source for _, source in told.values())
+    assert name == "kd" or told[f"{name}.layer"] == ("logits", "given")
