@@ -117,6 +117,7 @@ def _train(given: dict[str, Any]) -> None:
         )
     if processes.is_first():
         _save(trained, outputs, given["overwrite"])
+        state.unlink(missing_ok=True)
         if len(recipes) > 1:
             _compare(recipes, trained)
 

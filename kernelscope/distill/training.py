@@ -62,7 +62,8 @@ def train_cohort(
         teacher: the network to learn from; methods beside ``ce`` need one. With one, every student has a trajectory.
         device: a torch device.
         progress: called after every epoch with the student's number, epoch, epochs, mean loss, validation accuracy.
-        state: file that takes the state of the run now and then and when a signal ends it; removed at the end.
+        state: file that takes the state of the run now and then, when a signal ends it, and at its end; to be removed
+            once what is returned has been saved.
         resume: go on from ``state``.
         accuracy_check: refuse a teacher that does no better than guessing.
 
@@ -86,10 +87,7 @@ def train_cohort(
                 raise UsageError("there is no state to resume from; name its file")
             run.take_up(state)
         run.train(progress, signal_received)
-        trained = [outcome(student, splits, teacher) for student in students]
-    if state is not None and processes.is_first():
-        state.unlink(missing_ok=True)
-    return trained
+        return [outcome(student, splits, teacher) for student in students]
 
 
 @dataclass
@@ -150,7 +148,7 @@ class _Run:
             self._train_epoch(epoch, signal_received)
             self._examine(epoch, progress)
             self.position = _Position(epoch + 1)
-            if time.monotonic() - self._saved >= resuming.SECONDS:
+            if epoch + 1 == self.recipe.epochs or time.monotonic() - self._saved >= resuming.SECONDS:
                 self._save()
 
     def _train_epoch(self, epoch: int, signal_received: Callable[[], int | None]) -> None:

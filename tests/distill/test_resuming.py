@@ -66,7 +66,6 @@ def test_a_resumed_run_is_bit_equal(method, step, data, teacher, tmp_path, monke
             train(recipe, data=data, teacher=teacher, state=tmp_path / "s")
     resumed = train(recipe, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
     assert outcome(resumed) == outcome(whole)
-    assert not (tmp_path / "s").exists()
 
 
 def test_a_resumed_cohort_is_bit_equal_after_two_interruptions(data, teacher, tmp_path, monkeypatch):
@@ -138,11 +137,29 @@ def test_a_damaged_state_is_told_and_none_is_too(data, teacher, tmp_path, monkey
         train(SMALL, data=data, teacher=teacher, state=path, resume=True)
 
 
-def test_the_state_is_written_at_the_end_of_epochs_too(data, tmp_path, monkeypatch):
+def test_a_crash_costs_at_most_what_came_after_the_last_state(data, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "SECONDS", 0)
-    seen = []
-    train(SMALL, data=data, state=tmp_path / "s", progress=lambda *words: seen.append((tmp_path / "s").exists()))
-    assert seen == [False, True, True]
+    recipe = dataclasses.replace(SMALL, method="kda+rkd")
+    whole = train(recipe, data=data, teacher=teacher)
+
+    def crash(student, epoch, *words):
+        if epoch == 3:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(recipe, data=data, teacher=teacher, state=tmp_path / "s", progress=crash)
+    epochs = []
+    options = {"state": tmp_path / "s", "resume": True, "progress": lambda student, epoch, *words: epochs.append(epoch)}
+    assert outcome(train(recipe, data=data, teacher=teacher, **options)) == outcome(whole)
+    assert epochs == [3]
+
+
+def test_a_finished_run_can_be_had_again_until_its_state_is_removed(data, tmp_path):
+    first = train(SMALL, data=data, state=tmp_path / "s")
+    epochs = []
+    options = {"state": tmp_path / "s", "resume": True, "progress": lambda *words: epochs.append(words)}
+    assert outcome(train(SMALL, data=data, **options)) == outcome(first)
+    assert epochs == []
 
 
 def test_an_interrupted_run_is_neither_lost_nor_taken_up_unasked(tmp_path):
