@@ -7,8 +7,9 @@ afterwards (THEORY B.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,8 +28,8 @@ class NetworkSums:
 
     ``W_min`` is the smallest nonzero eigenvalue of W (0: no landmark), ``spectrum`` all of them;
     ``A = C W^{+½}`` with ``A_norm`` and ``A_norm_2``; ``Y_norm_2`` = ‖C W⁺‖_2 = ‖X D⁺‖_2; ``residual`` ‖K − K~‖,
-    ``residual_trace`` its trace; ``tail`` the best that any matrix of the landmarks' rank does (Eckart–Young),
-    ``tail_at_m`` any of rank m; ``cut_C`` and ``cut_W`` bound what cutting D at its rank took from C and W;
+    ``residual_trace`` its trace; ``tail_beyond(k)`` the best that any matrix of rank k does (Eckart–Young), which
+    takes two d × d eigenproblems; ``cut_C`` and ``cut_W`` bound what cutting D at its rank took from C and W;
     ``longest`` = max ‖x_i‖. With an assignment, else None: ``distances`` = Σ_i ‖x_i − d_l(i)‖, and of
     ``F = X − Y D`` the ``sse`` = ‖F‖², ``FF_norm`` = ‖F Fᵀ‖, ``FX_norm`` = ‖F Xᵀ‖.
     """
@@ -44,8 +45,7 @@ class NetworkSums:
     Y_norm_2: float
     residual: float
     residual_trace: float
-    tail: float
-    tail_at_m: float
+    tail_beyond: Callable[[int], float]
     cut_C: float
     cut_W: float
     longest: float
@@ -53,6 +53,16 @@ class NetworkSums:
     sse: float | None
     FF_norm: float | None
     FX_norm: float | None
+
+    @cached_property
+    def tail(self) -> float:
+        """What the best matrix of the landmarks' rank leaves."""
+        return self.tail_beyond(self.rank)
+
+    @cached_property
+    def tail_at_m(self) -> float:
+        """What the best matrix of rank m leaves."""
+        return self.tail_beyond(len(self.spectrum.eigenvalues))
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +181,7 @@ class RunningSide:
             Y_norm_2=_spectral_root(coordinates_gram / np.outer(sigma, sigma)),
             residual=frobenius(self.residual),
             residual_trace=trace,
-            tail=self.tail(len(sigma)),
-            tail_at_m=self.tail(len(self.D)),
+            tail_beyond=self.tail_beyond,
             cut_C=float(cut[0]) * math.sqrt(trace) if len(cut) else 0.0,
             cut_W=float(np.sqrt(np.sum(cut**4))),
             longest=math.sqrt(self.longest_square),
@@ -182,7 +191,7 @@ class RunningSide:
             FX_norm=None if F_gram is None else math.sqrt(max(0.0, float(np.vdot(F_gram, self.gram)))),
         )
 
-    def tail(self, k: int) -> float:
+    def tail_beyond(self, k: int) -> float:
         """(Σ_{i > k} λ_i(XᵀX)²)^½, k >= r. Interlacing, λ_{r+i} <= λ_i(residual), takes off the Gram's rounding."""
         left = np.linalg.eigvalsh(self.gram)[::-1][k:]
         ceiling = np.linalg.eigvalsh(self.residual)[::-1][k - self.basis.rank :][: len(left)]
