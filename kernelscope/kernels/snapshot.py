@@ -15,7 +15,7 @@ import numpy as np
 from kernelscope.errors import Mismatch
 from kernelscope.kernels import companions
 from kernelscope.kernels.accumulate import CrossSum, OwnSum
-from kernelscope.kernels.bounds import bounds, theorem2
+from kernelscope.kernels.bounds import Theorem2, bounds, theorem2
 from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.gram import GramSums
 from kernelscope.kernels.groups import Landmarks
@@ -34,7 +34,8 @@ class Snapshot:
     ``scaled`` is the loss after the best scalar; ``estimate`` ‖C_S − C_T‖_F / ‖K_T‖_F (Figure 4's) and
     ``expanded_estimate`` the same in the loss's own units; ``min_eigenvalue_*`` those of W (Figure 5), 0 where the
     landmarks are dependent; ``theorem2`` its terms; ``bounds`` each bound's value over ‖K_T‖_F, to hold against
-    ``transfer_loss``. None where a number does not exist.
+    ``transfer_loss``. None where a number does not exist. Features whose kernel norms lie outside 1e-100 .. 1e100 are
+    rescaled first, and the printed corollaries, which do not scale back, are then left out.
     """
 
     n: int
@@ -110,7 +111,7 @@ class Teacher:
             expanded_estimate=sums.expanded_estimate,
             min_eigenvalue_teacher=sums.teacher.spectrum.min * unit,
             min_eigenvalue_student=sums.student.spectrum.min * unit,
-            theorem2=None if terms is None or unit != 1 else dataclasses.asdict(terms),
+            theorem2=None if terms is None else _in_units(terms, unit),
             bounds={b.name: b.value / norm_T for b in found if unit == 1 or not b.name.endswith("_paper")},
         )
 
@@ -131,6 +132,12 @@ class Teacher:
         if not (low < sums.norm_teacher < high and sums.norm_student < high):
             return well_scaled_sums(teacher=X_T, student=X_S)
         return ScaledSums(X_T, X_S, sums, 1.0, identical(X_T, X_S))
+
+
+def _in_units(terms: Theorem2, unit: float) -> dict[str, float]:
+    """Terms of rescaled features as those of the features given; distances go with the root of a kernel norm."""
+    of_rows = ("e", "term_a_student", "term_a_teacher")
+    return {name: value * (unit**0.5 if name in of_rows else unit) for name, value in dataclasses.asdict(terms).items()}
 
 
 def _columns(rows: np.ndarray) -> np.ndarray:
