@@ -13,7 +13,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernelscope.distill.training import train
+    from kernelscope.distill.probe import Probe
+    from kernelscope.distill.recipe import Recipe
+    from kernelscope.distill.training import train, train_cohort
     from kernelscope.features.extraction import extract
     from kernelscope.features.store import FeatureStore
     from kernelscope.kernels.exact import TransferLoss, transfer_loss
@@ -30,6 +32,8 @@ __all__ = [
     "FeatureStore",
     "Landmarks",
     "PairReport",
+    "Probe",
+    "Recipe",
     "TransferLoss",
     "TransferReport",
     "__version__",
@@ -38,6 +42,7 @@ __all__ = [
     "load",
     "measure",
     "train",
+    "train_cohort",
     "transfer_loss",
 ]
 
@@ -45,6 +50,8 @@ _ROOMS = {
     "FeatureStore": "kernelscope.features.store",
     "Landmarks": "kernelscope.kernels.landmarks",
     "PairReport": "kernelscope.report.fields",
+    "Probe": "kernelscope.distill.probe",
+    "Recipe": "kernelscope.distill.recipe",
     "TransferLoss": "kernelscope.kernels.exact",
     "TransferReport": "kernelscope.report.transfer",
     "audit": "kernelscope.report.audit",
@@ -52,6 +59,7 @@ _ROOMS = {
     "load": "kernelscope.networks.sources",
     "measure": "kernelscope.report.measurement",
     "train": "kernelscope.distill.training",
+    "train_cohort": "kernelscope.distill.training",
     "transfer_loss": "kernelscope.kernels.exact",
 }
 

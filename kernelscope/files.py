@@ -51,6 +51,29 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Append one line of text, whole or not at all: what got through of a broken one is taken back.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    content = line.encode() + b"\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            before = os.fstat(descriptor).st_size
+            try:
+                if os.write(descriptor, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be written ({error.strerror}); free some space or mend the path") from error
+
+
 def sync(path: Path) -> None:
     """Flush a file's bytes to the disk itself."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -35,6 +35,14 @@ class Splits:
         """Training split first; the one to measure on, where none is named, last."""
         return (*TRAINING, ALL) if ALL in self._own else TRAINING
 
+    @property
+    def to_follow(self) -> str:
+        """The split to follow a training on: validation where the data set has its own, else the one to measure on.
+
+        A validation split drawn from training examples is not held out from whoever trains on all of those.
+        """
+        return "validation" if "validation" in self._own else self.names[-1]
+
     def split(self, split: str | None = None) -> Examples:
         """One split; by default the one to measure on.
 
