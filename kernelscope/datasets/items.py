@@ -1,7 +1,7 @@
 """What a data set of somebody else gives for one example, made into an input and a label.
 
 A pair ``(x, y)``, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file, an array or a tensor, or
-in a dict the numbers of tokens.
+a dict with the numbers of tokens.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def example_of(item: Any, where: str) -> tuple[Value, int | str | None]:
     if isinstance(item, (tuple, list)):
         if len(item) not in (1, 2):
             raise Mismatch(f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; mend the data")
-        return _value(item[0], where), _label(item[1], where) if len(item) == 2 else None
+        value, label = example_of(item[0], where) if isinstance(item[0], Mapping) else (_value(item[0], where), None)
+        return value, _label(item[1], where) if len(item) == 2 else label
     return _value(item, where), None
 
 
@@ -44,7 +45,7 @@ def unbatched(batch: Any) -> Iterator[Any]:
         for row in range(len(next(iter(batch.values())))):
             yield {key: values[row] for key, values in batch.items()}
     elif isinstance(batch, (tuple, list)):
-        yield from zip(*batch)
+        yield from zip(*(unbatched(part) if isinstance(part, Mapping) else part for part in batch))
     else:
         yield from batch
 

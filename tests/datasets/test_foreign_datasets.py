@@ -214,6 +214,12 @@ def test_tokens_of_different_lengths_are_padded_and_masked():
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5, [1, 1, 0, 0, 0]]
     assert whole.batch(1, 2)["attention_mask"].tolist() == [[1] * 5]  # the same names in every batch
     assert whole.labels.tolist() == [1, 1, 0]
+    pairs = given([({"input_ids": text["input_ids"]}, text["label"]) for text in texts], Reading(), None)
+    assert np.array_equal(pairs.ids, whole.ids) and pairs.labels.tolist() == whole.labels.tolist()
+    equal = [({"input_ids": torch.tensor([i, i])}, i % 2) for i in range(5)]
+    loaded = given(DataLoader(equal, batch_size=2), Reading(), None)
+    assert loaded.batch(0, 5)["input_ids"].tolist() == [[i, i] for i in range(5)]
+    assert loaded.labels.tolist() == [0, 1, 0, 1, 0]
     same = given([{"input_ids": [1, 2]}, {"input_ids": [3, 4]}], Reading(), None)
     assert set(same.batch(0, 2)) == {"input_ids"}
 
