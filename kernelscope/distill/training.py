@@ -132,8 +132,8 @@ class _Run:
         self._saved = time.monotonic()
 
     def _rehearse(self) -> None:
-        """Every loss once on the first validation examples: what does not fit is told before the first epoch."""
-        examples = self.splits.validation.head(max(2, processes.count()))
+        """Every loss once on the first training examples: what does not fit is told before the first epoch."""
+        examples = self.splits.training.head(max(2, processes.count()))
         found = examples.raw(np.arange(examples.n))
         assert self.teacher is not None and not isinstance(found, dict)
         images, labels = apply(self.splits.geometry, found), labels_of(examples)
