@@ -82,7 +82,17 @@ _QUICK = "kernelscope: minutes on two cores"
 _PAPER = "Qian, Li, Hu: Experiments"
 _CODE = "the authors' code"
 
-#: by preset, then field: the value and where it comes from
+#: what both of the paper's data sets share: the value and where it comes from
+_PAPERS: dict[str, tuple[Any, str]] = {
+    "epochs": (120, _PAPER),
+    "lr": (0.1, _PAPER),
+    "weight_decay": (5e-4, _PAPER),
+    "momentum": (0.9, _PAPER),
+    "batch_size": (256, _PAPER),
+    "lr_warm_up": (5, _CODE + ": --warm 5 is the rate's warm-up and KDA's H at once"),
+    "flip": (True, "Qian, Li, Hu: Ablation Study"),
+}
+
 PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
     "quick": {
         "epochs": (20, _QUICK),
@@ -96,26 +106,14 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
         "flip": (False, "kernelscope: mirrored digits are no digits"),
     },
     "paper-cifar100": {
-        "epochs": (120, _PAPER),
-        "lr": (0.1, _PAPER),
-        "weight_decay": (5e-4, _PAPER),
-        "momentum": (0.9, _PAPER),
-        "batch_size": (256, _PAPER),
-        "lr_warm_up": (5, _CODE + ": --warm 5 is the rate's warm-up and KDA's H at once"),
+        **_PAPERS,
         "crop": ("pad", "Qian, Li, Hu: Ablation Study"),
         "pad": (4, "Qian, Li, Hu: Ablation Study"),
-        "flip": (True, "Qian, Li, Hu: Ablation Study"),
     },
     "paper-tiny-imagenet": {
-        "epochs": (120, _PAPER),
-        "lr": (0.1, _PAPER),
-        "weight_decay": (5e-4, _PAPER),
-        "momentum": (0.9, _PAPER),
-        "batch_size": (256, _PAPER),
-        "lr_warm_up": (5, _CODE + ": --warm 5 is the rate's warm-up and KDA's H at once"),
+        **_PAPERS,
         "crop": ("resized", "Qian, Li, Hu: Tiny-ImageNet, a more aggressive crop; 8 to 100 % of the image is ours"),
         "pad": (0, "not used by this crop"),
-        "flip": (True, "Qian, Li, Hu: Ablation Study"),
     },
 }
 
