@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kernelscope.report.audit import audit
     from kernelscope.report.fields import PairReport
     from kernelscope.report.measurement import measure
-from kernelscope.report.transfer import TransferReport
+    from kernelscope.report.transfer import TransferReport
 
 __version__ = "0.1.0"
 

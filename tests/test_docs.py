@@ -1,5 +1,7 @@
 """The documents say what the program does."""
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import kernelscope as ks
 from kernelscope.cli.main import VERBS, kernelscope
 from kernelscope.cli.reference import reference
 
@@ -62,6 +65,22 @@ def test_help_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_importing_the_front_door_needs_no_torch():
-    code = "import sys, kernelscope; assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
+def test_importing_the_front_door_takes_only_the_standard_library():
+    code = "import sys; before = set(sys.modules); import kernelscope;"
+    code += "new = {m for m in set(sys.modules) - before if m.partition('.')[0] not in sys.stdlib_module_names};"
+    code += "assert new <= {'kernelscope', 'kernelscope.errors'}, sorted(new)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_type_checkers_see_what_the_front_door_gives():
+    tree = ast.parse(Path(ks.__file__).read_text())
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name: line.module for line in typed.body for alias in line.names}
+    assert sorted([*seen, "__version__"]) == sorted(ks.__all__) == dir(ks)
+    for name, module in seen.items():
+        assert getattr(ks, name) is getattr(importlib.import_module(module), name), name
+
+
+def test_a_name_the_front_door_lacks_is_told_with_those_it_has():
+    with pytest.raises(AttributeError, match=r"no attribute 'mesure'; it has .*measure"):
+        _ = ks.mesure

@@ -2,53 +2,150 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import finish, measurement, measurement_inputs, refuse_outputs
+from kernelscope.cli.measure import feature_options, finish, measurement, measurement_inputs, refuse_outputs
 from kernelscope.errors import GateFailed, UsageError
+
+BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
 
 
 @click.command("gate")
 @measurement_inputs(required=False)
-@click.option("--max", "at_most", metavar="FIELD=X", multiple=True, help="Fail if a field of the report exceeds X.")
-@click.option("--min", "at_least", metavar="FIELD=X", multiple=True, help="Fail if it is below X.")
-@click.option("--sampling", is_flag=True, help="Judge the loss by its sampling interval, not by rounding alone.")
+@click.option("--max", "at_most", metavar="FIELD=X", multiple=True, help="Fail if a number of the report exceeds X.")
+@click.option("--min", "at_least", metavar="FIELD=X", multiple=True, help="Fail if it is below X; yes and no are 1, 0.")
+@click.option(
+    "--no-worse-than",
+    type=options.PATH,
+    metavar="OTHER",
+    help="Fail if the loss of a student exceeds that of OTHER, one more student, which --max and --min leave alone.",
+)
+@click.option("--by", type=float, metavar="X", help="By how much it may exceed it [default: 0].")
+@click.option("--sampling", is_flag=True, help="Judge transfer_loss by its sampling interval, not by rounding alone.")
 @click.option("--synthetic", is_flag=True, help="Check kernelscope itself on this machine and device; needs no files.")
 @options.outputs
-def command(at_most: tuple[str, ...], at_least: tuple[str, ...], sampling: bool, synthetic: bool, **given: Any) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    at_most: tuple[str, ...],
+    at_least: tuple[str, ...],
+    no_worse_than: Path | None,
+    by: float | None,
+    sampling: bool,
+    synthetic: bool,
+    **given: Any,
+) -> None:
     """Pass or fail on any number of the report: exit 0, or 6 with the failed gates on stdout.
 
-    A gate passes only if the whole interval of its field passes, for every pair measured:
+    A gate has to hold for every pair measured, at the worse end of the number's interval:
     `kernelscope gate --teacher t.pt --student s.pt --max transfer_loss=0.3 --min cka=0.9`.
+    transfer_loss has an interval, and so have the numbers under `intervals` in the report; any other number is
+    judged as it stands, and the output says that it was judged at a point. Where the loss is not resolved, what rests
+    on it and has no interval fails.
+
+    --sampling is about transfer_loss alone: a loss up to 1e-5 is too small to sample and is judged by rounding.
+
+    --no-worse-than OTHER measures OTHER against the same teacher on the same examples, and judges the difference of the
+    two losses by the upper end of its paired 95 % interval over examples. Architectures that were given once are for
+    OTHER too.
 
     With --synthetic no files are needed: closed forms and random pairs go through every route, interval and
     corrected bound and are held against the truth. Run it first on a new machine or GPU.
     """
-    from kernelscope.report.gates import Gate, failures
-
     if synthetic:
+        _require_alone(context)
         _check_kernelscope(given["seed"], given["device"])
         return
+    from kernelscope.report.gates import Gate, NoWorseThan, judge, remarks
+
     gates = [Gate.parse(text, at_most=True) for text in at_most]
     gates += [Gate.parse(text, at_most=False) for text in at_least]
-    if not gates:
-        raise UsageError("no gate given; pass --max FIELD=X or --min FIELD=X, or --synthetic")
+    allowed = _allowance(by, no_worse_than)
+    if not gates and no_worse_than is None:
+        raise UsageError("no gate given; pass --max FIELD=X, --min FIELD=X, --no-worse-than OTHER, or --synthetic")
     if given["teacher"] is None or not given["students"]:
         raise UsageError("gate needs --teacher and --student, or --synthetic")
     outputs = options.take_outputs(given)
     refuse_outputs(outputs)
+    if no_worse_than is not None:
+        given = _with_other(given, no_worse_than)
     report = measurement(given, outputs)
-    failed = failures(report, gates, sampling=sampling)
+    rival = None if no_worse_than is None else NoWorseThan.last(report, by=allowed, same=_same_files(given))
+    judged = judge(report, gates, sampling=sampling, no_worse_than=rival)
     if outputs["as_json"] or any(outputs[k] for k in ("save", "csv", "html")):
         finish(report, outputs, table=False)
-    if not outputs["as_json"]:
-        for line in failed or [f"passed: {len(gates)} gates on {len(report)} pairs"]:
-            click.echo(line)
+    failed = [each.failure for each in judged if each.failure is not None]
+    pairs = len({each.where for each in judged})
+    passed = f"passed: {len(gates) + (rival is not None)} gates on {pairs} pairs{remarks(judged)}"
+    for line in failed or ([] if outputs["as_json"] and outputs["quiet"] else [passed]):
+        click.echo(line, err=outputs["as_json"])
     if failed:
-        raise GateFailed(f"{len(failed)} of {len(gates) * len(report)} gates failed; they stand on stdout")
+        where = "above" if outputs["as_json"] else "on stdout"
+        raise GateFailed(f"{len(failed)} of {len(judged)} gates failed; they stand {where}")
+
+
+def _require_alone(context: click.Context) -> None:
+    """Refuse options that a check of kernelscope itself would not heed."""
+    other = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in BESIDE_SYNTHETIC
+        and context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if other:
+        raise UsageError(f"--synthetic heeds only --seed and --device; drop {', '.join(other)}, or run it by itself")
+
+
+def _allowance(by: float | None, no_worse_than: Path | None) -> float:
+    if by is None:
+        return 0.0
+    if no_worse_than is None:
+        raise UsageError("--by says by how much a student may be worse; pass --no-worse-than OTHER as well")
+    if not math.isfinite(by) or by < 0:
+        raise UsageError(f"--by {by:g} is not a finite number from 0 on; write for example --by 0.01")
+    return by
+
+
+def _with_other(given: dict[str, Any], other: Path) -> dict[str, Any]:
+    """OTHER as the last student, with the architecture that was given once for all, if it is a network."""
+    from kernelscope.features.store import is_feature_file
+    from kernelscope.files import is_folder, require_readable
+
+    students, archs, archs_kwargs = (given[key] for key in ("students", "student_archs", "student_archs_kwargs"))
+    features = not is_folder(other) and is_feature_file(require_readable(other))
+    shared = len(archs) == 1 and not features
+    return {
+        **given,
+        "students": (*students, other),
+        "student_archs": _for_one_more(archs, len(students), shared),
+        "student_archs_kwargs": _for_one_more(archs_kwargs, len(students), shared),
+    }
+
+
+def _for_one_more(values: tuple[str, ...], count: int, shared: bool) -> tuple[str | None, ...]:
+    """Of ``count`` students and one more: what was given for all stays so if it is shared, else the last has none."""
+    if len(values) == 1:
+        return values if shared else (*values * count, None)
+    return (*values, None) if len(values) == count else values
+
+
+def _same_files(given: dict[str, Any]) -> list[bool]:
+    """Of each student but the last, whether it is the last one's file, read in the same way."""
+    how = feature_options(given)
+    *others, last = zip(how["student"], how["student_arch"], how["student_arch_kwargs"])
+    return [each[1:] == last[1:] and _same_file(each[0], last[0]) for each in others]
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    """The same file, or a copy byte by byte."""
+    import filecmp
+
+    return a == b or (a.exists() and b.exists() and (a.samefile(b) or filecmp.cmp(a, b, shallow=False)))
 
 
 def _check_kernelscope(seed: int, device: str) -> None:

@@ -1,112 +1,183 @@
-"""Running sums of products of rows, a block at a time: in float64, in float32 inside a block, on another device."""
+"""Sums of products of rows, a block at a time, whose error is known whatever the BLAS does inside a block.
+
+A block's product is finished before it is added (``beta = 0``): BLAS adds into a running matrix one panel of rows at a
+time, so that the chain of roundings would be as long as its panels are many. Finished blocks are added plainly up to
+64 of them, and those sums without error, so an entry sees ``rows of a block + 64 + 2`` roundings however many rows
+there are. That the products inside a block are added in some order, each once, is all that is assumed of the BLAS.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemv, ssyrk
+from scipy.linalg.blas import dgemm, dgemv, dsyrk
+
+from kernelscope.kernels.rounding import two_sum
+
+PLAINLY = 64  #: finished blocks added plainly, before their sum is added without error
+BUFFER_NUMBERS = 2**21  #: numbers of a block: large enough that adding it costs little beside forming it
+MOST_ROWS, FEWEST_ROWS = 4096, 1024
+STRIP = 128  #: columns of a triangle added together
+
+
+def block_rows(width: int) -> int:
+    """Rows per finished block of products of ``width`` columns: a power of two, so that blocks cut reads evenly."""
+    fitting = BUFFER_NUMBERS // max(1, width)
+    return min(MOST_ROWS, max(FEWEST_ROWS, 2 ** (fitting.bit_length() - 1) if fitting else 0))
+
+
+def summation_chain(n: int, rows: int) -> int:
+    """Longest chain of roundings in an entry of a sum over n rows, ``rows`` of them to a finished block."""
+    blocks = -(-n // rows)
+    return min(rows, n) + min(blocks, PLAINLY) + 2
+
+
+class BlockSum:
+    """Sum of finished blocks; NumPy arrays, or torch tensors of any device.
+
+    Args:
+        zeros: makes a sum of nothing.
+        triangle: only the upper triangle of a block holds anything, and only it is added.
+        plainly: how many blocks are added plainly; 1 for sums that are to be exact.
+    """
+
+    def __init__(self, zeros: Callable[[], Any], *, triangle: bool = False, plainly: int = PLAINLY) -> None:
+        self._zeros, self._triangle, self._plainly = zeros, triangle, plainly
+        self._plain, self._blocks = zeros(), 0
+        self._high: Any = None
+        self._low: Any = None
+
+    def add(self, block: Any) -> None:
+        if self._blocks == self._plainly:
+            self._keep()
+        self._blocks += 1
+        if not self._triangle:
+            self._plain += block
+            return
+        for start in range(0, len(block), STRIP):
+            stop = start + STRIP
+            self._plain[:stop, start:stop] += block[:stop, start:stop]
+
+    def _keep(self) -> None:
+        """Add the plain sum to the others without error, and begin another."""
+        self._high, self._low = self.in_two()
+        self._plain, self._blocks = self._zeros(), 0
+
+    def total(self) -> Any:
+        """The sum so far, rounded once."""
+        if self._high is None:
+            return self._plain
+        high, low = self.in_two()
+        return high + low
+
+    def in_two(self) -> tuple[Any, Any]:
+        """The sum so far as a leading part and the rest."""
+        if self._high is None:
+            return self._plain, self._zeros()
+        with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite are named later
+            high, lost = two_sum(self._high, self._plain)
+            return high, self._low + lost
 
 
 class OwnSum:
-    """Running ``Σ BᵀB`` and column sums of one network by SciPy's BLAS, in place; only a triangle is formed.
+    """``Σ BᵀB`` and column sums of rows of width d, by SciPy's BLAS; only a triangle is formed.
 
     One BLAS throughout: NumPy brings another, whose idle threads would fight this one's for the cores.
     """
 
     def __init__(self, d: int, means: bool = True) -> None:
-        self.triangle, self.sums, self.means = np.zeros((d, d), order="F"), np.zeros(d), means
+        self._products, self._block = BlockSum(lambda: _zeros(d, d), triangle=True), _zeros(d, d)
+        self._sums = BlockSum(lambda: np.zeros(d)) if means else None
 
     def add(self, rows: np.ndarray) -> None:
-        """Add rows, given as the transpose ``(d, b)`` of a contiguous float64 block, which is then not copied."""
+        """Add one block of rows, as the transpose ``(d, b)`` of a contiguous float64 array, which is not copied."""
         if rows.shape[1] == 0:
             return
-        self.triangle = dsyrk(1.0, rows, 1.0, self.triangle, overwrite_c=1)
-        if self.means:
-            self.sums += dgemv(1.0, rows, np.ones(rows.shape[1]))
+        self._products.add(dsyrk(1.0, rows, 0.0, self._block, overwrite_c=1))
+        if self._sums is not None:
+            self._sums.add(dgemv(1.0, rows, np.ones(rows.shape[1])))
+
+    @property
+    def sums(self) -> np.ndarray | None:
+        return None if self._sums is None else np.asarray(self._sums.total())
 
     def gram(self) -> np.ndarray:
-        return _mirrored(self.triangle)
+        return mirrored(self._products.total())
 
 
 class CrossSum:
-    """Running ``Σ B_SᵀB_T`` of two networks."""
+    """``Σ B_SᵀB_T`` of two networks."""
 
     def __init__(self, d_S: int, d_T: int) -> None:
-        self.total = np.zeros((d_S, d_T), order="F")
+        self._products, self._block = BlockSum(lambda: _zeros(d_S, d_T)), _zeros(d_S, d_T)
 
     def add(self, student: np.ndarray, teacher: np.ndarray) -> None:
         if student.shape[1]:
-            self.total = dgemm(1.0, student, teacher, 1.0, self.total, trans_b=1, overwrite_c=1)
+            self._products.add(dgemm(1.0, student, teacher, 0.0, self._block, trans_b=1, overwrite_c=1))
+
+    def total(self) -> np.ndarray:
+        return np.asarray(self._products.total())
 
 
-class DoubleSum:
-    """Both networks' own Grams, and the cross product."""
+class PairSum:
+    """``Σ ZᵀZ`` and column sums of both networks side by side, ``Z = [X_S, X_T]``, in one product a block."""
 
     def __init__(self, d_S: int, d_T: int, means: bool) -> None:
-        self.own, self.cross = (OwnSum(d_S, means), OwnSum(d_T, means)), CrossSum(d_S, d_T)
+        self._own, self._d_S = OwnSum(d_S + d_T, means), d_S
+        self._buffer = np.empty((block_rows(d_S + d_T), d_S + d_T))
+
+    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
+        for start in range(0, len(X_S), len(self._buffer)):
+            stop = min(start + len(self._buffer), len(X_S))
+            Z = self._buffer[: stop - start]
+            Z[:, : self._d_S], Z[:, self._d_S :] = X_S[start:stop], X_T[start:stop]
+            self._own.add(Z.T)
 
     @property
-    def sums(self) -> np.ndarray:
-        return np.concatenate([own.sums for own in self.own])
-
-    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        S, T = (np.ascontiguousarray(X, np.float64).T for X in (X_S, X_T))
-        self.own[0].add(S)
-        self.own[1].add(T)
-        self.cross.add(S, T)
+    def sums(self) -> np.ndarray | None:
+        return self._own.sums
 
     def gram(self) -> np.ndarray:
-        SS, TT = (own.gram() for own in self.own)
-        return np.block([[SS, self.cross.total], [self.cross.total.T, TT]])
+        return self._own.gram()
 
 
-class SingleSum:
-    """The same with products in float32 inside a block, which are then added in float64.
+class TorchPairSum:
+    """The same on another device, in double precision."""
 
-    The rows have to be narrowed anyway, so they are laid side by side for one larger product.
-    """
+    def __init__(self, d_S: int, d_T: int, means: bool, device: str) -> None:
+        import torch
 
-    def __init__(self, d_S: int, d_T: int, means: bool) -> None:
-        self.d_S, self.total = d_S, np.zeros((d_S + d_T, d_S + d_T), order="F")
-        self.sums, self.means = np.zeros(d_S + d_T), means
+        p = d_S + d_T
+        self._device = device
+        like: dict[str, Any] = {"dtype": torch.float64, "device": device}
+        self._products = BlockSum(lambda: torch.zeros((p, p), **like))
+        self._sums = BlockSum(lambda: torch.zeros(p, **like)) if means else None
 
     def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        if len(X_S) == 0:
-            return
-        rows = np.empty((len(X_S), len(self.total)), np.float32)
-        rows[:, : self.d_S], rows[:, self.d_S :] = X_S, X_T
-        self.total += ssyrk(1.0, rows.T)
-        if self.means:
-            self.sums += sgemv(1.0, rows.T, np.ones(len(rows), np.float32))
+        import torch
+
+        for start in range(0, len(X_S), MOST_ROWS):
+            rows = slice(start, start + MOST_ROWS)
+            Z = torch.from_numpy(np.hstack([X_S[rows], X_T[rows]])).to(self._device, torch.float64)
+            self._products.add(Z.T @ Z)
+            if self._sums is not None:
+                self._sums.add(Z.sum(0))
+
+    @property
+    def sums(self) -> np.ndarray | None:
+        return None if self._sums is None else np.asarray(self._sums.total().cpu().numpy())
 
     def gram(self) -> np.ndarray:
-        return _mirrored(self.total)
+        return np.asarray(self._products.total().cpu().numpy())
 
 
-def _mirrored(triangle: np.ndarray) -> np.ndarray:
+def mirrored(triangle: np.ndarray) -> np.ndarray:
     """A symmetric matrix from its upper triangle; syrk leaves the lower one 0."""
     with np.errstate(invalid="ignore"):  # NaN features are told by name later
         return triangle + triangle.T - np.diag(np.diag(triangle))
 
 
-class TorchSum:
-    """The same on another device, in double precision unless single sums were asked for."""
-
-    def __init__(self, d_S: int, d_T: int, single: bool, device: str) -> None:
-        import torch
-
-        self.device, self.dtype = device, torch.float32 if single else torch.float64
-        self.total = torch.zeros((d_S + d_T, d_S + d_T), dtype=torch.float64, device=device)
-        self.sums = np.zeros(d_S + d_T)
-
-    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        import torch
-
-        from kernelscope.kernels.blocked import full_precision_matmul
-
-        rows = torch.from_numpy(np.hstack([X_S, X_T])).to(self.device, self.dtype)
-        with full_precision_matmul():
-            self.total += (rows.T @ rows).double()
-        self.sums += rows.sum(0, dtype=torch.float64).cpu().numpy()
-
-    def gram(self) -> np.ndarray:
-        return np.asarray(self.total.cpu().numpy())
+def _zeros(rows: int, columns: int) -> np.ndarray:
+    return np.zeros((rows, columns), order="F")

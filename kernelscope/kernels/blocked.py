@@ -16,15 +16,9 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, ResourceError
-from kernelscope.kernels.gram import SINGLE_ROUNDOFF, ZERO_TEACHER, frobenius, gamma
-from kernelscope.kernels.rows import (
-    UNIT_ROUNDOFF,
-    Rows,
-    numpy_block,
-    require_finite,
-    require_same_examples,
-    row_blocks,
-)
+from kernelscope.kernels.gram import ZERO_TEACHER
+from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, frobenius, gamma
+from kernelscope.kernels.rows import Rows, numpy_block, require_finite, require_same_examples, row_blocks
 
 DEFAULT_MEMORY_BYTES = 512 * 2**20
 

@@ -15,7 +15,8 @@ import numpy as np
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.groups import Landmarks, take_rows
 from kernelscope.kernels.nystrom_sums import NetworkSums, NystromSums
-from kernelscope.kernels.rows import UNIT_ROUNDOFF, as_rows, require_same_examples
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+from kernelscope.kernels.rows import as_rows, require_same_examples
 
 NAMES = (
     "theorem2",

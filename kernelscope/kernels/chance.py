@@ -17,7 +17,8 @@ from scipy.special import gammainc, gammaincc, ndtr
 
 from kernelscope.kernels.companions import cka
 from kernelscope.kernels.exact import ScaledSums
-from kernelscope.kernels.gram import GramSums, frobenius
+from kernelscope.kernels.gram import GramSums
+from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.rows import BLOCK_ROWS, Affine, Rows, row_blocks
 
 EXACT_CUBES = 2048  #: up to so many examples Σ k_ij³ is summed over all pairs, above over those of as many drawn ones

@@ -7,12 +7,13 @@ All from the Gram sums and one cheap pass over the rows; exact over all examples
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from kernelscope.kernels.exact import ScaledSums
 from kernelscope.kernels.gram import GramSums, gram_sums
-from kernelscope.kernels.rows import Affine
+from kernelscope.kernels.rows import Affine, is_constant
 
 CANCELLATION = 1e4  #: a mean carrying more than this share of ‖X‖² is removed from the rows, not from the Gram
 
@@ -21,7 +22,7 @@ def alignment(sums: GramSums) -> float | None:
     """``cos(K_S, K_T) = ⟨K_S, K_T⟩ / (‖K_S‖ ‖K_T‖)`` in [0, 1]; None for an all-zero student."""
     if sums.norm_student == 0:
         return None
-    return (sums.norm_cross / sums.norm_student) * (sums.norm_cross / sums.norm_teacher)
+    return min(1.0, (sums.norm_cross / sums.norm_student) * (sums.norm_cross / sums.norm_teacher))
 
 
 def optimal_scale(sums: GramSums) -> float | None:
@@ -37,17 +38,30 @@ def scale_ratio(sums: GramSums) -> float:
 def centred(scaled: ScaledSums) -> ScaledSums:
     """The same two networks with their feature means removed, so that kernels become ``H K H``.
 
-    From the Gram where that loses at most four digits, else by one more pass over shifted rows.
+    From the Gram where that loses at most four digits, else by one more pass over shifted rows. A network whose
+    features are constant over the examples has no centred kernel: its sums are then 0, not rounding noise.
     """
     sums = scaled.sums
     d_S = sums.d_student
     mean = sums.sums / sums.n
-    student, teacher = Affine(scaled.student, shift=mean[:d_S]), Affine(scaled.teacher, shift=mean[d_S:])
-    if sums.mean_share() <= CANCELLATION:
-        return ScaledSums(teacher, student, sums.centred(), scaled.unit, scaled.same)
-    return ScaledSums(
-        teacher, student, gram_sums(teacher=teacher, student=student, may_vanish=True), scaled.unit, scaled.same
-    )
+    off = [sums.sums_error * math.sqrt(trace / sums.n) for trace in (sums.trace_student, sums.trace_teacher)]
+    parts = (scaled.student, mean[:d_S], off[0]), (scaled.teacher, mean[d_S:], off[1])
+    if scaled.once or sums.mean_share() <= CANCELLATION:
+        student, teacher = (Affine(X, shift=m, shift_error=e) for X, m, e in parts)
+        found = sums.centred()
+    else:
+        # whatever was taken off, what is left of the mean is seen and taken off too
+        student, teacher = (Affine(X, shift=m) for X, m, _ in parts)
+        shifted = gram_sums(teacher=teacher, student=student, may_vanish=True)
+        found = shifted.centred()
+        left = shifted.sums / sums.n
+        off = [shifted.sums_error * math.sqrt(t / sums.n) for t in (shifted.trace_student, shifted.trace_teacher)]
+        student, teacher = (
+            Affine(X, shift=m, shift_error=e)
+            for X, m, e in ((student, left[:d_S], off[0]), (teacher, left[d_S:], off[1]))
+        )
+    constant = scaled.constant or (is_constant(scaled.student), is_constant(scaled.teacher))
+    return replace(scaled, teacher=teacher, student=student, sums=found.without(*constant), constant=constant)
 
 
 def cka(centred_sums: GramSums) -> float | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope.kernels.gram import frobenius
-from kernelscope.kernels.rows import BLOCK_ROWS, UNIT_ROUNDOFF, Rows, numpy_block
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
+from kernelscope.kernels.rows import BLOCK_ROWS, Rows, numpy_block
 from kernelscope.kernels.tsqr import r_factor, signed_product
 
 BLOCK_ENTRIES = 2**22  #: entries of the widest thing formed for a block of rows: 32 MB

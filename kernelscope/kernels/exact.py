@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope.errors import DegenerateKernel, UsageError
+from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
-from kernelscope.kernels.gram import SINGLE_ROUNDOFF, ZERO_TEACHER, GramSums, frobenius, gram_sums
-from kernelscope.kernels.pair import pair_difference, procrustes_rotation
+from kernelscope.kernels.gram import COMFORTABLE, ZERO_TEACHER, GramSums, gram_sums
+from kernelscope.kernels.pair import pair_difference, rotations, row_allowance
+from kernelscope.kernels.rounding import frobenius, square_root_interval
 from kernelscope.kernels.rows import (
-    UNIT_ROUNDOFF,
     Affine,
     Rows,
     as_rows,
@@ -28,6 +28,7 @@ from kernelscope.kernels.tsqr import tsqr_difference
 
 ROUTES = ("auto", "gram", "pair", "tsqr", "blocked")
 RTOL, ATOL = 1e-6, 1e-9
+OUTWARD = 2.0**-50  #: relative, by which the ends of an interval are moved apart for the roundings of forming them
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class TransferLoss:
     norm_teacher: float
     norm_student: float
     norm_difference: float
+    norm_difference_interval: tuple[float, float]
     storage_floor: float
 
     def __float__(self) -> float:
@@ -58,7 +60,8 @@ class ScaledSums:
     """Gram sums of both features times one power of two, so that no square over- or underflows.
 
     ``unit`` is what a kernel norm of the scaled features is worth in the original ones; ``same`` says that the
-    two features are equal number by number.
+    two features are equal number by number; ``once`` that the rows must not be read again;
+    ``constant`` whether the student's and the teacher's features are the same for all examples, None where not known.
     """
 
     teacher: Rows
@@ -66,6 +69,8 @@ class ScaledSums:
     sums: GramSums
     unit: float
     same: bool
+    once: bool = False
+    constant: tuple[bool, bool] | None = None
 
 
 def transfer_loss(
@@ -84,7 +89,7 @@ def transfer_loss(
         teacher: features ``X_T``, shape ``(n, d_T)``: array, tensor, memmap or HDF5 dataset.
         student: features ``X_S``, shape ``(n, d_S)``, of the same n examples in the same order.
         route: ``auto`` (the rule of THEORY B.4), or one of ``gram pair tsqr blocked``.
-        rtol: the relative half-width asked for; from 1e-3 on sums may be formed in float32 where that suffices.
+        rtol: the relative half-width asked for; from 1e-3 on the blocked route tries float32 first.
         atol: the half-width that always suffices, in units of the loss.
         device: a torch device for the Gram and blocked routes.
         memory_bytes: what the blocked route may take.
@@ -99,29 +104,27 @@ def transfer_loss(
         raise UsageError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
     n = require_same_examples(teacher, student)
     first = plan(n=n, d_student=student.shape[1], d_teacher=teacher.shape[1], route=route).route
-    single = rtol >= 1e-3
     if first == "blocked":
-        answer = _by_blocks(teacher, student, device, single, memory_bytes)
-        loss = answer.loss(rtol, atol)
-        if single and not loss.resolved:
-            loss = _in_practice(answer).loss(rtol, atol)
-        if single and not loss.resolved:
-            loss = _by_blocks(teacher, student, device, False, memory_bytes).loss(rtol, atol)
-        if loss.resolved or route == "blocked":
-            return loss
+        return _from_blocks(teacher, student, route, device, memory_bytes, rtol, atol)
     if first == "tsqr":
         return _by_tsqr(teacher, student).loss(rtol, atol)
-    if first == "gram" and single:
-        loss = loss_from_sums(
-            well_scaled_sums(teacher=teacher, student=student, device=device, single=True, means=False),
-            route="gram",
-            rtol=rtol,
-            atol=atol,
-        )
-        if loss.resolved:
-            return loss
     scaled = well_scaled_sums(teacher=teacher, student=student, device=device, means=False)
     return loss_from_sums(scaled, route=route, rtol=rtol, atol=atol)
+
+
+def _from_blocks(
+    teacher: Rows, student: Rows, route: str, device: str, memory_bytes: int, rtol: float, atol: float
+) -> TransferLoss:
+    """All n² entries, in float32 where that proves enough; where they do not resolve the loss, the pair route."""
+    if rtol >= 1e-3:
+        loss = _by_blocks(teacher, student, device, True, memory_bytes).loss(rtol, atol)
+        if loss.resolved:
+            return loss
+    loss = _by_blocks(teacher, student, device, False, memory_bytes).loss(rtol, atol)
+    if loss.resolved or route == "blocked":
+        return loss
+    scaled = well_scaled_sums(teacher=teacher, student=student, device=device, means=False)
+    return loss_from_sums(scaled, rtol=rtol, atol=atol)
 
 
 def well_scaled_sums(
@@ -129,14 +132,13 @@ def well_scaled_sums(
     teacher: Rows,
     student: Rows,
     device: str = "cpu",
-    single: bool = False,
     halves: bool = False,
     means: bool = True,
 ) -> ScaledSums:
     """:func:`gram_sums`, and once more on rescaled features if squares left float64's comfortable range."""
     same = identical(teacher, student)
-    options: dict[str, Any] = {"device": device, "single": single, "halves": halves, "means": means}
-    low, high = (1e-20, 1e20) if single else (1e-100, 1e100)
+    options: dict[str, Any] = {"device": device, "halves": halves, "means": means}
+    low, high = COMFORTABLE
     try:
         sums = gram_sums(teacher=teacher, student=student, **options)
         if low < sums.norm_teacher < high and sums.norm_student < high:
@@ -164,19 +166,30 @@ def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:
 
 
 def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTOL, atol: float = ATOL) -> TransferLoss:
-    """The loss from sums that exist already, going back to the features only where the sums do not resolve it."""
+    """The loss from sums that exist already, going back to the features only where the sums do not resolve it.
+
+    Every interval is proved. Those of several routes are intersected: each holds.
+
+    Raises:
+        NumericalError: if the routes contradict one another, which arithmetic as documented cannot bring about.
+    """
     best: _Answer | None = None
     for answer in _answers(scaled, route):
-        if answer.certified and best is not None:
-            # certified intervals may be intersected: both are true
+        if best is not None:
             answer = replace(answer, low=max(answer.low, best.low), high=min(answer.high, best.high))
+        if answer.low > answer.high:
+            break
+        best = answer
         loss = answer.loss(rtol, atol)
         if loss.resolved:
             return loss
-        if answer.certified:
-            best = answer
-    assert best is not None  # every route from sums has a certified answer
-    return best.loss(rtol, atol)
+    else:
+        if best is not None:
+            return best.loss(rtol, atol)
+    raise NumericalError(
+        "the routes contradict one another within proved bounds, so this machine's arithmetic is not what it says; "
+        "run kernelscope gate --synthetic"
+    )
 
 
 @dataclass(frozen=True)
@@ -196,8 +209,10 @@ class _Answer:
 
     def loss(self, rtol: float, atol: float) -> TransferLoss:
         b, error = self.norm_teacher, self.teacher_error
-        low = self.low / (b + error)
-        high = self.high / (b - error) if b > error else math.inf
+        if not b > error:
+            raise NumericalError("rounding may be all there is of the teacher's kernel; give features in float64")
+        # outward, for the roundings of these very lines
+        low, high = self.low / (b + error) * (1 - OUTWARD), self.high / (b - error) * (1 + OUTWARD)
         value = min(max(self.value / b, low), high)
         return TransferLoss(
             value=value,
@@ -207,7 +222,11 @@ class _Answer:
             route=self.route,
             norm_teacher=b * self.unit,
             norm_student=self.norm_student * self.unit,
-            norm_difference=self.value * self.unit,
+            norm_difference=min(max(self.value, self.low), self.high) * self.unit,
+            norm_difference_interval=(
+                self.low * self.unit * (1 - OUTWARD),
+                self.high * self.unit * (1 + OUTWARD),
+            ),
             storage_floor=self.floor / b,
         )
 
@@ -218,42 +237,37 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
     common: dict[str, Any] = {
         "norm_teacher": sums.norm_teacher,
         "norm_student": sums.norm_student,
-        "teacher_error": sums.norm_error(sums.G_TT),
-        "floor": 2
-        * (
-            storage_roundoff(student) * math.sqrt(sums.trace_student * sums.norm_student)
-            + storage_roundoff(teacher) * math.sqrt(sums.trace_teacher * sums.norm_teacher)
-        ),
+        "teacher_error": sums.norm_error("teacher"),
+        "certified": True,
+        "floor": storage_floor(scaled),
         "unit": scaled.unit,
     }
-    in_practice = {**common, "teacher_error": 8 * sums.u * sums.norm_teacher}  # observed, where the other is proved
     if scaled.same and route in ("auto", "pair"):
-        yield _Answer("pair", 0.0, 0.0, 0.0, True, **common)
+        yield _Answer("pair", 0.0, 0.0, 0.0, **common)
         return
     if route in ("auto", "gram"):
         squared = sums.difference_squared
-        value = math.sqrt(max(0.0, squared))
-        for bar, certified, shared in (
-            (sums.certified_bar(), True, common),
-            (sums.estimated_bar(), False, in_practice),
-        ):
-            low, high = math.sqrt(max(0.0, squared - bar)), math.sqrt(max(0.0, squared + bar))
-            yield _Answer("gram", value, low, high, certified, **shared)
-    if route in ("auto", "pair"):
-        rotations: list[Any] = [procrustes_rotation(sums)]
-        if sums.d_student == sums.d_teacher:
-            rotations.insert(0, None)
-        for rotation in rotations:
-            found = pair_difference(teacher=teacher, student=student, sums=sums, rotation=rotation)
-            yield _Answer("pair", found.difference, found.low, found.high, True, **common)
-        half = (
-            16
-            * UNIT_ROUNDOFF
-            * (math.sqrt(sums.trace_student * sums.norm_student) + math.sqrt(sums.trace_teacher * sums.norm_teacher))
-        )  # ‖X‖_2² ≤ ‖K‖_F; three times the largest error seen of this route, as of TSQR
-        yield _Answer(
-            "pair", found.difference, max(0.0, found.difference - half), found.difference + half, False, **in_practice
-        )
+        # below minus its own bar a square proves the bar wrong, and says nothing of the loss (THEORY E.1)
+        if (found := square_root_interval(squared, sums.certified_bar())) is not None:
+            yield _Answer("gram", math.sqrt(max(0.0, squared)), *found, **common)
+    if route in ("auto", "pair") and not scaled.once:
+        for rotation in rotations(sums):
+            by_pair = pair_difference(teacher=teacher, student=student, sums=sums, rotation=rotation)
+            if by_pair is not None:
+                yield _Answer("pair", by_pair.difference, by_pair.low, by_pair.high, **common)
+
+
+def storage_floor(scaled: ScaledSums) -> float:
+    """What storing features in less than float64 may have cost ‖K_S − K_T‖_F."""
+    sums = scaled.sums
+    return _storage_cost(scaled.student, sums.trace_student, sums.norm_student) + _storage_cost(
+        scaled.teacher, sums.trace_teacher, sums.norm_teacher
+    )
+
+
+def _storage_cost(X: Rows, trace: float, norm: float) -> float:
+    """``2 u ‖X‖_F ‖X‖_2``, u the stored type's; ‖X‖_2² <= ‖K‖_F."""
+    return 2 * storage_roundoff(X) * math.sqrt(trace * norm)
 
 
 def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows, float]:
@@ -270,7 +284,9 @@ def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows
 def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> _Answer:
     teacher, student, unit = _comfortable(teacher, student, 1e10 if single else 1e60)
     norms = blocked_norms(teacher=teacher, student=student, device=device, single=single, memory_bytes=memory_bytes)
-    value, bar = (0.0, 0.0) if identical(teacher, student) else (norms.difference, norms.bar)
+    own_S, own_T = (norms.trace_student, norms.student), (norms.trace_teacher, norms.teacher)
+    of_rows = row_allowance(student, *own_S), row_allowance(teacher, *own_T)
+    value, bar = (0.0, 0.0) if identical(teacher, student) else (norms.difference, norms.bar + sum(of_rows))
     return _Answer(
         "blocked",
         value,
@@ -279,34 +295,22 @@ def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_b
         True,
         norms.teacher,
         norms.student,
-        norms.teacher_error,
-        2
-        * (
-            storage_roundoff(student) * math.sqrt(norms.trace_student * norms.student)
-            + storage_roundoff(teacher) * math.sqrt(norms.trace_teacher * norms.teacher)
-        ),
+        norms.teacher_error + of_rows[1],
+        _storage_cost(student, *own_S) + _storage_cost(teacher, *own_T),
         unit,
     )
-
-
-def _in_practice(answer: _Answer) -> _Answer:
-    """A float32 blocked answer with the error seen instead of the one proved: 4u (‖K_S‖ + ‖K_T‖) (THEORY B.2)."""
-    half = 4 * SINGLE_ROUNDOFF * (answer.norm_student + answer.norm_teacher)
-    return replace(answer, low=max(0.0, answer.value - half), high=answer.value + half, certified=False)
 
 
 def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
     teacher, student, unit = _comfortable(teacher, student, 1e60)
     value, half, R = tsqr_difference(teacher=teacher, student=student)
     R_S, R_T = R[:, : student.shape[1]], R[:, student.shape[1] :]
-    norm_S, norm_T = frobenius(R_S @ R_S.T), frobenius(R_T @ R_T.T)
-    if norm_T == 0:
+    own_S, own_T = ((frobenius(part) ** 2, frobenius(part @ part.T)) for part in (R_S, R_T))
+    if own_T[1] == 0:
         raise DegenerateKernel(ZERO_TEACHER)
-    floor = sum(
-        2 * storage_roundoff(X) * frobenius(part) * math.sqrt(norm)
-        for X, part, norm in ((student, R_S, norm_S), (teacher, R_T, norm_T))
-    )
-    return _Answer("tsqr", value, max(0.0, value - half), value + half, False, norm_T, norm_S, half, floor, unit)
+    half += row_allowance(student, *own_S) + row_allowance(teacher, *own_T)
+    floor = _storage_cost(student, *own_S) + _storage_cost(teacher, *own_T)
+    return _Answer("tsqr", value, max(0.0, value - half), value + half, False, own_T[1], own_S[1], half, floor, unit)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
-from kernelscope.kernels.gram import gamma
 from kernelscope.kernels.groups import take_rows
-from kernelscope.kernels.rows import UNIT_ROUNDOFF, Rows, numpy_block, row_blocks
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
+from kernelscope.kernels.rows import Rows, numpy_block, row_blocks
 
 SPECS = "linear, cosine, rbf, rbf:GAMMA, poly, poly:P or poly:P,C"
 MEDIAN_OF = 1000  #: examples whose distances set the width of an RBF kernel

@@ -15,15 +15,8 @@ import numpy as np
 
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.clusters import sum_by_group
-from kernelscope.kernels.rows import (
-    BLOCK_ROWS,
-    UNIT_ROUNDOFF,
-    Rows,
-    as_rows,
-    numpy_block,
-    row_blocks,
-    storage_roundoff,
-)
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+from kernelscope.kernels.rows import BLOCK_ROWS, Rows, as_rows, numpy_block, row_blocks, storage_roundoff
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from kernelscope.kernels.blocked import full_precision_matmul
-from kernelscope.kernels.gram import SINGLE_ROUNDOFF, gamma
 from kernelscope.kernels.groups import take_rows
-from kernelscope.kernels.rows import UNIT_ROUNDOFF, Rows, numpy_block, row_blocks
+from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, gamma
+from kernelscope.kernels.rows import Rows, numpy_block, row_blocks
 
 QUERY_ROWS, INDEX_ROWS = 4096, 4096
 CACHED_ROWS = 256  #: candidates measured at a time, so that their differences stay in cache

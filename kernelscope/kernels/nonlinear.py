@@ -14,8 +14,9 @@ import numpy as np
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.functions import Kernel, KernelBlocks
-from kernelscope.kernels.gram import ZERO_TEACHER, gamma
+from kernelscope.kernels.gram import ZERO_TEACHER
 from kernelscope.kernels.groups import take_rows
+from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import Rows, require_finite, require_same_examples
 from kernelscope.kernels.sampling import RowNorms
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.derived import RESOLVED, Centred, Projected, kernel_difference, less_landmark, row_steps
-from kernelscope.kernels.gram import ZERO_TEACHER, frobenius
+from kernelscope.kernels.gram import ZERO_TEACHER
+from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.rows import Rows, require_finite, storage_roundoff
 from kernelscope.kernels.spectrum import Basis, LandmarkSpectrum, landmark_spectrum
 

@@ -12,12 +12,25 @@ networks share a basis (a pruned, quantised or fine-tuned copy) ``Q = I`` is acc
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dgemm
 
-from kernelscope.kernels.gram import GramSums, frobenius, gamma
-from kernelscope.kernels.rows import BLOCK_ROWS, UNIT_ROUNDOFF, Rows, row_blocks
+from kernelscope.kernels.accumulate import OwnSum, block_rows, summation_chain
+from kernelscope.kernels.gram import GramSums
+from kernelscope.kernels.rounding import (
+    UNIT_ROUNDOFF,
+    evaluation_error,
+    frobenius,
+    gamma,
+    square_root_interval,
+    sum_of_products,
+)
+from kernelscope.kernels.rows import Rows, entry_error, row_blocks
+
+UNDERFLOW = 2.0**-960  #: generous for a product that leaves the range of double precision
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,33 @@ class PairResult:
 
 def procrustes_rotation(sums: GramSums) -> np.ndarray:
     """``Q = U Vᵀ`` of ``X_Tᵀ X_S = U Σ Vᵀ``, shape ``(d, d)``: the rotation of the teacher nearest to the student."""
+    U, _, Vt = np.linalg.svd(_cross(sums))
+    rotation: np.ndarray = U @ Vt
+    return rotation
+
+
+def rotations(sums: GramSums) -> Iterator[np.ndarray | None]:
+    """Which ``Q`` to try, in this order: none where the networks may share a basis, then the Procrustes rotation.
+
+    ``‖E‖² = ‖X_S‖² + ‖X_T‖² − 2 tr(Qᵀ X_Tᵀ X_S)`` is least for the latter; where it is much longer without a rotation,
+    a pass without one is lost.
+    """
+    rotation, cross = procrustes_rotation(sums), _cross(sums)
+    both = sums.trace_student + sums.trace_teacher
+    turned = both - 2 * float(np.sum(rotation * cross))
+    unturned = both - 2 * float(np.trace(cross))
+    noise = len(cross) * 16 * UNIT_ROUNDOFF * both
+    if sums.d_student == sums.d_teacher and unturned <= 2 * abs(turned) + noise:
+        yield None
+    yield rotation
+
+
+def _cross(sums: GramSums) -> np.ndarray:
+    """``X_Tᵀ X_S``, padded to a square."""
     d = max(sums.d_student, sums.d_teacher)
     cross = np.zeros((d, d))
     cross[: sums.d_teacher, : sums.d_student] = sums.G_ST.T
-    U, _, Vt = np.linalg.svd(cross)
-    return U @ Vt
+    return cross
 
 
 def pair_difference(
@@ -44,43 +79,58 @@ def pair_difference(
     student: Rows,
     sums: GramSums,
     rotation: np.ndarray | None,
-    block_rows: int = BLOCK_ROWS,
-) -> PairResult:
+) -> PairResult | None:
     """One pass over the features with ``rotation`` (``None`` for the identity, which needs d_S = d_T).
 
-    Costs 2 n d² multiply-adds for the Grams of E and P, and n d² for the rotation.
+    Costs 2 n d² multiply-adds for the Grams of E and P, and n d² for the rotation. None where the result contradicts
+    its own bound, which arithmetic as documented cannot bring about.
     """
     d = max(sums.d_student, sums.d_teacher)
-    total = np.zeros((2 * d, 2 * d))
-    both = np.zeros((min(block_rows, sums.n), 2 * d))
-    for (_, X_S), (_, X_T) in zip(row_blocks(student, block_rows), row_blocks(teacher, block_rows)):
-        rows = both[: len(X_S)]
-        aligned = X_T if rotation is None else X_T @ rotation[: X_T.shape[1]]
-        rows[:, :d], rows[:, d:] = -aligned, aligned
-        rows[:, : X_S.shape[1]] += X_S
-        rows[:, d : d + X_S.shape[1]] += X_S
-        total += rows.T @ rows  # NumPy sees the transpose and calls syrk
-    G_EE, G_PP, M = total[:d, :d], total[d:, d:], total[:d, d:]
-    chain = min(block_rows, sums.n) + -(-sums.n // block_rows) + 1
-    symmetric, skew = frobenius(M + M.T) / 2, frobenius(M - M.T) / 2
-    squared = 0.5 * math.fsum((float(np.einsum("ij,ij->", G_EE, G_PP)), symmetric**2, -(skew**2)))
-    bar = _squared_bar(G_EE, G_PP, M, chain)
-    widening = _rotation_allowance(sums, rotation) + _entry_allowance(G_EE, G_PP)
+    step = block_rows(2 * d)
+    total, both = OwnSum(2 * d, means=False), np.zeros((step, 2 * d))
+    turn = None if rotation is None else np.asfortranarray(rotation[: sums.d_teacher].T)
+    for (_, S_block), (_, T_block) in zip(row_blocks(student), row_blocks(teacher)):
+        for start in range(0, len(S_block), step):
+            X_S, X_T = S_block[start : start + step], T_block[start : start + step]
+            rows = both[: len(X_S)]
+            # SciPy's BLAS throughout: NumPy's threads would fight for the cores
+            aligned = X_T if turn is None else dgemm(1.0, turn, np.ascontiguousarray(X_T).T).T
+            rows[:, :d], rows[:, d:] = -aligned, aligned
+            rows[:, : X_S.shape[1]] += X_S
+            rows[:, d : d + X_S.shape[1]] += X_S
+            total.add(rows.T)
+    gram = total.gram()
+    G_EE, G_PP, M = gram[:d, :d], gram[d:, d:], gram[:d, d:]
+    # ‖sym M‖² − ‖skew M‖² = ⟨M, Mᵀ⟩
+    squared = sum_of_products([(0.5, G_EE, G_PP), (0.5, M, M.T)])
+    found = square_root_interval(squared, _squared_bar(G_EE, G_PP, M, squared, sums.n, step))
+    if found is None:
+        return None
+    widening = (
+        _rotation_allowance(sums, rotation)
+        + _entry_allowance(G_EE, G_PP)
+        + row_allowance(student, sums.trace_student, sums.norm_student)
+        + row_allowance(teacher, sums.trace_teacher, sums.norm_teacher)
+    )
     return PairResult(
-        difference=math.sqrt(max(0.0, squared)),
-        low=max(0.0, math.sqrt(max(0.0, squared - bar)) - widening),
-        high=math.sqrt(max(0.0, squared) + bar) + widening,
+        difference=math.sqrt(max(0.0, squared)), low=max(0.0, found[0] - widening), high=found[1] + widening
     )
 
 
-def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, chain: int) -> float:
+def row_allowance(X: Rows, trace: float, norm: float) -> float:
+    """What ‖X Xᵀ‖_F may be off by because rows are rounded as they are formed; 0 for rows as stored."""
+    off = entry_error(X, math.sqrt(trace))
+    return 1.01 * (2 * math.sqrt(norm) * off + off * off)
+
+
+def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, n: int, step: int) -> float:
     """Proved bound on the error of the squared difference given E and P (THEORY B.3, aligned pair)."""
-    g = gamma(chain + 2)
-    e2, p2 = float(np.trace(G_EE)), float(np.trace(G_PP))
+    g = gamma(summation_chain(n, step) + 2)
+    e2, p2 = 1.01 * float(np.trace(G_EE)), 1.01 * float(np.trace(G_PP))
     norm_E, norm_P, norm_M = frobenius(G_EE), frobenius(G_PP), frobenius(M)
     sums = g * e2 * norm_P + g * p2 * norm_E + 2 * g * norm_M * math.sqrt(e2 * p2) + 2 * g * g * e2 * p2
-    products = float(np.einsum("ij,ij->", np.abs(G_EE), np.abs(G_PP))) + norm_M**2
-    return 1.01 * (0.5 * sums + gamma(len(M) ** 2 + 6) * products)
+    forming = 4 * UNIT_ROUNDOFF * abs(squared) + evaluation_error(2 * M.size, norm_E * norm_P + norm_M**2)
+    return 1.01 * (0.5 * sums + forming) + n * M.size * UNDERFLOW * (1 + norm_P)
 
 
 def _entry_allowance(G_EE: np.ndarray, G_PP: np.ndarray) -> float:
@@ -98,7 +148,7 @@ def _rotation_allowance(sums: GramSums, rotation: np.ndarray | None) -> float:
     defect = orthogonality_defect(rotation)
     spectral = math.sqrt(sums.norm_teacher)
     rounding = gamma(d) * math.sqrt(sums.trace_teacher) * frobenius(rotation)
-    return 1.01 * defect * sums.norm_teacher + 2 * (1 + defect) * spectral * rounding + rounding**2
+    return 1.01 * (defect * sums.norm_teacher + 2 * (1 + defect) * spectral * rounding + rounding**2)
 
 
 def orthogonality_defect(Q: np.ndarray) -> float:
@@ -113,4 +163,4 @@ def orthogonality_defect(Q: np.ndarray) -> float:
     small = head @ rest.T
     defect = (head @ head.T - np.eye(d)) + (small + small.T + rest @ rest.T)
     evaluation = 3 * gamma(d + 2) * (frobenius(head) + frobenius(rest)) * frobenius(rest)
-    return frobenius(defect) * (1 + gamma(d * d + 4)) + evaluation
+    return 1.01 * (frobenius(defect) + evaluation)

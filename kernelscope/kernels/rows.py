@@ -6,6 +6,7 @@ dtype on any device, HDF5 datasets.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
@@ -13,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from kernelscope.errors import Mismatch, NumericalError
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 
-UNIT_ROUNDOFF = 2.0**-53  #: u of the arithmetic, IEEE double
 BLOCK_ROWS = 4096  #: rows handed out at a time: a checksummed block of a feature file, and where BLAS is at full rate
 
 
@@ -65,10 +66,15 @@ def row_blocks(X: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.
 
 
 class Affine:
-    """Rows ``(X − shift) · scale``, in double precision, formed block by block; nothing is copied."""
+    """Rows ``(X − shift) · scale``, in double precision, formed block by block; nothing is copied.
 
-    def __init__(self, X: Rows, *, shift: np.ndarray | float = 0.0, scale: float = 1.0) -> None:
-        self.X, self.shift, self.scale = X, shift, scale
+    ``shift_error``: Euclidean norm of what the shift may be off by the vector that is meant.
+    """
+
+    def __init__(
+        self, X: Rows, *, shift: np.ndarray | float = 0.0, scale: float = 1.0, shift_error: float = 0.0
+    ) -> None:
+        self.X, self.shift, self.scale, self.shift_error = X, shift, scale, shift_error
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,6 +85,23 @@ class Affine:
         block -= self.shift
         block *= self.scale
         return block
+
+    def entry_error(self, norm: float) -> float:
+        """See :func:`entry_error`; a rounding is relative to its own result, those of the rows inside to theirs."""
+        shifted = float(np.linalg.norm(self.shift)) * math.sqrt(self.shape[0])
+        roundings = int(shifted > 0) + int(abs(math.frexp(self.scale)[0]) != 0.5)
+        inside = entry_error(self.X, norm / abs(self.scale) + shifted) + self.shift_error * math.sqrt(self.shape[0])
+        return 1.01 * (roundings * UNIT_ROUNDOFF * norm + abs(self.scale) * inside)
+
+
+def entry_error(X: Rows, norm: float) -> float:
+    """Bound on the Frobenius norm of what rounding adds to rows as they are formed from those stored; 0 as stored.
+
+    Args:
+        norm: ‖X‖_F of these rows.
+    """
+    own = getattr(X, "entry_error", None)
+    return float(own(norm)) if own is not None else 0.0
 
 
 def largest_entry(X: Rows) -> float:
@@ -91,6 +114,34 @@ def identical(teacher: Rows, student: Rows) -> bool:
     if tuple(teacher.shape) != tuple(student.shape):
         return False
     return all(np.array_equal(a, b) for (_, a), (_, b) in zip(row_blocks(teacher), row_blocks(student)))
+
+
+class Constancy:
+    """Whether every column is the same in all rows seen, ``max_i |x_i − x_1| <= 4 u |x_1|``, u the stored type's."""
+
+    def __init__(self, X: Rows) -> None:
+        self.so_far = True
+        self._first: np.ndarray | None = None
+        self._slack = 4 * max(storage_roundoff(X), UNIT_ROUNDOFF)
+
+    def see(self, block: np.ndarray) -> None:
+        if not self.so_far or len(block) == 0:
+            return
+        block = np.asarray(block, np.float64)
+        if self._first is None:
+            self._first = block[0].copy()
+        with np.errstate(invalid="ignore"):
+            self.so_far = not np.any(np.max(np.abs(block - self._first), axis=0) > self._slack * np.abs(self._first))
+
+
+def is_constant(X: Rows) -> bool:
+    """Whether all rows are the same but for rounding; stops at the first block that shows another."""
+    seen = Constancy(X)
+    for _, block in row_blocks(X):
+        seen.see(block)
+        if not seen.so_far:
+            return False
+    return True
 
 
 def storage_roundoff(X: Rows) -> float:

@@ -14,17 +14,16 @@ import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.kernels import companions
-from kernelscope.kernels.accumulate import CrossSum, OwnSum
+from kernelscope.kernels.accumulate import CrossSum, OwnSum, summation_chain
 from kernelscope.kernels.bounds import Theorem2, bounds, theorem2
 from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.gram import GramSums
+from kernelscope.kernels.gram import COMFORTABLE, GramSums, summation_errors
 from kernelscope.kernels.groups import Landmarks
 from kernelscope.kernels.ladder import best_scaled
 from kernelscope.kernels.landmarks import class_means, kmeans
 from kernelscope.kernels.nystrom import partial
+from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import BLOCK_ROWS, identical, require_finite
-
-COMFORTABLE = (1e-100, 1e100)  #: kernel norms whose squares float64 holds
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Teacher:
         own = OwnSum(self.X.shape[1])
         for start in range(0, n, BLOCK_ROWS):
             own.add(_columns(self.X[start : start + BLOCK_ROWS]))
-        self._gram, self._sums = own.gram(), own.sums
+        self._gram, self._sums = own.gram(), np.asarray(own.sums)
 
     def against(self, X_S: np.ndarray) -> Snapshot:
         """The student's rows of the same examples, shape ``(n, d_S)``, against the teacher's.
@@ -101,7 +100,7 @@ class Teacher:
             n=len(self.X),
             landmarks=sums.m,
             transfer_loss=loss.value,
-            scaled=best_scaled(scaled),
+            scaled=best_scaled(scaled).value,
             cka=companions.cka(companions.centred(scaled).sums),
             norm_teacher=loss.norm_teacher,
             norm_student=loss.norm_student,
@@ -123,11 +122,15 @@ class Teacher:
             S, T = (_columns(X[start : start + BLOCK_ROWS]) for X in (X_S, X_T))
             own.add(S)
             cross.add(S, T)
-        gram = np.block([[own.gram(), cross.total], [cross.total.T, self._gram]])
+        cross_gram = cross.total()
+        gram = np.block([[own.gram(), cross_gram], [cross_gram.T, self._gram]])
         if not np.isfinite(gram).all():
             require_finite(X_S, "student features")
-        chain = min(BLOCK_ROWS, len(X_T)) + -(-len(X_T) // BLOCK_ROWS) + 1
-        sums = GramSums(len(X_T), d_S, gram, np.concatenate([own.sums, self._sums]), chain)
+        chain = summation_chain(len(X_T), BLOCK_ROWS)
+        column_sums = np.concatenate([np.asarray(own.sums), self._sums])
+        sums = GramSums(
+            len(X_T), d_S, gram, column_sums, summation_errors(gram, d_S, chain), sums_error=1.01 * gamma(chain + 2)
+        )
         low, high = COMFORTABLE
         if not (low < sums.norm_teacher < high and sums.norm_student < high):
             return well_scaled_sums(teacher=X_T, student=X_S)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernelscope.kernels.gram import frobenius
-from kernelscope.kernels.rows import UNIT_ROUNDOFF
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 from kernelscope.kernels.tsqr import estimated_bar, signed_product
 
 LARGEST_KEPT = 512  #: eigenvalues of the difference that a report lists
@@ -137,7 +136,8 @@ def gram_tolerance(largest: float, d: int, n: int, roundoff: float = 0.0) -> flo
 class DifferenceSpectrum:
     """Nonzero eigenvalues of ``K_S − K_T``: the largest by size first, at most 512 of them; norms and signs of all.
 
-    ``positive`` directions are the student's surplus, ``negative`` ones what it lacks.
+    ``positive`` directions are the student's surplus, ``negative`` ones what it lacks. ``spectral_error`` and
+    ``nuclear_error`` are estimates of what rounding may have cost the two norms.
     """
 
     eigenvalues: tuple[float, ...]
@@ -145,6 +145,8 @@ class DifferenceSpectrum:
     nuclear_norm: float
     positive: int
     negative: int
+    spectral_error: float
+    nuclear_error: float
 
 
 def difference_spectrum(R: np.ndarray, d_student: int, *, floor: float = 0.0) -> DifferenceSpectrum:
@@ -159,7 +161,8 @@ def difference_spectrum(R: np.ndarray, d_student: int, *, floor: float = 0.0) ->
     """
     values = np.linalg.eigvalsh(signed_product(R, d_student))
     tolerance = max(estimated_bar(R[:, :d_student], R[:, d_student:]), floor)
-    return _spectrum(values[np.abs(values) > tolerance])
+    kept = np.abs(values) > tolerance
+    return _spectrum(values, kept, np.full(len(values), tolerance), math.sqrt(len(values)) * tolerance)
 
 
 def difference_spectrum_of_gram(gram: np.ndarray, d_student: int, *, floor: float = 0.0) -> DifferenceSpectrum:
@@ -175,15 +178,24 @@ def difference_spectrum_of_gram(gram: np.ndarray, d_student: int, *, floor: floa
     R = np.sqrt(mu[kept])[:, None] * V[:, kept].T
     values, Q = np.linalg.eigh(signed_product(R, d_student))
     lengths = np.linalg.norm(R.T @ Q, axis=0)
-    return _spectrum(values[(np.abs(values) > math.sqrt(noise) * lengths) & (np.abs(values) > floor)])
+    limits = math.sqrt(noise) * lengths
+    kept = (np.abs(values) > limits) & (np.abs(values) > floor)
+    errors = np.where(kept, noise * lengths**2 / np.where(kept, np.abs(values), 1.0), limits)
+    return _spectrum(values, kept, errors, float(errors[kept].sum()))
 
 
-def _spectrum(values: np.ndarray) -> DifferenceSpectrum:
-    ordered = values[np.argsort(-np.abs(values), kind="stable")]
+def _spectrum(values: np.ndarray, kept: np.ndarray, errors: np.ndarray, error_of_sum: float) -> DifferenceSpectrum:
+    """``errors``: of each eigenvalue; what one that counts as 0 may be is at most its size and its error."""
+    left_out = float(np.sum((np.abs(values) + errors)[~kept]))
+    values, errors = values[kept], errors[kept]
+    order = np.argsort(-np.abs(values), kind="stable")
+    ordered = values[order]
     return DifferenceSpectrum(
         eigenvalues=tuple(ordered[:LARGEST_KEPT].tolist()),
         spectral_norm=float(np.abs(ordered[0])) if len(ordered) else 0.0,
         nuclear_norm=float(np.abs(ordered).sum()),
         positive=int(np.count_nonzero(ordered > 0)),
         negative=int(np.count_nonzero(ordered < 0)),
+        spectral_error=float(errors.max()) if len(ordered) else left_out,
+        nuclear_error=error_of_sum + left_out,
     )

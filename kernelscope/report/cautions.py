@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from kernelscope.kernels.exact import ScaledSums, TransferLoss
-from kernelscope.kernels.gram import gram_sums
+from kernelscope.kernels.gram import GramSums, gram_sums
+from kernelscope.kernels.head import Head
 from kernelscope.kernels.landmarks import take_rows
 from kernelscope.kernels.nystrom_sums import NystromSums
 from kernelscope.kernels.sampling import RowNorms
@@ -16,10 +17,16 @@ from kernelscope.report.fields import Warning
 
 FEW_ROWS = 0.01
 MUCH_OF_THE_KERNEL = 0.5
+ENOUGH_FOR_A_HEAD = 10  #: examples for each of the student's features
 
 
 def cautions(
-    loss: TransferLoss, scaled: ScaledSums, rows: RowNorms | None, sums: NystromSums, labels: np.ndarray | None
+    loss: TransferLoss,
+    scaled: ScaledSums,
+    rows: RowNorms | None,
+    sums: NystromSums,
+    labels: np.ndarray | None,
+    head: Head,
 ) -> Iterator[Warning]:
     """Every warning that applies to this pair, the gravest first."""
     if not loss.resolved:
@@ -38,6 +45,7 @@ def cautions(
             "few-examples",
             f"{s.n} examples for {max(s.d_student, s.d_teacher)} features: even unrelated networks look alike",
         )
+    yield from head_cautions(s, head)
     if labels is not None and len(np.unique(labels)) < 3:
         yield Warning(
             "few-classes", f"{len(np.unique(labels))} classes: class centres see little; try --landmarks kmeans:50"
@@ -51,6 +59,22 @@ def cautions(
                 "paper's assumption fails",
             )
     yield from _mean_direction(scaled)
+
+
+def head_cautions(sums: GramSums, head: Head) -> Iterator[Warning]:
+    """What a linear head in sample may not be trusted with."""
+    if sums.n < ENOUGH_FOR_A_HEAD * sums.d_student:
+        yield Warning(
+            "few-examples-for-head",
+            f"{sums.n} examples for a linear head on {sums.d_student} features: in sample it fits what is not there; "
+            "read the held-out head",
+        )
+    if head.rank < head.columns:
+        yield Warning(
+            "rank-cut",
+            f"{head.columns - head.rank} of {head.columns} directions of the student lie below {head.tolerance:.1g} of "
+            "the largest, where rounding rules, and were left out of the linear head",
+        )
 
 
 def _outliers(rows: RowNorms, scaled: ScaledSums) -> Iterator[Warning]:

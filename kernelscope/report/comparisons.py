@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
+
 from kernelscope.kernels.sampling import LeaveOut, paired_difference
-from kernelscope.report.fields import Comparison, PairReport
+from kernelscope.report.fields import Comparison, Interval, PairReport
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import first_pairs, plain, short_names
 
@@ -18,7 +20,7 @@ def compare(measured: Sequence[tuple[PairReport, LeaveOut | None]]) -> tuple[Com
     for (a, parts_a), (b, parts_b) in combinations(measured, 2):
         if (a.teacher_layer, a.student_layer) != (b.teacher_layer, b.student_layer):
             continue
-        if parts_a is None or parts_b is None:
+        if parts_a is None or parts_b is None or not np.array_equal(parts_a.sizes, parts_b.sizes):
             continue
         if a.transfer_loss > b.transfer_loss:
             (a, parts_a), (b, parts_b) = (b, parts_b), (a, parts_a)
@@ -35,6 +37,19 @@ def compare(measured: Sequence[tuple[PairReport, LeaveOut | None]]) -> tuple[Com
                 )
             )
     return tuple(found)
+
+
+def difference_interval(report: TransferReport, a: PairReport, b: PairReport) -> Interval | None:
+    """95 % interval of the loss of ``a`` minus that of ``b``, whichever of them the report names first."""
+    for each in report.comparisons:
+        if (each.teacher_layer, each.student_layer) != (a.teacher_layer, a.student_layer):
+            continue
+        if (each.first, each.second) == (a.student, b.student):
+            return each.interval
+        if (each.first, each.second) == (b.student, a.student):
+            low, high = each.interval
+            return 0.0 - high, 0.0 - low  # from 0, so that no -0.0 comes of it
+    return None
 
 
 def comparisons_in_words(report: TransferReport, most: int) -> list[str]:

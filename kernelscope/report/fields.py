@@ -6,7 +6,7 @@ directions and ranges stand in docs/report.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Interval = tuple[float, float]
@@ -164,13 +164,17 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Reference:
-    """Another network against the same teacher, to read the student's loss by: untrained, or a reseeded teacher."""
+    """Another network against the same teacher, to read the student's loss by: untrained, or a reseeded teacher.
+
+    ``intervals``: rounding intervals of the first three numbers, by their names.
+    """
 
     name: str
     transfer_loss: float
     scaled: float
     head: float | None
     cka: float | None
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,11 @@ class Warning:
 
 @dataclass(frozen=True, kw_only=True)
 class PairReport:
-    """One teacher layer against one student layer."""
+    """One teacher layer against one student layer.
+
+    ``intervals``: by dotted field (``ladder.head``), where the exact value for the features as stored lies, of fields
+    other than the loss that rest on a difference of kernels.
+    """
 
     teacher: str
     student: str
@@ -224,6 +232,7 @@ class PairReport:
     neighbours: Neighbours | None = None
     outputs: Outputs | None = None
     references: tuple[Reference, ...] = ()
+    intervals: dict[str, Interval] = field(default_factory=dict)
     warnings: tuple[Warning, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernelscope.kernels import companions
+from kernelscope.kernels import companions, ladder
 from kernelscope.kernels.chance import Moments, moments
 from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.layers import LayerSums, layer_sums
 from kernelscope.report import fields
+from kernelscope.report.cautions import head_cautions
 from kernelscope.report.matching import LayerPair, Match
-from kernelscope.report.numbers import Measured, PairSettings, companion_fields, identity_fields, loss_fields
+from kernelscope.report.numbers import (
+    Measured,
+    PairSettings,
+    companion_fields,
+    identity_fields,
+    ladder_intervals,
+    loss_fields,
+    loss_intervals,
+)
 
 NOTE = "one pass over all layers: what needs another one was left out; name the pair with --pairs T=S for the rest"
 STREAMED = "straight from the networks in one pass: what needs another one was left out; keep features for the rest"
@@ -25,7 +34,7 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
         from kernelscope.features.streaming import StreamedFeatures, side_by_side
 
         side_by_side([s.store for s in (match.teacher, match.student) if isinstance(s.store, StreamedFeatures)])
-    sums = layer_sums(teacher=teacher, student=student)
+    sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
     return [_measure(pair, sums, known, settings) for pair in pairs.values()]
 
@@ -36,15 +45,26 @@ def _measure(
     """``known``: moments met so far; None where they would cost another pass through the networks."""
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     if sums.comfortable:
-        scaled = ScaledSums(pair.teacher, pair.student, sums.pair(t, s), 1.0, (t, s) in sums.same)
+        scaled = ScaledSums(
+            pair.teacher,
+            pair.student,
+            sums.pair(t, s),
+            1.0,
+            (t, s) in sums.same,
+            once=known is None,
+            constant=(sums.constant["student", s], sums.constant["teacher", t]),
+        )
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
     loss = loss_from_sums(scaled, rtol=settings.rtol)
     centred = companions.centred(scaled)
+    rungs = ladder.rungs(scaled, centred)
     report = fields.PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled, centred, None if known is None else _moments(pair, centred, known)),
+        **companion_fields(loss, scaled, centred, None if known is None else _moments(pair, centred, known), rungs),
+        intervals=loss_intervals(loss) | ladder_intervals(rungs),
+        warnings=tuple(head_cautions(scaled.sums, rungs.head)),
         notes=(*pair.notes, NOTE if known is not None else STREAMED),
     )
     return Measured(report, None)

@@ -23,6 +23,7 @@ from kernelscope.kernels.nystrom import partial
 from kernelscope.kernels.rows import Rows, storage_roundoff
 from kernelscope.kernels.sampling import LeaveOut
 from kernelscope.kernels.spectrum import (
+    DifferenceSpectrum,
     difference_spectrum,
     difference_spectrum_of_gram,
     feature_spectrum,
@@ -74,16 +75,19 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> Measured:
     chosen = choose_landmarks(settings.landmarks, examples, scaled, settings.seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
     attribution = attribute(scaled, examples, loss.value)
+    rungs = ladder.rungs(scaled, centred)
+    spectrum = _difference_spectrum(scaled, loss)
     report = PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled, centred, own),
+        **companion_fields(loss, scaled, centred, own, rungs),
         **attribution_fields(scaled, examples, attribution),
         **landmark_fields(scaled, chosen, sums, loss.norm_difference / scaled.unit),
-        difference_spectrum=_difference_spectrum(scaled, loss),
+        difference_spectrum=spectrum_fields(spectrum, scaled.unit),
         neighbours=_neighbours(scaled, settings),
         outputs=_outputs(pair),
-        warnings=tuple(cautions(loss, scaled, attribution.rows, sums, examples.labels)),
+        intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals(spectrum, scaled.unit),
+        warnings=tuple(cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head)),
         notes=(*pair.notes, attribution.note(examples), *_on_neighbours(scaled, settings)),
     )
     return Measured(report, attribution.parts)
@@ -144,19 +148,48 @@ def loss_fields(loss: TransferLoss) -> dict[str, Any]:
 
 
 def companion_fields(
-    loss: TransferLoss, scaled: ScaledSums, centred: ScaledSums, own: tuple[Moments, Moments] | None
+    loss: TransferLoss,
+    scaled: ScaledSums,
+    centred: ScaledSums,
+    own: tuple[Moments, Moments] | None,
+    rungs: ladder.Rungs,
 ) -> dict[str, Any]:
     """What the Gram sums and the kernels' diagonals give without landmarks and without another pass."""
     debiased = None if own is None else companions.cka_debiased(centred.sums, own[0].entries, own[1].entries)
+    values: dict[str, Any] = {name: None if rung is None else rung.value for name, rung in _by_name(rungs)}
     return {
         "alignment": companions.alignment(scaled.sums),
         "scale_ratio": companions.scale_ratio(scaled.sums),
         "optimal_scale": companions.optimal_scale(scaled.sums),
         "cka": companions.cka(centred.sums),
         "cka_debiased": debiased,
-        "ladder": fields.Ladder(raw=loss.value, **dataclasses.asdict(ladder.rungs(scaled, centred))),
+        "ladder": fields.Ladder(raw=loss.value, **values),
         "null": fields.Null(**dataclasses.asdict(chance(scaled.sums, centred.sums, own))),
         "feature_spectrum": _feature_spectra(scaled),
+    }
+
+
+def _by_name(rungs: ladder.Rungs) -> list[tuple[str, Any]]:
+    return [(each.name, getattr(rungs, each.name)) for each in dataclasses.fields(rungs)]
+
+
+def loss_intervals(loss: TransferLoss) -> dict[str, fields.Interval]:
+    """Of the fields that are the loss in other units."""
+    return {"ladder.raw": loss.interval, "norm_difference": loss.norm_difference_interval}
+
+
+def ladder_intervals(rungs: ladder.Rungs) -> dict[str, fields.Interval]:
+    return {f"ladder.{name}": rung.interval for name, rung in _by_name(rungs) if rung is not None}
+
+
+def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fields.Interval]:
+    both = (
+        ("spectral_norm", found.spectral_norm, found.spectral_error),
+        ("nuclear_norm", found.nuclear_norm, found.nuclear_error),
+    )
+    return {
+        f"difference_spectrum.{name}": (max(0.0, value - error) * unit, (value + error) * unit)
+        for name, value, error in both
     }
 
 
@@ -186,16 +219,19 @@ def _feature_spectra(scaled: ScaledSums) -> fields.FeatureSpectra:
     return fields.FeatureSpectra(*both)
 
 
-def _difference_spectrum(scaled: ScaledSums, loss: TransferLoss) -> fields.DifferenceSpectrum:
+def _difference_spectrum(scaled: ScaledSums, loss: TransferLoss) -> DifferenceSpectrum:
     sums = scaled.sums
     if loss.value >= GRAM_SHOWS_SPECTRUM:
-        found = difference_spectrum_of_gram(sums.gram, sums.d_student)
-    else:
-        found = difference_spectrum(r_factor(scaled.student, scaled.teacher), sums.d_student)
+        return difference_spectrum_of_gram(sums.gram, sums.d_student)
+    return difference_spectrum(r_factor(scaled.student, scaled.teacher), sums.d_student)
+
+
+def spectrum_fields(found: DifferenceSpectrum, unit: float) -> fields.DifferenceSpectrum:
+    """In the units of the features as given."""
     return fields.DifferenceSpectrum(
-        eigenvalues=tuple(value * scaled.unit for value in found.eigenvalues),
-        spectral_norm=found.spectral_norm * scaled.unit,
-        nuclear_norm=found.nuclear_norm * scaled.unit,
+        eigenvalues=tuple(value * unit for value in found.eigenvalues),
+        spectral_norm=found.spectral_norm * unit,
+        nuclear_norm=found.nuclear_norm * unit,
         positive=found.positive,
         negative=found.negative,
     )

@@ -37,10 +37,12 @@ class References:
 
 def _reference(name: str, teacher: Rows, other: Rows, device: str) -> fields.Reference:
     scaled = well_scaled_sums(teacher=teacher, student=other, device=device)
+    loss, by_scalar, head = loss_from_sums(scaled), ladder.best_scaled(scaled), ladder.best_head(scaled)
     return fields.Reference(
         name=name,
-        transfer_loss=loss_from_sums(scaled).value,
-        scaled=ladder.best_scaled(scaled),
-        head=ladder.best_head(scaled),
+        transfer_loss=loss.value,
+        scaled=by_scalar.value,
+        head=head.value,
         cka=companions.cka(companions.centred(scaled).sums),
+        intervals={"transfer_loss": loss.interval, "scaled": by_scalar.interval, "head": head.interval},
     )

@@ -23,7 +23,12 @@ from kernelscope.report.fields import Comparison, NetworkReport, PairReport
 
 FORMAT = "kernelscope.report"
 FORMAT_VERSION = 1
-LATER = ("neighbours", "outputs", "references")  #: keys of a pair that the first reports of this version lacked
+LATER = (
+    "neighbours",
+    "outputs",
+    "references",
+    "intervals",
+)  #: keys of a pair that the first reports of this version lacked
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,10 @@ def flat_fields(pair: PairReport) -> dict[str, Any]:
     flat: dict[str, Any] = {}
 
     def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
+        if prefix == "intervals":
+            for name, (low, high) in value.items():
+                flat[f"intervals.{name}_low"], flat[f"intervals.{name}_high"] = low, high
+        elif isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else key, inner)
         elif prefix.endswith("_interval"):

@@ -55,6 +55,41 @@ def test_the_gradient_log_is_that_of_the_first_batch(data, teacher):
     assert logged == pytest.approx({"ce": norms[0], "distill": norms[1], "cosine": cosine}, rel=1e-4)
 
 
+def test_an_epochs_loss_and_accuracy_are_means_over_its_examples(data):
+    still = dataclasses.replace(SMALL, epochs=1, lr=1e-30)
+    record = train(still, data=data).last.training["history"][0]
+    splits = splits_of(data)
+    network, batches = Student(still, splits, "cpu").network.train(), EpochBatches(splits, still, 0)
+    losses, right, sizes = [], [], []
+    for batch in map(batches.draw, range(len(batches))):
+        logits = network(apply(splits.training.preprocess, batch.images))
+        losses += functional.cross_entropy(logits, batch.labels, reduction="none").tolist()
+        right += (logits.argmax(1) == batch.labels).tolist()
+        sizes.append(len(batch.labels))
+    assert sizes == [64, 64, 64, 8]
+    assert (record["loss"]["ce"], record["train_top1"]) == pytest.approx((np.mean(losses), np.mean(right)), rel=1e-5)
+
+
+def test_a_step_is_sgd_with_momentum_and_decay_of_all_weights(data):
+    """Recomputed by hand: v ← μ v + ∇ + λ w, w ← w − rate · v."""
+    recipe = dataclasses.replace(SMALL, epochs=1, lr_warm_up=0, momentum=0.8, weight_decay=0.01)
+    splits = splits_of(data)
+    network, batches = Student(recipe, splits, "cpu").network.train(), EpochBatches(splits, recipe, 0)
+    weights = list(network.parameters())
+    velocities = [torch.zeros_like(w) for w in weights]
+    for number in range(len(batches)):
+        batch = batches.draw(number)
+        loss = functional.cross_entropy(network(apply(splits.training.preprocess, batch.images)), batch.labels)
+        rate = 0.1 * (1 + math.cos(math.pi * number / len(batches))) / 2
+        with torch.no_grad():
+            for w, v, gradient in zip(weights, velocities, torch.autograd.grad(loss, weights)):
+                v.mul_(0.8).add_(gradient + 0.01 * w)
+                w -= rate * v
+    trained = train(recipe, data=data).last.state_dict
+    for name, w in network.named_parameters():
+        torch.testing.assert_close(trained[name], w.detach(), rtol=1e-4, atol=1e-6)
+
+
 def test_a_term_in_its_warm_up_has_no_gradient_and_a_plain_student_no_log(data, teacher):
     history = train(dataclasses.replace(SMALL, method="kda"), data=data, teacher=teacher).last.training["history"]
     assert history[0]["gradient"]["distill"] == 0 < history[1]["gradient"]["distill"]
@@ -76,6 +111,17 @@ def test_the_rate_rises_over_the_warm_up_and_falls_as_a_cosine(data):
         rates.append(student.optimizer.param_groups[0]["lr"])
     assert rates[0] < 0.01 and rates[1] == pytest.approx(0.2, rel=0.02)
     assert rates[2:] == pytest.approx([0.4, 0.2, 0.2 * (1 + math.cos(math.pi * 7 / 8))])
+
+
+@pytest.mark.parametrize("batches", [1, 2, 4])
+def test_the_warm_up_runs_a_64th_of_an_epoch_ahead_from_its_first_step(data, batches):
+    """An epoch's record has the rate of its last step: with one batch an epoch that is the first step, too."""
+    recipe = dataclasses.replace(SMALL, epochs=4, lr_warm_up=2, batch_size=200 // batches)
+    history = train(recipe, data=data).last.training["history"]
+    ends = [epoch + (batches - 1) / batches for epoch in range(4)]
+    rising = [0.1 * (end + 1 / 64) / 2 for end in ends[:2]]
+    falling = [0.1 * (1 + math.cos(math.pi * (end - 2) / 2)) / 2 for end in ends[2:]]
+    assert [record["lr"] for record in history] == pytest.approx([*rising, *falling], rel=1e-12)
 
 
 def test_half_precision_where_the_processor_has_it_and_a_line_where_not(data, teacher, monkeypatch):

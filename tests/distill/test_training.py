@@ -90,6 +90,26 @@ def test_the_checkpoint_reproduces_the_accuracy_it_states(data, tmp_path):
     assert trained.best.training["history"][trained.best.training["epoch"] - 1]["validation_top1"] == best
 
 
+def test_of_equally_good_epochs_the_first_is_the_best():
+    inputs = np.random.default_rng(0).integers(0, 17, (32, 1, 8, 8)).astype(np.uint8)
+    one_class = Examples("toy", "train", inputs, np.zeros(32, np.int64), example_ids(inputs), ("a",))  # always right
+    data = (one_class, one_class, one_class)
+    trained, first = (train(dataclasses.replace(SMALL, epochs=epochs), data=data) for epochs in (3, 1))
+    assert [record["validation_top1"] for record in trained.last.training["history"]] == [1, 1, 1]
+    assert trained.best.training["epoch"] == 1
+    assert torch.equal(weights(trained.best), weights(first.last))
+    assert not torch.equal(weights(trained.best), weights(trained.last))
+
+
+def test_the_best_epoch_is_that_of_validation_and_the_score_that_of_the_last(data):
+    wrong = dataclasses.replace(data[1], labels=(data[1].labels + 1) % 10)  # who learns is ever more rarely right
+    trained = train(dataclasses.replace(SMALL, epochs=6, arch="resnet8x0.5"), data=(data[0], wrong, data[2]))
+    history = trained.last.training["history"]
+    scores, taught = ([record[split] for record in history] for split in ("validation_top1", "train_top1"))
+    assert trained.best.training["epoch"] == 1 + np.argmax(scores) < 1 + np.argmax(taught)
+    assert trained.right.mean() == trained.last.metrics["top1"] > trained.best.metrics["top1"]
+
+
 def test_training_learns(data):
     history = train(dataclasses.replace(SMALL, epochs=8, arch="resnet8x0.5"), data=data).last.training["history"]
     assert history[-1]["loss"]["ce"] < 0.5 * history[0]["loss"]["ce"]

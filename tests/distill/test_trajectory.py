@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
@@ -72,6 +73,21 @@ def test_every_epoch_has_a_point_and_plain_students_are_followed_too(data, teach
 def test_being_followed_changes_no_bit_of_the_student(data, teacher):
     followed, alone = (train(SMALL, data=data, teacher=t).last.state_dict for t in (teacher, None))
     assert all(torch.equal(value, alone[key]) for key, value in followed.items())
+
+
+def test_a_trajectory_follows_the_first_2000_examples(data, teacher):
+    rng = np.random.default_rng(0)
+    inputs = np.concatenate([rng.integers(0, most, (n, 1, 8, 8), np.uint8) for n, most in ((2000, 9), (300, 255))])
+    many = Examples("many", "validation", inputs, rng.integers(0, 10, 2300), example_ids(inputs), data[0].classes)
+    short = dataclasses.replace(SMALL, epochs=1)
+    points = []
+    for validation in (many, many.head(2000)):
+        trained = train(short, data=(data[0].head(128), validation, data[2].head(10)), teacher=teacher).last.training
+        points.append(trained["trajectory"][0]["layers"])
+    for layer, point in points[0].items():
+        assert point["n"] == 2000
+        for field in ("transfer_loss", "partial_norm", "min_eigenvalue_student"):  # the last two know the labels
+            assert point[field] == pytest.approx(points[1][layer][field], rel=1e-5), (layer, field)
 
 
 def test_accuracy_is_that_of_the_examples_one_by_one(trained, data):

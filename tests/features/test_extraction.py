@@ -9,6 +9,7 @@ from torch import nn
 
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.errors import Mismatch, UsageError
+from kernelscope.features import extraction
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.cache import cached_features
 from kernelscope.features.extraction import extract
@@ -149,6 +150,23 @@ def test_the_cache_runs_a_network_once_per_weights_data_and_layers(examples, tmp
     assert ran
     cached(loaded, layers="logits")
     assert ran
+
+
+@pytest.mark.parametrize("changed", ["pool", "batch_size", "dtype", "kernelscope", "torch"])
+def test_the_cache_serves_no_features_that_anything_else_decided(changed, examples, tmp_path, monkeypatch):
+    options = {"pool": "max", "batch_size": 50, "dtype": "float16"}
+    loaded, ran = saved_network(tmp_path), []
+
+    def runs(**options):
+        ran.clear()
+        cached_features(loaded, examples, layers="layer2", progress=lambda *words: ran.append(words), **options)
+        return bool(ran)
+
+    assert [runs(), runs()] == [True, False]
+    if changed not in options:
+        monkeypatch.setattr({"kernelscope": extraction, "torch": torch}[changed], "__version__", "0.0.9")
+    other = {changed: options[changed]} if changed in options else {}
+    assert [runs(**other), runs(**other)] == [True, False]
 
 
 def test_networks_of_equal_weights_and_name_do_not_share_features(examples):

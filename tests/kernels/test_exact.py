@@ -1,6 +1,8 @@
 """Four routes, one answer, and every interval against whole-number arithmetic."""
 
 import math
+from dataclasses import replace
+from fractions import Fraction
 
 import h5py
 import numpy as np
@@ -12,7 +14,10 @@ from integer_oracle import exact_loss, lies_in
 from scipy.linalg import hadamard
 
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError
-from kernelscope.kernels.exact import ROUTES, plan, transfer_loss
+from kernelscope.kernels.exact import ROUTES, loss_from_sums, plan, transfer_loss, well_scaled_sums
+from kernelscope.kernels.rounding import square_root_interval
+from kernelscope.kernels.rows import Affine
+from kernelscope.kernels.whole_numbers import contains, lies_between
 
 FORCED = [route for route in ROUTES if route != "auto"]
 KINDS = [
@@ -227,24 +232,109 @@ def test_narrow_storage_sets_the_floor_and_is_measured_as_stored(dtype: torch.dt
     assert loss.storage_floor <= 2 * u * size * 2
 
 
-def test_a_wide_tolerance_may_use_single_sums_and_still_contains_the_truth() -> None:
+def test_a_wide_tolerance_may_use_float32_blocks_and_still_contains_the_truth() -> None:
     for seed in range(5):
         X_S, X_T = pair_of("gaussian", 3000, 6, 8, seed)
-        for route in ("gram", "blocked"):
-            loss = transfer_loss(teacher=X_T, student=X_S, rtol=1e-3, route=route)
-            sharp = transfer_loss(teacher=X_T, student=X_S)
-            assert loss.resolved
-            assert loss.interval[0] <= sharp.value <= loss.interval[1]
-            assert loss.interval[1] - loss.interval[0] > 1e-8  # it says that it was coarse
+        loss = transfer_loss(teacher=X_T, student=X_S, rtol=1e-3, route="blocked")
+        sharp = transfer_loss(teacher=X_T, student=X_S)
+        assert loss.resolved
+        assert loss.certified
+        assert loss.interval[0] <= sharp.value <= loss.interval[1]
+        assert loss.interval[1] - loss.interval[0] > 1e-8  # it says that it was coarse
 
 
-def test_a_wide_tolerance_falls_back_to_double_where_single_sums_do_not_suffice() -> None:
+def test_a_wide_tolerance_falls_back_to_double_where_float32_does_not_suffice() -> None:
     rng = np.random.default_rng(0)
     X_T = rng.standard_normal((2000, 8))
     X_S = X_T + 1e-4 * rng.standard_normal((2000, 8))
-    loss = transfer_loss(teacher=X_T, student=X_S, rtol=1e-3)
+    loss = transfer_loss(teacher=X_T, student=X_S, rtol=1e-3, route="blocked")
     assert loss.resolved
-    assert loss.value == pytest.approx(transfer_loss(teacher=X_T, student=X_S).value, rel=1e-3)
+    assert loss.certified
+    assert loss.value == pytest.approx(transfer_loss(teacher=X_T, student=X_S).value, rel=1e-9)
+
+
+def test_features_that_nearly_agree_are_never_called_equal() -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        T = np.maximum(rng.standard_normal((10, 40))[rng.integers(10, size=700)] + rng.standard_normal((700, 40)), 0)
+        noise = 10.0 ** rng.uniform(-9, -6.5) * rng.standard_normal(T.shape)
+        S = T @ np.linalg.qr(rng.standard_normal((40, 40)))[0] + noise
+        loss = transfer_loss(teacher=T, student=S)
+        assert loss.certified
+        assert loss.interval[1] > 0
+        assert contains(loss.interval, student=S, teacher=T)
+
+
+@pytest.mark.parametrize("change", [1e-200, 1e-300, 5e-324])
+@pytest.mark.parametrize("route", ["auto", "pair", "blocked"])
+def test_a_change_too_small_to_square_is_not_called_none(route: str, change: float) -> None:
+    X_T = np.random.default_rng(0).standard_normal((300, 4))
+    X_T[7, 2] = 0
+    X_S = X_T.copy()
+    X_S[7, 2] = change
+    low, high = transfer_loss(teacher=X_T, student=X_S, route=route).interval
+    assert low <= change
+    assert high > change
+
+
+def test_every_automatic_answer_is_certified() -> None:
+    for seed, exponent in enumerate(range(-9, 1)):
+        rng = np.random.default_rng(seed)
+        X_T = rng.standard_normal((1500, 20))
+        X_S = X_T @ np.linalg.qr(rng.standard_normal((20, 20)))[0] + 10.0**exponent * rng.standard_normal((1500, 20))
+        for rtol in (1e-6, 1e-3):
+            loss = transfer_loss(teacher=X_T, student=X_S, rtol=rtol)
+            assert (loss.certified, loss.resolved) == (True, True)
+
+
+def test_a_square_below_minus_its_bar_resolves_nothing() -> None:
+    assert square_root_interval(-2.0, 1.0) is None
+    assert square_root_interval(-1.0, 1.0) == (0.0, 0.0)
+    assert square_root_interval(3.0, 1.0) == (math.sqrt(2.0), 2.0)
+    assert square_root_interval(math.nan, 1.0) is None
+
+
+def test_a_gram_that_contradicts_its_own_bar_is_not_answered() -> None:
+    X = np.random.default_rng(0).standard_normal((900, 6))
+    scaled = well_scaled_sums(teacher=X, student=1.5 * X)
+    broken = replace(scaled.sums, gram=scaled.sums.gram + np.kron([[0, 1], [1, 0]], np.eye(6)) * 1e4)
+    with pytest.raises(NumericalError, match="contradict"):
+        loss_from_sums(replace(scaled, sums=broken), route="gram")
+
+
+@pytest.mark.parametrize("route", ["auto", "gram", "pair", "blocked"])
+def test_the_teachers_own_error_widens_the_upper_end(route: str) -> None:
+    """The exact ratio lies above what the difference's own upper end over the rounded norm says, for some teachers."""
+    X_T = np.random.default_rng(0).standard_normal((500, 3))
+    loss = transfer_loss(teacher=X_T, student=0.5 * X_T, route=route)
+    low, high = loss.norm_difference_interval
+    assert loss.interval[1] > high / loss.norm_teacher * (1 + 2.0**-49)
+    assert loss.interval[0] < low / loss.norm_teacher * (1 - 2.0**-49)
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, 1e4])
+def test_rows_that_are_formed_on_the_way_carry_their_own_rounding(shift: float) -> None:
+    """Features shifted and scaled as they are read, against whole numbers of what is meant."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X_T = rng.standard_normal((800, 5)) + shift
+        X_S = X_T + 10.0 ** rng.uniform(-8, -1) * rng.standard_normal(X_T.shape)
+        X_S, X_T = (np.ldexp(np.rint(np.ldexp(X, 40)), -40) for X in (X_S, X_T))
+        off, scale = np.full(5, shift * 0.7), 1 / 3
+        unit = 2**60  # multiples of 1 / unit: Python integers
+        S, T = (
+            np.array([[int((Fraction(float(v)) - Fraction(off[0])) * unit) for v in row] for row in X], dtype=object)
+            for X in (X_S, X_T)
+        )
+        a, b, c = (int((A.T.dot(B) ** 2).sum()) for A, B in ((S, S), (T, T), (S, T)))
+        factor = Fraction(scale) ** 2
+        squares = factor**2 * a + b - 2 * factor * c, Fraction(b)
+        shifted_S = Affine(X_S, shift=off, scale=1.0)
+        for route in ("auto", "pair", "blocked"):
+            loss = transfer_loss(
+                teacher=Affine(X_T, shift=off), student=Affine(shifted_S, scale=scale), route=route, atol=0
+            )
+            assert lies_between(loss.interval, squares)
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -1,19 +1,38 @@
 """Every rung against a dense projection, a least-squares search, or a closed form."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
+from kernelscope.kernels.attacks import head_by_rows
 from kernelscope.kernels.companions import centred
 from kernelscope.kernels.exact import loss_from_sums, well_scaled_sums
-from kernelscope.kernels.ladder import Rungs, rungs
+from kernelscope.kernels.head import best_head, head_held_out
+from kernelscope.kernels.ladder import Rungs, best_scaled, rungs
+from kernelscope.kernels.whole_numbers import exact_squares
 
 
-def climb(X_S, X_T) -> tuple[float, Rungs]:
+class Values:
+    """The rungs' values by name, each of which has to lie in its own interval."""
+
+    def __init__(self, found: Rungs) -> None:
+        self.rungs = found
+
+    def __getattr__(self, name: str) -> float | None:
+        rung = getattr(self.rungs, name)
+        if rung is None:
+            return None
+        assert rung.interval[0] <= rung.value <= rung.interval[1]
+        return rung.value
+
+
+def climb(X_S, X_T) -> tuple[float, Values]:
     scaled = well_scaled_sums(teacher=X_T, student=X_S, halves=True)
-    return loss_from_sums(scaled).value, rungs(scaled, centred(scaled))
+    return loss_from_sums(scaled).value, Values(rungs(scaled, centred(scaled)))
 
 
 def dense_head(X_S, X_T):
@@ -98,7 +117,7 @@ def test_head_of_a_student_with_dead_and_repeated_features_is_still_right():
 
 def test_held_out_head_is_worse_than_in_sample_where_the_student_overfits():
     rng = np.random.default_rng(0)
-    _, found = climb(rng.standard_normal((150, 60)), rng.standard_normal((150, 5)))
+    _, found = climb(rng.standard_normal((250, 60)), rng.standard_normal((250, 5)))
     assert found.head_held_out > found.head + 0.1
 
 
@@ -107,3 +126,89 @@ def test_an_all_zero_student_stays_at_one():
     raw, found = climb(np.zeros((50, 2)), X)
     assert raw == pytest.approx(1)
     assert found.scaled == found.head == 1.0
+
+
+MIXINGS = {
+    "condition 1e4": lambda X, U, V: X @ (U * np.logspace(0, -4, X.shape[1])) @ V.T,
+    "condition 1e8": lambda X, U, V: X @ (U * np.logspace(0, -8, X.shape[1])) @ V.T,
+    "half of the directions, condition 1e8": lambda X, U, V: X @ (U * np.logspace(0, -8, X.shape[1]))[:, ::2],
+    "channel scales to 1e-10": lambda X, U, V: X @ U[:, ::2] * np.logspace(0, -10, X.shape[1] // 2),
+    "float32 channel scales": lambda X, U, V: (X @ U * np.logspace(0, -7, X.shape[1])).astype(np.float32),
+    "offset 1e4": lambda X, U, V: 1e4 + X @ U[:, ::2],
+    "offset 1e6": lambda X, U, V: 1e6 + X @ U[:, ::2],
+    "float32 offset 1e3": lambda X, U, V: (1e3 + X @ U[:, ::2]).astype(np.float32),
+    "collinear to 1e-7": lambda X, U, V: np.hstack([X[:, :5], X[:, :5] + 1e-7 * X[:, 5:10]]),
+    "noise": lambda X, U, V: np.random.default_rng(9).standard_normal(X.shape),
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("n, d", [(500, 32), (3000, 64)])
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_the_head_equals_a_decomposition_of_the_rows(mixing, n, d, seed):
+    rng = np.random.default_rng(seed)
+    X_T = np.maximum(rng.standard_normal((10, d))[rng.integers(10, size=n)] + rng.standard_normal((n, d)), 0)
+    U, V = (np.linalg.qr(rng.standard_normal((d, d)))[0] for _ in range(2))
+    X_S = MIXINGS[mixing](X_T, U, V)
+    found = best_head(well_scaled_sums(teacher=X_T, student=X_S))
+    truth = head_by_rows(student=X_S, teacher=X_T)
+    assert found.value == pytest.approx(truth, abs=1e-8)
+    assert found.interval[0] - 1e-9 <= truth <= found.interval[1] + 1e-9
+    assert found.rank == X_S.shape[1]
+
+
+def test_the_oracle_of_the_head_is_the_projection():
+    rng = np.random.default_rng(0)
+    X_S, X_T = rng.standard_normal((60, 4)), rng.standard_normal((60, 5))
+    assert head_by_rows(student=X_S, teacher=X_T) == pytest.approx(dense_head(X_S, X_T), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 500 * 2.0**-53), (np.float32, 2.0**-24)])
+def test_directions_below_rounding_are_cut_and_the_tolerance_is_told(dtype, tolerance):
+    rng = np.random.default_rng(0)
+    X_T = rng.standard_normal((500, 12))
+    X_S = (X_T[:, :4] @ rng.standard_normal((4, 9))).astype(dtype)
+    found = best_head(well_scaled_sums(teacher=X_T, student=X_S))
+    assert (found.rank, found.columns) == (4, 9)
+    assert found.tolerance == tolerance
+    assert found.value == pytest.approx(dense_head(X_T[:, :4], X_T), rel=1e-6)
+
+
+def test_the_held_out_head_of_an_ill_conditioned_mixing_is_that_of_least_squares():
+    rng = np.random.default_rng(0)
+    X_T = np.maximum(rng.standard_normal((800, 24)) + 0.5, 0)
+    U, V = (np.linalg.qr(rng.standard_normal((24, 24)))[0] for _ in range(2))
+    X_S = X_T[:, :] @ (U * np.logspace(0, -8, 24))[:, :20] @ V[:20, :20] + 0.0
+    scaled = well_scaled_sums(teacher=X_T, student=X_S, halves=True)
+    squares = []
+    for fit in (0, 1):
+        A = np.linalg.lstsq(X_S[fit::2], X_T[fit::2], rcond=1e-14)[0]
+        K, K_T = X_S[1 - fit :: 2] @ A, X_T[1 - fit :: 2]
+        squares.append((np.linalg.norm(K @ K.T - K_T @ K_T.T) / np.linalg.norm(K_T @ K_T.T)) ** 2)
+    assert head_held_out(scaled).value == pytest.approx(np.sqrt(np.mean(squares)), abs=1e-7)
+
+
+def test_a_head_is_held_out_only_where_a_half_has_two_rows_per_feature():
+    rng = np.random.default_rng(0)
+    for n, there in ((39, False), (40, True)):
+        scaled = well_scaled_sums(
+            teacher=rng.standard_normal((n, 3)), student=rng.standard_normal((n, 10)), halves=True
+        )
+        assert (head_held_out(scaled) is not None) == there
+
+
+@pytest.mark.parametrize("noise", [1e-8, 1e-5, 1e-2, 0.5])
+def test_the_interval_of_the_scalar_rung_contains_the_exact_remainder(noise):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X_T = np.maximum(rng.standard_normal((3000, 12)) + 0.5, 0)
+        X_S = 0.7 * (X_T + noise * rng.standard_normal(X_T.shape)) @ np.linalg.qr(rng.standard_normal((12, 12)))[0]
+        rung = best_scaled(well_scaled_sums(teacher=X_T, student=X_S))
+        own, (difference, teacher) = (
+            exact_squares(student=0 * X_S, teacher=X_S),
+            exact_squares(student=X_S, teacher=X_T),
+        )
+        inner = (own[1] + teacher - difference) / 2
+        squared = 1 - inner * inner / (own[1] * teacher)
+        assert Fraction(rung.interval[0]) ** 2 <= squared <= Fraction(rung.interval[1]) ** 2
+        assert rung.interval[1] - rung.interval[0] <= max(2e-6 * rung.value, 2e-9)

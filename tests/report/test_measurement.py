@@ -214,6 +214,58 @@ def test_each_warning_is_given_when_it_should_be_and_not_otherwise():
     assert "unresolved" in warned(teacher=X_T, student=almost, route="gram")
 
 
+def test_two_classes_are_few_and_three_are_not():
+    X_T, X_S, y = classy()
+    codes = [warned(teacher=X_T, student=X_S, labels=y % classes) for classes in (2, 3)]
+    assert ["few-classes" in found for found in codes] == [True, False]
+
+
+def test_more_cells_than_features_are_no_rank_deficiency_until_features_are():
+    X_T, X_S, _ = classy()
+    flat = np.hstack([X_S[:, :2], X_S[:, :2]])
+    codes = [warned(teacher=X_T, student=X, landmarks="kmeans:40") for X in (X_S, flat)]
+    assert ["rank-deficient-landmarks" in found for found in codes] == [False, True]
+
+
+def heavy_rows(share, *, heavy, n):
+    """``heavy`` rows, orthogonal to each other and to the equal rest, that carry ``share`` of ‖K‖² together."""
+    X = np.zeros((n, heavy + 1))
+    X[heavy:, heavy] = 1
+    rest = float(n - heavy) ** 2
+    X[range(heavy), range(heavy)] = (share / (1 - share) * rest / heavy) ** 0.25
+    return X
+
+
+@pytest.mark.parametrize(
+    "share, heavy, n, said",
+    [
+        (0.45, 1, 100, None),
+        (0.55, 1, 100, "1 of 100 examples carry half"),
+        (0.55, 1, 99, None),  # of so few, one is no outlier
+        (0.7, 2, 199, None),  # a hundredth of these is one row
+        (0.7, 2, 200, "2 of 200 examples carry half"),
+    ],
+)
+def test_outliers_are_a_hundredth_that_carries_half_of_the_kernel(share, heavy, n, said):
+    X = heavy_rows(share, heavy=heavy, n=n)
+    report = ks.measure(teacher=X, student=0.9 * X, neighbours=0)
+    texts = [w.text for w in report.warnings if w.code == "outliers"]
+    assert len(texts) == (said is not None) and all(text.startswith(said) for text in texts)
+
+
+@pytest.mark.parametrize("network", ["teacher", "student"])
+@pytest.mark.parametrize("share, warns", [(0.88, False), (0.92, True)])
+def test_a_mean_dominates_from_nine_tenths_of_the_features_on(network, share, warns):
+    rng = np.random.default_rng(0)
+    half = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    spread = np.vstack([half, -half])  # rows of length 1 whose mean is zero
+    X = np.hstack([np.full((16, 1), math.sqrt(share)), math.sqrt(1 - share) * spread])
+    other = {"teacher": "student", "student": "teacher"}[network]
+    report = ks.measure(**{network: X, other: spread}, neighbours=0)
+    texts = [w.text for w in report.warnings if w.code == "mean-dominates"]
+    assert len(texts) == warns and all(text.startswith(f"92% of the {network}'s features") for text in texts)
+
+
 def test_the_report_reads_in_text_html_and_figures():
     X_T, X_S, y = classy()
     report = ks.measure(teacher=X_T, student=X_S, labels=y)
