@@ -80,8 +80,13 @@ def chance(sums: GramSums, centred_sums: GramSums, own: tuple[Moments, Moments] 
         cka_sd=sd,
         cka_skewness=skewness,
         p_value=None if not sd else upper_tail((observed - mean) / sd, skewness or 0.0),
-        above_chance=None if mean >= 1 else (observed - mean) / (1 - mean),
+        above_chance=above_chance(observed, mean),
     )
+
+
+def above_chance(cka: float, mean: float) -> float | None:
+    """``(CKA − mean) / (1 − mean)``, at most 1; None where chance alone gives 1."""
+    return None if mean >= 1 else min(1.0, (cka - mean) / (1 - mean))
 
 
 def both_moments(centred_pair: ScaledSums) -> tuple[Moments, Moments] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_squares
 from kernelscope.kernels.rows import BLOCK_ROWS, Rows, numpy_block
 from kernelscope.kernels.tsqr import r_factor, signed_product
 
@@ -52,8 +52,8 @@ def kernel_difference(gram: np.ndarray, d_S: int, X_S: Any, X_T: Any, *, negligi
     a, b, c = frobenius(gram[:d_S, :d_S]), frobenius(gram[d_S:, d_S:]), frobenius(gram[:d_S, d_S:])
     if min(a, b) == 0:
         return max(a, b)
-    squared = math.fsum((a * a, b * b, -2 * c * c))
-    bar = 4 * UNIT_ROUNDOFF * (a * a + b * b + 2 * c * c)
+    squared = sum_of_squares((1.0, gram[:d_S, :d_S]), (1.0, gram[d_S:, d_S:]), (-2.0, gram[:d_S, d_S:]))
+    bar = 16 * UNIT_ROUNDOFF * (a * a + b * b + 2 * c * c)  # of the entries; the largest seen is a third of it
     if bar <= negligible or (squared > 0 and bar <= 2 * RESOLVED * (a + b) * math.sqrt(squared)):
         return math.sqrt(max(0.0, squared))
     return frobenius(signed_product(r_factor(X_S, X_T), d_S))

@@ -6,6 +6,7 @@ network and its multiple have the same kernel.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.groups import take_rows
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
-from kernelscope.kernels.rows import Rows, numpy_block, row_blocks
+from kernelscope.kernels.rows import Rows, entry_error, numpy_block, row_blocks
 
 SPECS = "linear, cosine, rbf, rbf:GAMMA, poly, poly:P or poly:P,C"
 MEDIAN_OF = 1000  #: examples whose distances set the width of an RBF kernel
@@ -60,10 +61,17 @@ def parse_kernel(spec: str) -> Kernel:
 
 
 class Normalised:
-    """Rows of unit length; rows that are all zero stay zero."""
+    """Rows of unit length; rows that are all zero stay zero. One pass over the rows to count those."""
 
     def __init__(self, X: Rows) -> None:
         self.X, self.dtype = X, getattr(X, "dtype", np.dtype("float64"))
+        self.zero_rows, self._shortest, squares = 0, math.inf, 0.0
+        for _, block in row_blocks(X):
+            lengths = np.linalg.norm(block, axis=1)
+            self.zero_rows += int(np.count_nonzero(~block.any(axis=1)))
+            self._shortest = float(np.min(lengths, initial=self._shortest, where=lengths > 0))
+            squares += float(lengths @ lengths)
+        self._length = math.sqrt(squares)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,9 +84,11 @@ class Normalised:
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
         return np.divide(block, lengths, out=block, where=lengths > 0)
 
-    def zero_rows(self) -> int:
-        """How many rows have no direction."""
-        return sum(int(np.count_nonzero(~block.any(axis=1))) for _, block in row_blocks(self.X))
+    def entry_error(self, norm: float) -> float:
+        """See :func:`kernelscope.kernels.rows.entry_error`; a row's own error is relative to its length before."""
+        inside = entry_error(self.X, self._length)
+        own = (self.shape[1] / 2 + 6) * UNIT_ROUNDOFF * norm
+        return 1.01 * (own + (2 * inside / self._shortest if inside else 0.0))
 
 
 class KernelBlocks:

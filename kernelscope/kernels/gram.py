@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
-from kernelscope.kernels.accumulate import MOST_ROWS, PairSum, TorchPairSum, block_rows, summation_chain
+from kernelscope.kernels.accumulate import MOST_ROWS, BlockSum, PairSum, TorchPairSum, block_rows, summation_chain
 from kernelscope.kernels.rounding import (
     UNIT_ROUNDOFF,
     evaluation_error,
@@ -27,11 +27,13 @@ from kernelscope.kernels.rounding import (
 )
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
+    Affine,
     Rows,
     entry_error,
     numpy_block,
     require_finite,
     require_same_examples,
+    row_blocks,
 )
 
 COMFORTABLE = (1e-100, 1e100)  #: kernel norms whose squares float64 holds in full
@@ -294,6 +296,23 @@ def gram_sums(
         sums_error=1.01 * gamma(chain + 2) + max(e / t for e, t in zip(off, _lengths(plain))),
         halves=(grams[0], grams[1]) if halves else None,
     )
+
+
+def without_mean(X: Rows) -> Affine:
+    """Rows less their mean: taken off once, and what is left of it by rounding once more. Two passes."""
+    once = Affine(X, shift=_mean(X)[0])
+    left, error = _mean(once)
+    return Affine(once, shift=left, shift_error=error)
+
+
+def _mean(X: Rows) -> tuple[np.ndarray, float]:
+    """The mean of the rows, and a bound on the Euclidean norm of its error."""
+    total, square = BlockSum(lambda: np.zeros(X.shape[1])), 0.0
+    for _, block in row_blocks(X):
+        total.add(block.sum(axis=0))
+        square += float(np.vdot(block, block))
+    n = X.shape[0]
+    return total.total() / n, 1.01 * gamma(summation_chain(n, BLOCK_ROWS) + 3) * math.sqrt(square / n)
 
 
 def _lengths(sums: GramSums) -> tuple[float, float]:

@@ -60,9 +60,14 @@ def best_scaled(scaled: ScaledSums) -> Rung:
         cosine = 0.0 if a == 0 else min(1.0, (e.cross / b) * (e.cross / a))
         return Rung(1.0, (math.sqrt((1 - cosine) * (1 + cosine)), 1.0))
     unit = 2.0 ** -(math.frexp(b)[1] // 2)  # a student of quite another size leaves the teacher one that has no square
-    by = {"student": factor * unit, "teacher": unit}
-    rows = {"student": Affine(scaled.student, scale=by["student"]), "teacher": Affine(scaled.teacher, scale=unit)}
-    loss = loss_from_sums(replace(scaled, **rows, sums=sums.times(**by)))
+    loss = loss_from_sums(
+        replace(
+            scaled,
+            student=Affine(scaled.student, scale=factor * unit),
+            teacher=Affine(scaled.teacher, scale=unit),
+            sums=sums.times(student=factor * unit, teacher=unit),
+        )
+    )
     relative = sum(2 * off + off * off for off in (e.cross / c, e.student / a)) + 16 * UNIT_ROUNDOFF
     wrong = 1.01 * relative * (c / a) * (c / b)
     low, high = loss.interval

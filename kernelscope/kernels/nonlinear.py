@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 class KernelSums:
     """Sums over the n² entries of K_S and K_T: squares, products, row sums, diagonals; Δ = K_S − K_T.
 
-    ``bar`` bounds the error of ‖Δ‖_F and ``teacher_error`` that of ‖K_T‖_F.
+    ``bar`` bounds the error of ‖Δ‖_F, ``student_error`` and ``teacher_error`` those of ‖K_S‖_F and ‖K_T‖_F.
     """
 
     n: int
@@ -42,6 +42,7 @@ class KernelSums:
     diagonals: tuple[np.ndarray, np.ndarray]
     rows: RowNorms
     bar: float
+    student_error: float
     teacher_error: float
 
     @property
@@ -108,6 +109,7 @@ def kernel_sums(*, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0) 
         diagonals=diagonals,
         rows=RowNorms(norms[0], diagonals[0] - diagonals[1], norms[1], diagonals[1]),
         bar=1.01 * (sum(errors) + summing * difference),
+        student_error=1.01 * (errors[0] + summing * math.sqrt(sums[1])),
         teacher_error=1.01 * (errors[1] + summing * norm_T),
     ), _label(sides)
 

@@ -34,6 +34,10 @@ def compare(measured: Sequence[tuple[PairReport, LeaveOut | None]]) -> tuple[Com
                     second=b.student,
                     difference=estimate.value,
                     interval=estimate.interval,
+                    rounding_interval=(
+                        a.rounding_interval[0] - b.rounding_interval[1],
+                        a.rounding_interval[1] - b.rounding_interval[0],
+                    ),
                 )
             )
     return tuple(found)

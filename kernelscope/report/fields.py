@@ -242,6 +242,7 @@ class Comparison:
     """Loss of ``first`` minus that of ``second`` at the same layers and on the same examples, 95 % over examples.
 
     The paired interval is narrower than the two students' own: what examples do to both cancels.
+    ``rounding_interval`` is where the exact difference of the two losses lies on these examples.
     """
 
     teacher_layer: str
@@ -250,6 +251,7 @@ class Comparison:
     second: str
     difference: float
     interval: Interval
+    rounding_interval: Interval | None = None
 
 
 @dataclass(frozen=True)

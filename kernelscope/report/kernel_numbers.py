@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from kernelscope.kernels.chance import cka_under_permutation, upper_tail
+from kernelscope.errors import NumericalError
+from kernelscope.kernels.chance import above_chance, cka_under_permutation, upper_tail
 from kernelscope.kernels.exact import ATOL
 from kernelscope.kernels.functions import Kernel
 from kernelscope.kernels.nonlinear import (
@@ -15,12 +17,14 @@ from kernelscope.kernels.nonlinear import (
     kernel_sums,
     pairs_estimate,
 )
+from kernelscope.kernels.rows import is_constant
 from kernelscope.kernels.sampling import single_examples
 from kernelscope.report import fields
 from kernelscope.report.attribution import interval, worst
 from kernelscope.report.matching import LayerPair
 from kernelscope.report.numbers import Measured, PairSettings, identity_fields
 
+LOST = 1e-12  #: share of a kernel's square that centring leaves, below which what is left is rounding
 NO_FEATURES = "this kernel has no features of finite width: heads, landmarks and spectra were left out"
 
 
@@ -36,56 +40,81 @@ def measure_with_kernel(pair: LayerPair, kernel: Kernel, settings: PairSettings)
 
 def _from_sums(pair: LayerPair, sums: KernelSums, label: str, settings: PairSettings) -> Measured:
     loss = sums.difference / sums.teacher
+    if not sums.teacher > sums.teacher_error or not math.isfinite(sums.bar):
+        raise NumericalError(
+            f"rounding of the features may be all there is of the {label} kernel; give a smaller gamma or fewer digits "
+            "of offset"
+        )
     low = max(0.0, sums.difference - sums.bar) / (sums.teacher + sums.teacher_error)
     high = (sums.difference + sums.bar) / (sums.teacher - sums.teacher_error)
     parts = single_examples(sums.rows) if loss > 0 else None
-    return Measured(
-        fields.PairReport(
-            **identity_fields(pair, label),
-            transfer_loss=loss,
-            rounding_interval=(low, high),
-            rounding_certified=True,
-            resolved=(high - low) / 2 <= max(settings.rtol * loss, ATOL),
-            storage_floor=0.0,
-            route="blocked",
-            norm_teacher=sums.teacher,
-            norm_student=sums.student,
-            norm_difference=sums.difference,
-            alignment=sums.alignment,
-            scale_ratio=sums.student / sums.teacher,
-            optimal_scale=sums.inner / sums.student**2,
-            sampling_interval=interval(parts),
-            worst=worst(sums.rows, pair.examples),
-            **_centred_fields(sums, loss),
-            notes=(*pair.notes, NO_FEATURES),
-        ),
-        parts,
+    constant = is_constant(pair.teacher) or is_constant(pair.student)
+    report = fields.PairReport(
+        **identity_fields(pair, label),
+        transfer_loss=loss,
+        rounding_interval=(low, high),
+        rounding_certified=True,
+        resolved=(high - low) / 2 <= max(settings.rtol * loss, ATOL),
+        storage_floor=0.0,
+        route="blocked",
+        norm_teacher=sums.teacher,
+        norm_student=sums.student,
+        norm_difference=sums.difference,
+        alignment=sums.alignment,
+        scale_ratio=sums.student / sums.teacher,
+        optimal_scale=sums.inner / sums.student**2,
+        sampling_interval=interval(parts),
+        worst=worst(sums.rows, pair.examples),
+        **_centred_fields(sums, loss, constant),
+        notes=(*pair.notes, NO_FEATURES),
     )
+    return Measured(replace(report, intervals=_intervals(sums, report)), parts)
 
 
-def _centred_fields(sums: KernelSums, loss: float) -> dict[str, Any]:
-    """CKA, chance and the rungs, from sums over all entries; tr K³, which the skewness needs, would cost n³."""
+def _intervals(sums: KernelSums, report: fields.PairReport) -> dict[str, fields.Interval]:
+    """Of the fields that rest on the difference: cosines are off by the relative errors of what they are made of."""
+    off = 2.02 * (sums.student_error / sums.student + sums.teacher_error / sums.teacher) if sums.student else 0.0
+    _, S, T = sums.centred()
+    found = {
+        "ladder.raw": report.rounding_interval,
+        "norm_difference": (max(0.0, sums.difference - sums.bar), sums.difference + sums.bar),
+        "ladder.scaled": _left_between(sums.alignment, off),
+    }
+    if report.cka is not None:
+        found["ladder.centred"] = _left_between(report.cka, 4 * off * sums.student * sums.teacher / math.sqrt(S * T))
+    return found
+
+
+def _left_between(cosine: float, off: float) -> fields.Interval:
+    return _left(min(1.0, cosine + off)), _left(max(0.0, cosine - off))
+
+
+def _centred_fields(sums: KernelSums, loss: float, constant: bool) -> dict[str, Any]:
+    """CKA, chance and the rungs, from sums over all entries; tr K³, which the skewness needs, would cost n³.
+
+    ``constant``: one network's features are the same for all examples, so that its centred kernel is 0.
+    """
     inner, S, T = sums.centred()
     scaled = _left(sums.alignment)
     shuffled = _shuffled_loss(sums)
-    if min(S, T) <= 1e-24 * max(sums.student, sums.teacher) ** 2:
+    if constant or LOST * sums.student**2 >= S or LOST * sums.teacher**2 >= T:
         return {
             "ladder": fields.Ladder(loss, scaled, None, None, None, None),
             "null": fields.Null(shuffled, None, None, None, None, None),
         }
-    cka = inner / math.sqrt(S * T)
+    cka = min(1.0, inner / math.sqrt(S * T))
     k, l = sums.centred_diagonals()
     mean, sd = cka_under_permutation(k / math.sqrt(S), l / math.sqrt(T))
     return {
         "cka": cka,
-        "ladder": fields.Ladder(loss, scaled, _left(min(1.0, cka)), None, None, None),
+        "ladder": fields.Ladder(loss, scaled, _left(cka), None, None, None),
         "null": fields.Null(
             transfer_loss=shuffled,
             cka_mean=mean,
             cka_sd=sd,
             cka_skewness=None,
             p_value=None if not sd else upper_tail((cka - mean) / sd, 0.0),
-            above_chance=None if mean >= 1 else (cka - mean) / (1 - mean),
+            above_chance=above_chance(cka, mean),
         ),
     }
 

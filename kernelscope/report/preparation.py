@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.functions import Kernel, Normalised
-from kernelscope.kernels.rows import Affine, Rows, row_blocks
+from kernelscope.kernels.gram import without_mean
+from kernelscope.kernels.rows import is_constant
 from kernelscope.report.matching import LayerPair
 
 
@@ -18,6 +18,13 @@ class Preparation:
     kernel: Kernel
     centre: bool
     normalize: bool
+
+    def __post_init__(self) -> None:
+        if self.centre and not self.kernel.has_features:
+            raise UsageError(
+                f"--centre takes off the mean of features, which says nothing of a centred {self.kernel.name} kernel; "
+                "read cka and ladder.centred, which centre the kernel itself"
+            )
 
     @property
     def leaves_rows(self) -> bool:
@@ -31,19 +38,16 @@ class Preparation:
         rows = []
         for name, X in (("teacher", pair.teacher), ("student", pair.student)):
             if self.centre:
-                X = Affine(X, shift=_mean(X))
+                if is_constant(X):
+                    raise DegenerateKernel(
+                        f"{name} features are the same for all examples, so centring leaves nothing; check the layer"
+                    )
+                X = without_mean(X)
             if self.normalize or self.kernel.name == "cosine":
                 X = Normalised(X)
-                if zero := X.zero_rows():
-                    notes.append(f"{zero} rows of the {name} are all zero and have no direction; they stay zero")
+                if X.zero_rows:
+                    notes.append(f"{X.zero_rows} rows of the {name} are all zero and have no direction; they stay zero")
             rows.append(X)
         notes += ["each layer's mean was taken off first"] if self.centre else []
         notes += ["rows were scaled to length 1"] if self.normalize or self.kernel.name == "cosine" else []
         return replace(pair, teacher=rows[0], student=rows[1], notes=tuple(notes), kernel=self.kernel.name)
-
-
-def _mean(X: Rows) -> np.ndarray:
-    total = np.zeros(X.shape[1])
-    for _, block in row_blocks(X):
-        total += block.sum(axis=0)
-    return total / X.shape[0]
