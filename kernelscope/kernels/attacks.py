@@ -167,7 +167,7 @@ def _ill_conditioned_head(seed: int) -> Check:
             head_by_rows(student=student, teacher=X),
         )
         inside = found.interval[0] - 1e-9 <= truth <= found.interval[1] + 1e-9
-        off[name] = abs(found.value - truth) if inside else math.inf
+        off[name] = abs(found - truth) if inside else math.inf
     detail = ", ".join(f"{name}: off by {value:.1e}" for name, value in off.items())
     return Check("a linear head on ill-conditioned features, against the rows", max(off.values()) <= 1e-8, detail)
 

@@ -13,8 +13,8 @@ The intervals are estimates, not proofs: first-order bounds with the worst const
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -29,21 +29,37 @@ RTOL, ATOL = 1e-6, 1e-9  #: half-widths up to which a cheaper way is taken, as f
 BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways can tell from 0
 
 
-@dataclass(frozen=True)
-class Rung:
+class Rung(float):
     """A remainder of the loss, and where its exact value for the features as stored lies."""
 
-    value: float
     interval: tuple[float, float]
 
+    def __new__(cls, value: float, interval: tuple[float, float]) -> Self:
+        self = super().__new__(cls, value)
+        self.interval = interval
+        return self
 
-@dataclass(frozen=True)
+
 class Head(Rung):
     """The head rung; ``rank`` of the student's ``columns`` that are not 0 were above ``tolerance`` · σ_1 and kept."""
 
     rank: int
     columns: int
     tolerance: float
+
+    @classmethod
+    def of(cls, rung: Rung, fit: _Fit | _FactorFit) -> Head:
+        self = cls(rung, rung.interval)
+        self.rank, self.columns, self.tolerance = fit.rank, fit.columns, fit.tolerance
+        return self
+
+    def at_most(self, other: Rung) -> Head:
+        """This head, or ``other`` where that leaves less: a scalar is a linear head, which no rank cut must hide."""
+        if self <= other:
+            return self
+        least = Head(other, (min(self.interval[0], other.interval[0]), other.interval[1]))
+        least.rank, least.columns, least.tolerance = self.rank, self.columns, self.tolerance
+        return least
 
 
 class Factors:
@@ -76,7 +92,7 @@ def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
     sums = scaled.sums
     fit = _Fit(sums.G_SS, sums.G_ST, rank_tolerance(scaled))
     if scaled.same:
-        return Head(0.0, (0.0, 0.0), fit.rank, fit.columns, fit.tolerance)
+        return Head.of(Rung(0.0, (0.0, 0.0)), fit)
     found = None
     if fit.reliable(BY_GRAM) or (scaled.once and fit.rank):
         found = _from_gram(sums, fit)
@@ -86,7 +102,7 @@ def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
         return _from_factors(scaled, (factors or Factors(scaled)).whole)
     if found is None:  # nothing of the student is left to fit with
         found = Rung(1.0, (1.0, 1.0))
-    return Head(found.value, found.interval, fit.rank, fit.columns, fit.tolerance)
+    return Head.of(found, fit)
 
 
 class _Fit:
@@ -176,7 +192,7 @@ def _from_factors(scaled: ScaledSums, R: np.ndarray) -> Head:
     length = frobenius(fit.left)
     off = 2 * length * fit.off + fit.off**2
     found = rung(R[:, d_S:].T @ R[:, d_S:], fit.left.T @ fit.left, off)
-    return Head(found.value, found.interval, fit.rank, fit.columns, fit.tolerance)
+    return Head.of(found, fit)
 
 
 class _FactorFit:
@@ -283,4 +299,4 @@ def _resolved(found: Rung | None) -> bool:
     if found is None:
         return False
     low, high = found.interval
-    return (high - low) / 2 <= max(RTOL * found.value, ATOL)
+    return (high - low) / 2 <= max(RTOL * found, ATOL)

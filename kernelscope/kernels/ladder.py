@@ -33,14 +33,10 @@ class Rungs:
 def rungs(scaled: ScaledSums, centred: ScaledSums) -> Rungs:
     """Every rung below the raw loss; costs no pass over the rows unless a rung is too near 0 for the sums."""
     factors, by_scalar = Factors(scaled), best_scaled(scaled)
-    head = best_head(scaled, factors)
-    if head.value > by_scalar.value:  # a scalar is a linear head; a rank that was cut must not hide it
-        low = min(head.interval[0], by_scalar.interval[0])
-        head = replace(head, value=by_scalar.value, interval=(low, by_scalar.interval[1]))
     return Rungs(
         scaled=by_scalar,
         centred=best_scaled(centred) if centred.sums.norm_teacher > 0 else None,
-        head=head,
+        head=best_head(scaled, factors).at_most(by_scalar),
         head_held_out=head_held_out(scaled, factors),
         width_floor=width_floor(scaled.sums),
     )

@@ -100,7 +100,7 @@ class Teacher:
             n=len(self.X),
             landmarks=sums.m,
             transfer_loss=loss.value,
-            scaled=best_scaled(scaled).value,
+            scaled=float(best_scaled(scaled)),
             cka=companions.cka(companions.centred(scaled).sums),
             norm_teacher=loss.norm_teacher,
             norm_student=loss.norm_student,

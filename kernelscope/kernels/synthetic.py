@@ -103,7 +103,7 @@ def _ladder(seed: int) -> Check:
     for student in (0.3 * X, X @ rng.standard_normal((12, 12))):
         scaled = well_scaled_sums(teacher=X, student=student)
         rungs.append(ladder.rungs(scaled, companions.centred(scaled)))
-    worst = max(rungs[0].scaled.value, rungs[1].head.value)
+    worst = max(rungs[0].scaled, rungs[1].head)
     return Check("the ladder repairs what it says it repairs", worst <= 1e-10, f"largest remainder {worst:.1e}")
 
 

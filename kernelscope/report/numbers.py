@@ -156,7 +156,7 @@ def companion_fields(
 ) -> dict[str, Any]:
     """What the Gram sums and the kernels' diagonals give without landmarks and without another pass."""
     debiased = None if own is None else companions.cka_debiased(centred.sums, own[0].entries, own[1].entries)
-    values: dict[str, Any] = {name: None if rung is None else rung.value for name, rung in _by_name(rungs)}
+    values: dict[str, Any] = {name: None if rung is None else float(rung) for name, rung in _by_name(rungs)}
     return {
         "alignment": companions.alignment(scaled.sums),
         "scale_ratio": companions.scale_ratio(scaled.sums),

@@ -41,8 +41,8 @@ def _reference(name: str, teacher: Rows, other: Rows, device: str) -> fields.Ref
     return fields.Reference(
         name=name,
         transfer_loss=loss.value,
-        scaled=by_scalar.value,
-        head=head.value,
+        scaled=float(by_scalar),
+        head=float(head),
         cka=companions.cka(companions.centred(scaled).sums),
         intervals={"transfer_loss": loss.interval, "scaled": by_scalar.interval, "head": head.interval},
     )

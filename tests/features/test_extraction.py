@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features import extraction
@@ -14,8 +15,9 @@ from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.cache import cached_features
 from kernelscope.features.extraction import extract
 from kernelscope.features.fingerprint import fingerprint
-from kernelscope.features.pair import FeaturePair
-from kernelscope.features.store import FeatureStore
+from kernelscope.features.listening import top1
+from kernelscope.features.pair import FeaturePair, Reordered
+from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.networks import zoo
 from kernelscope.networks.sources import load, loaded_module, weights_sha256
 
@@ -112,6 +114,39 @@ def test_a_run_stopped_after_its_last_batch_forwards_nothing_more(examples, tmp_
     assert loaded.module.examples == 0
     whole = extract(network(), examples, out=tmp_path / "whole.h5", batch_size=16)
     assert resumed.top1 == whole.top1
+    assert (tmp_path / "cut.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+class Relative(nn.Module):
+    """A network whose every output depends on the whole batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.fc(x.flatten(1))
+        return y - y.mean(0)
+
+
+def test_rows_that_a_crash_damaged_are_extracted_again_from_their_batchs_first_on(tmp_path):
+    n, batch_size, damaged = CHECKED_ROWS + 900, 1000, CHECKED_ROWS + 300
+    inputs = np.random.default_rng(0).integers(0, 256, (n, 1, 2, 2), np.uint8)
+    many = Examples("many", "test", inputs, np.arange(n) % 3, example_ids(inputs), ("a", "b", "c"))
+    loaded = loaded_module(Relative(), name="relative")
+
+    def stop(done, total):
+        if done == total:
+            raise KeyboardInterrupt
+
+    whole = extract(loaded, many, out=tmp_path / "whole.h5", batch_size=batch_size)
+    with pytest.raises(KeyboardInterrupt):
+        extract(loaded, many, out=tmp_path / "cut.h5", batch_size=batch_size, progress=stop)
+    partial = tmp_path / "cut.h5.partial"
+    content = bytearray(partial.read_bytes())
+    content[content.index(whole.features("logits")[damaged : damaged + 1].tobytes())] ^= 1
+    partial.write_bytes(bytes(content))
+    extract(loaded, many, out=tmp_path / "cut.h5", batch_size=batch_size)
     assert (tmp_path / "cut.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
@@ -273,6 +308,30 @@ def test_aligned_rows_are_gathered_in_the_teachers_order():
     for identity in range(6):
         assert X_S[identity : identity + 1][0, 0] == 2 * order.index(identity)
     assert pair.notes
+
+
+def test_labels_that_only_the_student_knows_are_put_in_the_teachers_order():
+    order = [3, 1, 0, 2, 5, 4]
+    known, unknown = arrays(some_ids(*order), np.array(order)), arrays(some_ids(*range(6)))
+    assert FeaturePair(unknown, known, align="ids").labels.tolist() == list(range(6))
+    assert FeaturePair(known, unknown, align="ids").labels.tolist() == order
+
+
+def test_gathering_rows_in_pieces_changes_none_of_them():
+    X = np.arange(40_000.0).reshape(20_000, 2)
+    order = np.random.default_rng(0).permutation(20_000)
+    rows = Reordered(X, order)
+    for piece in (slice(None), slice(5, 17_000), slice(8191, 8193), slice(7, 7)):
+        np.testing.assert_array_equal(rows[piece], X[order[piece]])
+
+
+@pytest.mark.parametrize(
+    "predicted, labels, expected",
+    [([0, -1, 1, 2], [0, 1, 1, 1], 0.5), ([-1, -1], [0, 1], None), (None, [0, 1], None), ([0, 1], None, None)],
+)
+def test_an_example_without_a_class_of_its_own_is_not_right(predicted, labels, expected):
+    found = top1(*(None if part is None else np.array(part) for part in (predicted, labels)))
+    assert found == expected
 
 
 def test_labels_that_disagree_are_refused():

@@ -312,28 +312,27 @@ def test_the_teachers_own_error_widens_the_upper_end(route: str) -> None:
     assert loss.interval[0] < low / loss.norm_teacher * (1 - 2.0**-49)
 
 
+@pytest.mark.parametrize("scales", [(1 / 3, 1.0), (1 / 3, 1 / 3)])
 @pytest.mark.parametrize("shift", [0.0, 3.0, 1e4])
-def test_rows_that_are_formed_on_the_way_carry_their_own_rounding(shift: float) -> None:
+def test_rows_that_are_formed_on_the_way_carry_their_own_rounding(shift: float, scales: tuple[float, float]) -> None:
     """Features shifted and scaled as they are read, against whole numbers of what is meant."""
     for seed in range(6):
         rng = np.random.default_rng(seed)
         X_T = rng.standard_normal((800, 5)) + shift
         X_S = X_T + 10.0 ** rng.uniform(-8, -1) * rng.standard_normal(X_T.shape)
         X_S, X_T = (np.ldexp(np.rint(np.ldexp(X, 40)), -40) for X in (X_S, X_T))
-        off, scale = np.full(5, shift * 0.7), 1 / 3
+        off = np.full(5, shift * 0.7)
         unit = 2**60  # multiples of 1 / unit: Python integers
         S, T = (
             np.array([[int((Fraction(float(v)) - Fraction(off[0])) * unit) for v in row] for row in X], dtype=object)
             for X in (X_S, X_T)
         )
         a, b, c = (int((A.T.dot(B) ** 2).sum()) for A, B in ((S, S), (T, T), (S, T)))
-        factor = Fraction(scale) ** 2
-        squares = factor**2 * a + b - 2 * factor * c, Fraction(b)
-        shifted_S = Affine(X_S, shift=off, scale=1.0)
+        by_S, by_T = (Fraction(scale) ** 2 for scale in scales)
+        squares = by_S**2 * a + by_T**2 * b - 2 * by_S * by_T * c, by_T**2 * b
+        rows_S, rows_T = (Affine(Affine(X, shift=off), scale=scale) for X, scale in zip((X_S, X_T), scales))
         for route in ("auto", "pair", "blocked"):
-            loss = transfer_loss(
-                teacher=Affine(X_T, shift=off), student=Affine(shifted_S, scale=scale), route=route, atol=0
-            )
+            loss = transfer_loss(teacher=rows_T, student=rows_S, route=route, atol=0)
             assert lies_between(loss.interval, squares)
 
 

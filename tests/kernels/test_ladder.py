@@ -16,23 +16,12 @@ from kernelscope.kernels.ladder import Rungs, best_scaled, rungs
 from kernelscope.kernels.whole_numbers import exact_squares
 
 
-class Values:
-    """The rungs' values by name, each of which has to lie in its own interval."""
-
-    def __init__(self, found: Rungs) -> None:
-        self.rungs = found
-
-    def __getattr__(self, name: str) -> float | None:
-        rung = getattr(self.rungs, name)
-        if rung is None:
-            return None
-        assert rung.interval[0] <= rung.value <= rung.interval[1]
-        return rung.value
-
-
-def climb(X_S, X_T) -> tuple[float, Values]:
+def climb(X_S, X_T) -> tuple[float, Rungs]:
     scaled = well_scaled_sums(teacher=X_T, student=X_S, halves=True)
-    return loss_from_sums(scaled).value, Values(rungs(scaled, centred(scaled)))
+    found = rungs(scaled, centred(scaled))
+    for rung in (found.scaled, found.centred, found.head, found.head_held_out, found.width_floor):
+        assert rung is None or rung.interval[0] <= rung <= rung.interval[1]
+    return loss_from_sums(scaled).value, found
 
 
 def dense_head(X_S, X_T):
@@ -152,7 +141,7 @@ def test_the_head_equals_a_decomposition_of_the_rows(mixing, n, d, seed):
     X_S = MIXINGS[mixing](X_T, U, V)
     found = best_head(well_scaled_sums(teacher=X_T, student=X_S))
     truth = head_by_rows(student=X_S, teacher=X_T)
-    assert found.value == pytest.approx(truth, abs=1e-8)
+    assert found == pytest.approx(truth, abs=1e-8)
     assert found.interval[0] - 1e-9 <= truth <= found.interval[1] + 1e-9
     assert found.rank == X_S.shape[1]
 
@@ -171,7 +160,7 @@ def test_directions_below_rounding_are_cut_and_the_tolerance_is_told(dtype, tole
     found = best_head(well_scaled_sums(teacher=X_T, student=X_S))
     assert (found.rank, found.columns) == (4, 9)
     assert found.tolerance == tolerance
-    assert found.value == pytest.approx(dense_head(X_T[:, :4], X_T), rel=1e-6)
+    assert found == pytest.approx(dense_head(X_T[:, :4], X_T), rel=1e-6)
 
 
 def test_the_held_out_head_of_an_ill_conditioned_mixing_is_that_of_least_squares():
@@ -185,7 +174,7 @@ def test_the_held_out_head_of_an_ill_conditioned_mixing_is_that_of_least_squares
         A = np.linalg.lstsq(X_S[fit::2], X_T[fit::2], rcond=1e-14)[0]
         K, K_T = X_S[1 - fit :: 2] @ A, X_T[1 - fit :: 2]
         squares.append((np.linalg.norm(K @ K.T - K_T @ K_T.T) / np.linalg.norm(K_T @ K_T.T)) ** 2)
-    assert head_held_out(scaled).value == pytest.approx(np.sqrt(np.mean(squares)), abs=1e-7)
+    assert head_held_out(scaled) == pytest.approx(np.sqrt(np.mean(squares)), abs=1e-7)
 
 
 def test_a_head_is_held_out_only_where_a_half_has_two_rows_per_feature():
@@ -211,4 +200,4 @@ def test_the_interval_of_the_scalar_rung_contains_the_exact_remainder(noise):
         inner = (own[1] + teacher - difference) / 2
         squared = 1 - inner * inner / (own[1] * teacher)
         assert Fraction(rung.interval[0]) ** 2 <= squared <= Fraction(rung.interval[1]) ** 2
-        assert rung.interval[1] - rung.interval[0] <= max(2e-6 * rung.value, 2e-9)
+        assert rung.interval[1] - rung.interval[0] <= max(2e-6 * rung, 2e-9)
