@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
+from kernelscope.kernels.accumulate import block_rows
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
 from kernelscope.kernels.gram import COMFORTABLE, ZERO_TEACHER, GramSums, gram_sums
 from kernelscope.kernels.pair import pair_difference, rotations, row_allowance
@@ -345,4 +346,4 @@ def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_by
     if route == "pair":
         return Plan("pair", n * p * p / 2 + 3.0 * n * d * d, 2 * read, 8.0 * 8 * d * d, "asked for")
     why = "asked for" if route == "gram" else f"n = {n} exceeds 2 (d_S + d_T) = {2 * p}"
-    return Plan("gram", n * p * p / 2, read, 8.0 * 3 * p * p, why)
+    return Plan("gram", n * p * p / 2, read, 8.0 * (5 * p * p + block_rows(p) * p), why)

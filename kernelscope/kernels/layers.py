@@ -95,7 +95,7 @@ class LayerSums:
     def comfortable(self) -> bool:
         """Whether every layer's kernel norm is far from over- and underflow, so that no layer needs rescaling."""
         norms = [frobenius(even[0] + odd[0]) for even, odd in self.own.values()]
-        return all(COMFORTABLE[0] < norm < COMFORTABLE[1] for norm in norms)
+        return all(norm == 0 or COMFORTABLE[0] < norm < COMFORTABLE[1] for norm in norms)
 
 
 def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once: bool = False) -> LayerSums:

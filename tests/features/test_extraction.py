@@ -122,6 +122,7 @@ class Relative(nn.Module):
 
     def __init__(self):
         super().__init__()
+        torch.manual_seed(0)
         self.fc = nn.Linear(4, 3)
 
     def forward(self, x):
@@ -129,7 +130,7 @@ class Relative(nn.Module):
         return y - y.mean(0)
 
 
-def test_rows_that_a_crash_damaged_are_extracted_again_from_their_batchs_first_on(tmp_path):
+def test_rows_that_a_crash_damaged_are_extracted_again_by_whole_batches(tmp_path):
     n, batch_size, damaged = CHECKED_ROWS + 900, 1000, CHECKED_ROWS + 300
     inputs = np.random.default_rng(0).integers(0, 256, (n, 1, 2, 2), np.uint8)
     many = Examples("many", "test", inputs, np.arange(n) % 3, example_ids(inputs), ("a", "b", "c"))
@@ -329,7 +330,7 @@ def test_gathering_rows_in_pieces_changes_none_of_them():
     "predicted, labels, expected",
     [([0, -1, 1, 2], [0, 1, 1, 1], 0.5), ([-1, -1], [0, 1], None), (None, [0, 1], None), ([0, 1], None, None)],
 )
-def test_an_example_without_a_class_of_its_own_is_not_right(predicted, labels, expected):
+def test_an_example_that_was_given_no_class_is_not_right(predicted, labels, expected):
     found = top1(*(None if part is None else np.array(part) for part in (predicted, labels)))
     assert found == expected
 
