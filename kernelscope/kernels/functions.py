@@ -1,4 +1,4 @@
-"""Kernel functions: linear and cosine, which are Gram matrices of features, RBF and polynomial, which are not.
+"""Kernel functions: linear, cosine and ridge, which are Gram matrices of features, RBF and polynomial, which are not.
 
 A kernel that is not linear is fixed per network by a scale of its own (median distance, mean square length), so that a
 network and its multiple have the same kernel.
@@ -18,27 +18,33 @@ from kernelscope.kernels.groups import take_rows
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.rows import Rows, entry_error, numpy_block, row_blocks
 
-SPECS = "linear, cosine, rbf, rbf:GAMMA, poly, poly:P or poly:P,C"
+SPECS = "linear, cosine, ridge, ridge:RHO, rbf, rbf:GAMMA, poly, poly:P or poly:P,C"
 MEDIAN_OF = 1000  #: examples whose distances set the width of an RBF kernel
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel function by name: ``linear``, ``cosine``, ``rbf`` (``gamma`` None: by median), ``poly``."""
+    """A kernel function by name: ``linear``, ``cosine``, ``rbf`` (``gamma`` None: by median), ``poly``, ``ridge``."""
 
     name: str
     gamma: float | None = None
     degree: int = 3
     offset: float = 1.0
+    rho: float = 1e-2
 
     @property
     def has_features(self) -> bool:
-        """Whether K = X Xᵀ of (normalised) features, so that everything exact applies."""
-        return self.name in ("linear", "cosine")
+        """Whether K = X Xᵀ of (normalised, or whitened) features, so that everything about Gram matrices applies."""
+        return self.name in ("linear", "cosine", "ridge")
+
+    @property
+    def label(self) -> str:
+        """What a report calls it, where it is the same for all networks."""
+        return f"ridge:{self.rho:g}" if self.name == "ridge" else self.name
 
 
 def parse_kernel(spec: str) -> Kernel:
-    """``linear``, ``cosine``, ``rbf[:gamma]``, ``poly[:degree[,offset]]``.
+    """``linear``, ``cosine``, ``ridge[:rho]``, ``rbf[:gamma]``, ``poly[:degree[,offset]]``.
 
     Raises:
         UsageError: anything else.
@@ -47,6 +53,10 @@ def parse_kernel(spec: str) -> Kernel:
     try:
         if name in ("linear", "cosine") and not options:
             return Kernel(name)
+        if name == "ridge":
+            rho = float(options) if options else Kernel.rho
+            if 0 < rho < float("inf"):
+                return Kernel("ridge", rho=rho)
         if name == "rbf":
             width = float(options) if options else None
             if width is None or 0 < width < float("inf"):
@@ -83,6 +93,8 @@ class Normalised:
         block /= np.where(largest > 0, largest, 1.0)  # so that no square over- or underflows
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
         return np.divide(block, lengths, out=block, where=lengths > 0)
+
+    form = np.zeros(0)  #: for :func:`kernelscope.kernels.rows.identical`
 
     def entry_error(self, norm: float) -> float:
         """See :func:`kernelscope.kernels.rows.entry_error`; a row's own error is relative to its length before."""

@@ -86,6 +86,11 @@ class Affine:
         block *= self.scale
         return block
 
+    @property
+    def form(self) -> np.ndarray:
+        """What is done to the rows inside, for :func:`identical`."""
+        return np.append(np.broadcast_to(self.shift, (self.shape[1],)), self.scale)
+
     def entry_error(self, norm: float) -> float:
         """See :func:`entry_error`; a rounding is relative to its own result, those of the rows inside to theirs."""
         shifted = float(np.linalg.norm(self.shift)) * math.sqrt(self.shape[0])
@@ -104,15 +109,28 @@ def entry_error(X: Rows, norm: float) -> float:
     return float(own(norm)) if own is not None else 0.0
 
 
+def is_proved(X: Rows) -> bool:
+    """Whether :func:`entry_error` of these rows is proved; rows say ``estimated`` where theirs is not."""
+    return is_proved(X.X) if isinstance(X, Affine) else not getattr(X, "estimated", False)
+
+
 def largest_entry(X: Rows) -> float:
     """``max |X_ij|``, NaN if any is NaN; costs a pass over the rows."""
     return float(np.max([np.max(np.abs(block), initial=0.0) for _, block in row_blocks(X)]))
 
 
 def identical(teacher: Rows, student: Rows) -> bool:
-    """Whether the two hold the same numbers; stops at the first block that differs."""
+    """Whether the two are the same numbers; stops at the first block that differs.
+
+    Rows that are rounded as they are formed are the same only if formed alike from the same: that what is formed agrees
+    does not say that what is meant does.
+    """
     if tuple(teacher.shape) != tuple(student.shape):
         return False
+    form = getattr(teacher, "form", None), getattr(student, "form", None)
+    if any(each is not None for each in form):
+        alike = all(each is not None for each in form) and np.array_equal(*form)
+        return alike and identical(teacher.X, student.X)  # type: ignore[attr-defined]
     return all(np.array_equal(a, b) for (_, a), (_, b) in zip(row_blocks(teacher), row_blocks(student)))
 
 
@@ -148,6 +166,9 @@ def storage_roundoff(X: Rows) -> float:
     """Unit roundoff of the type the features are stored in; 0 for float64 and integers, which lose nothing here."""
     if isinstance(X, Affine):
         return storage_roundoff(X.X)
+    own = getattr(X, "storage_roundoff", None)
+    if own is not None:
+        return float(own)
     kind = str(getattr(X, "dtype", "float64")).removeprefix("torch.")
     return {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}.get(kind, 0.0)
 

@@ -395,3 +395,18 @@ def test_tf32_setting_is_as_it_was_after_the_blocked_route() -> None:
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("route", ["auto", "gram", "pair", "blocked"])
+def test_rows_that_are_formed_equal_to_others_are_not_thereby_meant_equal(route: str) -> None:
+    X = np.random.default_rng(0).integers(-50, 50, (400, 3)).astype(float)
+    formed, stored, third = Affine(X, scale=1 / 3), Affine(X, scale=1 / 3)[0:400], Fraction(1 / 3)
+    meant = np.array([[int(v * third * 2**80) for v in map(Fraction, row)] for row in X.tolist()], dtype=object)
+    given = np.array([[int(v * 2**80) for v in map(Fraction, row)] for row in stored.tolist()], dtype=object)
+    own, other, both = (int((A.T.dot(B) ** 2).sum()) for A, B in ((meant, meant), (given, given), (meant, given)))
+    difference = Fraction(own + other - 2 * both)
+    assert difference > 0
+    for S, T, teacher in ((formed, stored, other), (stored, formed, own)):
+        loss = transfer_loss(teacher=T, student=S, route=route)
+        assert lies_between(loss.interval, (difference, Fraction(teacher)))
+    assert transfer_loss(teacher=formed, student=Affine(X.copy(), scale=1 / 3)).interval == (0.0, 0.0)

@@ -186,12 +186,13 @@ def test_a_head_is_held_out_only_where_a_half_has_two_rows_per_feature():
         assert (head_held_out(scaled) is not None) == there
 
 
-@pytest.mark.parametrize("noise", [1e-8, 1e-5, 1e-2, 0.5])
+@pytest.mark.parametrize("noise", [0.0, 1e-8, 1e-5, 1e-2, 0.5])
 def test_the_interval_of_the_scalar_rung_contains_the_exact_remainder(noise):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         X_T = np.maximum(rng.standard_normal((3000, 12)) + 0.5, 0)
-        X_S = 0.7 * (X_T + noise * rng.standard_normal(X_T.shape)) @ np.linalg.qr(rng.standard_normal((12, 12)))[0]
+        turn = np.linalg.qr(rng.standard_normal((12, 12)))[0] if noise else np.eye(12)
+        X_S = 0.7 * (X_T + noise * rng.standard_normal(X_T.shape)) @ turn
         rung = best_scaled(well_scaled_sums(teacher=X_T, student=X_S))
         own, (difference, teacher) = (
             exact_squares(student=0 * X_S, teacher=X_S),
@@ -201,3 +202,11 @@ def test_the_interval_of_the_scalar_rung_contains_the_exact_remainder(noise):
         squared = 1 - inner * inner / (own[1] * teacher)
         assert Fraction(rung.interval[0]) ** 2 <= squared <= Fraction(rung.interval[1]) ** 2
         assert rung.interval[1] - rung.interval[0] <= max(2e-6 * rung, 2e-9)
+
+
+@pytest.mark.parametrize("scale", [0.75, 1.25, 3.0])
+def test_a_scalar_that_rounds_does_not_lift_the_rung_of_a_perfect_student(scale):
+    X = np.random.default_rng(0).integers(-9, 9, (900, 7)).astype(float)
+    rung = best_scaled(well_scaled_sums(teacher=X, student=scale * X))
+    assert rung.interval[0] == 0
+    assert rung <= 1e-15

@@ -81,3 +81,22 @@ def test_every_pair_of_layers_equals_its_own_sums(once):
             difference, teacher = exact_squares(student=X_S, teacher=X_T)
             assert abs(Fraction(found.difference_squared) - difference) <= Fraction(found.certified_bar())
             assert abs(Fraction(found.norm_teacher) ** 2 - teacher) <= 3 * Fraction(found.norm_error("teacher")) * 10**8
+
+
+def test_errors_of_a_centred_sliced_gram_cover_the_exact_one():
+    rng = np.random.default_rng(0)
+    X_S, X_T = rng.standard_normal((2500, 2)) + 50, rng.standard_normal((2500, 3)) - 20
+    found = layer_sums(teacher={"a": X_T}, student={"a": X_S}, once=True).pair("a", "a").centred()
+    Z = [[Fraction(float(v)) for v in row] for row in np.hstack([X_S, X_T])]
+    total = [sum(z[i] for z in Z) for i in range(5)]
+    for rows, columns, error in (
+        (range(2), range(2), found.errors.student),
+        (range(2, 5), range(2, 5), found.errors.teacher),
+        (range(2), range(2, 5), found.errors.cross),
+    ):
+        off = Fraction(0)
+        for i in rows:
+            for j in columns:
+                exact = sum(z[i] * z[j] for z in Z) - total[i] * total[j] / 2500
+                off += (Fraction(float(found.gram[i, j])) + Fraction(float(found.rest[i, j])) - exact) ** 2
+        assert 0 < off <= Fraction(error) ** 2
