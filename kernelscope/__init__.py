@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernelscope import metrics
     from kernelscope.distill.probe import Probe
     from kernelscope.distill.recipe import Recipe
     from kernelscope.distill.training import train, train_cohort
@@ -41,6 +42,7 @@ __all__ = [
     "extract",
     "load",
     "measure",
+    "metrics",
     "train",
     "train_cohort",
     "transfer_loss",
@@ -58,6 +60,7 @@ _ROOMS = {
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.networks.sources",
     "measure": "kernelscope.report.measurement",
+    "metrics": "kernelscope.metrics",
     "train": "kernelscope.distill.training",
     "train_cohort": "kernelscope.distill.training",
     "transfer_loss": "kernelscope.kernels.exact",
@@ -67,7 +70,8 @@ _ROOMS = {
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'kernelscope' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_ROOMS[name]), name)
+    room = importlib.import_module(_ROOMS[name])
+    return room if _ROOMS[name] == f"{__name__}.{name}" else getattr(room, name)
 
 
 def __dir__() -> list[str]:

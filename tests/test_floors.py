@@ -10,6 +10,7 @@ FLOOR = {
     "kernels": 1,
     "files": 1,
     "processes": 1,
+    "metrics": 2,
     "networks": 2,
     "datasets": 2,
     "features": 3,

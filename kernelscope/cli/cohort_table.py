@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from kernelscope.distill.comparison import Difference, Group, compared
+from kernelscope.distill.comparison import LEAST_SEEDS, Difference, Group, compared
 
 PROSE = (
     "top-1 on test examples after the last epoch, and at the best epoch on validation; losses ‖K_S−K_T‖_F/‖K_T‖_F on "
@@ -26,6 +26,12 @@ def text(groups: Sequence[Group]) -> str:
     for group in groups[1:]:
         said = [_in_words(name, difference) for name, difference in compared(group, groups[0]).items()]
         lines.append(f"{_short(group.method)} − {_short(groups[0].method)}: {'; '.join(said)}")
+    if len(groups) > 1 and seeds < LEAST_SEEDS:
+        few = "one seed says" if seeds == 1 else f"{seeds} seeds say"
+        lines.append(
+            f"These differences have no interval: {few} too little of how far others would differ; give at least "
+            f"{LEAST_SEEDS} with --seeds."
+        )
     return "\n".join(lines)
 
 

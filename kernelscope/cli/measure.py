@@ -55,7 +55,7 @@ def measurement_inputs(required: bool = True) -> Any:
             default="linear",
             show_default=True,
             metavar="K",
-            help="linear, cosine, rbf[:GAMMA] or poly[:P[,C]].",
+            help="linear, cosine, ridge[:RHO], rbf[:GAMMA] or poly[:P[,C]].",
         ),
         click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
         click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
@@ -64,6 +64,11 @@ def measurement_inputs(required: bool = True) -> Any:
             type=click.IntRange(min=0),
             metavar="K",
             help="Nearest neighbours to compare [default: 10 of up to 10,000 examples].",
+        ),
+        click.option(
+            "--dims",
+            metavar="K1,K2,...",
+            help="Also compare the first K features of both networks, as of Matryoshka embeddings.",
         ),
         click.option(
             "--reference",
@@ -122,6 +127,7 @@ def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
         "announce": _to_stderr if given.pop("plan") else None,
         "references": _named(given.pop("references")),
         "features": not given.pop("no_features"),
+        "dims": parse_dims(given.pop("dims")),
         **given,
     }
 
@@ -201,6 +207,14 @@ def size_in_bytes(text: str) -> int:
         return int(float(number) * units[unit])
     except (ValueError, OverflowError):
         raise click.BadParameter(f"--max-memory {text!r} is not a size; write for example 512M or 2G") from None
+
+
+def parse_dims(text: str | None) -> list[int] | None:
+    """``64,128,256`` as whole numbers."""
+    try:
+        return None if text is None else [int(word) for word in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"--dims {text!r} is no list of whole numbers; write for example 64,128") from None
 
 
 def parse_json(option: str, text: str | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Students of one cohort compared in pairs: differences over seeds, or over examples, with their intervals."""
+"""Students of one cohort compared in pairs: differences over seeds and test examples, with their intervals."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from scipy.special import stdtrit as t_quantile
 from kernelscope.distill.outcome import Trained
 
 LEVEL = 0.95
+LEAST_SEEDS = 3  #: below which no interval is given: of two seeds the spread is one number, of one there is none
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference and its interval ``value ± half_width``; ``over`` says of what it is a mean."""
+    """A mean difference and its interval ``value ± half_width``; ``over`` says what else it could have been a mean of.
+
+    ``half_width`` is None for fewer than 3 seeds.
+    """
 
     value: float
     half_width: float | None
@@ -27,13 +31,58 @@ class Difference:
 
 
 def paired(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, over: str) -> Difference:
-    """Mean of ``first − second``, with Student's interval; None in its place for a single pair."""
+    """Mean of ``first − second``, with Student's interval; None in its place for fewer than 3 pairs.
+
+    Where both are numbers of the same test examples, other test examples are not in it: see :func:`of_predictions`.
+    """
     differences = np.asarray(first, float) - np.asarray(second, float)
     n, half = len(differences), None
-    if n > 1:
+    if n >= LEAST_SEEDS:
         spread = float(np.std(differences, ddof=1)) / math.sqrt(n)
         half = float(t_quantile(n - 1, (1 + LEVEL) / 2)) * spread
     return Difference(float(differences.mean()), half, n, over)
+
+
+def of_predictions(first: np.ndarray, second: np.ndarray) -> Difference:
+    """Accuracy of the first minus that of the second over other seeds *and* other test examples.
+
+    The variance is that of the seeds' means over S plus that of the examples' means over n. Each also holds what is
+    particular to a seed on an example, so that the sum errs to the wide side. Two examples are thought beside the n,
+    one that only the first gets right and one that only the second does (Agresti and Min 2005), since students that
+    agree on a finite test set need not agree on all. Degrees of freedom after Satterthwaite.
+
+    Args:
+        first, second: whether each seed's student gets each example right, shape ``(S, n)``, seeds and examples paired.
+    """
+    right = np.asarray(first, float) - np.asarray(second, float)
+    n = right.shape[1]
+    of_examples = right.mean(axis=0)
+    squares = float(np.sum(np.square(of_examples - of_examples.mean()))) + 1.0
+    return _over_both(right.mean(axis=1), squares / max(1, n - 1) / n, n)
+
+
+def of_accuracies(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, n: int) -> Difference:
+    """The same where predictions were not kept: an upper limit takes the place of the examples' variance.
+
+    Two students can disagree only where one of them is wrong, so that with mean error rates p and q no more than
+    ``p + q − (p − q)²`` of variance is possible per example.
+
+    Args:
+        first, second: accuracy of each seed's student on the same n test examples, shape ``(S,)``.
+    """
+    p, q = (1 - float(np.mean(accuracies)) for accuracies in (first, second))
+    return _over_both(np.asarray(first, float) - np.asarray(second, float), (p + q - (p - q) ** 2 + 1 / n) / n, n)
+
+
+def _over_both(differences: np.ndarray, of_examples: float, n: int) -> Difference:
+    """Seeds' differences, and the variance that the n test examples bring to their mean."""
+    seeds, half = len(differences), None
+    if seeds >= LEAST_SEEDS:
+        of_seeds = float(np.var(differences, ddof=1)) / seeds
+        variance = of_seeds + of_examples
+        freedom = variance**2 / (of_seeds**2 / (seeds - 1) + of_examples**2 / max(1, n - 1))
+        half = float(t_quantile(freedom, (1 + LEVEL) / 2)) * math.sqrt(variance)
+    return Difference(float(differences.mean()), half, seeds, f"seeds and {n:,} test examples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +107,17 @@ class Group:
 
 
 def compared(first: Group, second: Group) -> dict[str, Difference]:
-    """``first − second``: test accuracy, and the transfer loss at embedding and logits where both have trajectories.
+    """``first − second``: test accuracy over seeds and test examples, and the transfer loss at embedding and logits.
 
-    Over seeds where there are several; accuracy of single students over the test examples.
+    The loss where both have trajectories, which keep one number for all validation examples: its interval is over
+    seeds on these very examples.
     """
-    if len(first.students) > 1:
-        found = {"top1": paired(first.top1(), second.top1(), "seeds")}
-    else:
-        found = {"top1": paired(first.students[0].right, second.students[0].right, "examples")}
+    right = [np.stack([student.right for student in group.students]) for group in (first, second)]
+    found = {"top1": of_predictions(*right)}
     for layer in ("embedding", "logits"):
         a, b = first.losses(layer), second.losses(layer)
         if a is not None and b is not None:
-            found[f"transfer_loss at {layer}"] = paired(a, b, "seeds")
+            found[f"transfer_loss at {layer}"] = paired(a, b, "seeds, on these validation examples")
     return found
 
 

@@ -20,6 +20,7 @@ from kernelscope.kernels.rows import (
     Rows,
     as_rows,
     identical,
+    is_proved,
     largest_entry,
     require_finite,
     require_same_examples,
@@ -169,7 +170,8 @@ def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:
 def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTOL, atol: float = ATOL) -> TransferLoss:
     """The loss from sums that exist already, going back to the features only where the sums do not resolve it.
 
-    Every interval is proved. Those of several routes are intersected: each holds.
+    Every interval is proved, unless the rounding of rows as they are formed is itself an estimate. Those of several
+    routes are intersected: each holds.
 
     Raises:
         NumericalError: if the routes contradict one another, which arithmetic as documented cannot bring about.
@@ -239,7 +241,7 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
         "norm_teacher": sums.norm_teacher,
         "norm_student": sums.norm_student,
         "teacher_error": sums.norm_error("teacher"),
-        "certified": True,
+        "certified": is_proved(teacher) and is_proved(student),
         "floor": storage_floor(scaled),
         "unit": scaled.unit,
     }
@@ -293,7 +295,7 @@ def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_b
         value,
         max(0.0, value - bar),
         value + bar,
-        True,
+        is_proved(teacher) and is_proved(student),
         norms.teacher,
         norms.student,
         norms.teacher_error + of_rows[1],

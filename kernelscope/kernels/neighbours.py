@@ -17,7 +17,7 @@ from kernelscope.errors import Mismatch
 from kernelscope.kernels.companions import centred
 from kernelscope.kernels.exact import ScaledSums
 from kernelscope.kernels.nearest import QUERY_ROWS, Index, Shares
-from kernelscope.kernels.rows import Affine, Rows, row_blocks
+from kernelscope.kernels.rows import Affine, Rows
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def neighbours(scaled: ScaledSums, *, k: int = 10, recall: bool = True, device: 
     Raises:
         Mismatch: k is not below n.
     """
-    n, teacher, student = scaled.sums.n, scaled.teacher, scaled.student
-    if not 1 <= k < n:
-        raise Mismatch(f"{k} neighbours asked for among {n} examples; ask for 1 to {n - 1}")
+    n, teacher, student = _require_fewer(k, scaled.sums.n), scaled.teacher, scaled.student
     indices = Index(teacher, device), Index(student, device)
     queries: list[tuple[Index, Rows | None]] = [(indices[0], None), (indices[1], None)]
     if recall:
@@ -74,6 +72,24 @@ def neighbours(scaled: ScaledSums, *, k: int = 10, recall: bool = True, device: 
         recall_aligned=shares[2] if recall else shares[1],
         tied=tied / (2 * n),
     )
+
+
+def shared(X: Rows, Y: Rows, *, k: int, device: str = "cpu") -> float:
+    """``overlap`` alone, of two networks neither of which is the teacher.
+
+    Raises:
+        Mismatch: k is not below n.
+    """
+    n = _require_fewer(k, X.shape[0])
+    queries: list[tuple[Index, Rows | None]] = [(Index(X, device), None), (Index(Y, device), None)]
+    return sum(mine.common(theirs) for mine, theirs in _together(queries, n, k)) / (n * k)
+
+
+def _require_fewer(k: int, n: int) -> int:
+    """n, if it is enough for k neighbours."""
+    if not 1 <= k < n:
+        raise Mismatch(f"{k} neighbours asked for among {n} examples; ask for 1 to {n - 1}")
+    return n
 
 
 def _together(queries: list[tuple[Index, Rows | None]], n: int, k: int) -> Iterator[list[Shares]]:
@@ -106,36 +122,3 @@ class _Mapped:
 
     def __getitem__(self, rows: slice, /) -> Any:
         return self.X[rows] @ self.A + self.b
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """``agreement``: share of examples that both networks put in the same class (a tie counts as its share);
-    ``kl``: mean Kullback–Leibler divergence of the student's softmax from the teacher's, in nats, at temperature 1."""
-
-    agreement: float
-    kl: float
-
-
-def outputs(*, teacher: Rows, student: Rows) -> Outputs:
-    """How far two networks' logits say the same; one pass.
-
-    Raises:
-        Mismatch: different numbers of classes.
-    """
-    if teacher.shape != student.shape:
-        raise Mismatch(f"logits have shapes {tuple(teacher.shape)} and {tuple(student.shape)}; compare equal classes")
-    same = divergence = 0.0
-    for (_, Z_T), (_, Z_S) in zip(row_blocks(teacher), row_blocks(student)):
-        best = [Z.max(axis=1, keepdims=True) == Z for Z in (Z_T, Z_S)]
-        same += float(np.sum((best[0] & best[1]).sum(axis=1) / np.maximum(*(b.sum(axis=1) for b in best))))
-        log_T, log_S = _log_softmax(Z_T), _log_softmax(Z_S)
-        divergence += float(np.sum(np.exp(log_T) * (log_T - log_S)))
-    n = teacher.shape[0]
-    return Outputs(same / n, max(0.0, divergence / n))
-
-
-def _log_softmax(Z: np.ndarray) -> np.ndarray:
-    Z = Z - Z.max(axis=1, keepdims=True)
-    shifted: np.ndarray = Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
-    return shifted

@@ -18,7 +18,7 @@ from kernelscope.kernels.gram import ZERO_TEACHER
 from kernelscope.kernels.groups import take_rows
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import Rows, require_finite, require_same_examples
-from kernelscope.kernels.sampling import RowNorms
+from kernelscope.kernels.sampling import LeaveOut, RowNorms, groups_with_blocks, single_examples
 
 BLOCK = 1024
 MOST_BY_BLOCKS = 20_000  #: examples up to which all pairs are formed without being asked for
@@ -31,6 +31,7 @@ class KernelSums:
     """Sums over the n² entries of K_S and K_T: squares, products, row sums, diagonals; Δ = K_S − K_T.
 
     ``bar`` bounds the error of ‖Δ‖_F, ``student_error`` and ``teacher_error`` those of ‖K_S‖_F and ‖K_T‖_F.
+    ``parts``: what resampling leaves out, single examples or whole groups of them.
     """
 
     n: int
@@ -41,6 +42,7 @@ class KernelSums:
     row_sums: tuple[np.ndarray, np.ndarray]
     diagonals: tuple[np.ndarray, np.ndarray]
     rows: RowNorms
+    parts: LeaveOut
     bar: float
     student_error: float
     teacher_error: float
@@ -65,8 +67,13 @@ class KernelSums:
         return k, l
 
 
-def kernel_sums(*, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0) -> tuple[KernelSums, str]:
+def kernel_sums(
+    *, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0, groups: np.ndarray | None = None
+) -> tuple[KernelSums, str]:
     """Everything that all pairs of examples give, and what the two kernels are in words; n² (d_S + d_T) / 2.
+
+    Args:
+        groups: the group of each example, shape ``(n,)``, where examples were drawn in groups.
 
     Raises:
         Mismatch, NumericalError, DegenerateKernel: as for linear kernels.
@@ -75,6 +82,8 @@ def kernel_sums(*, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0) 
     sides = _sides(teacher, student, kernel, seed)
     sums = np.zeros(4)  # Δ², K_S², K_T², K_S K_T
     row_sums, norms = np.zeros((2, n)), np.zeros((2, n))
+    groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    own = np.zeros((2, 0 if groups is None else int(groups.max()) + 1))  # blocks within groups
     for i in range(0, n, BLOCK):
         a = slice(i, min(i + BLOCK, n))
         left = [side.rows(a.start, a.stop) for side in sides]
@@ -87,6 +96,11 @@ def kernel_sums(*, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0) 
                     np.fill_diagonal(K, side.diagonal()[a])
             squares = np.square(S - T), np.square(T)
             twice = 1 if i == j else 2
+            if groups is not None:
+                same = groups[a, None] == groups[None, b]
+                for which in (0, 1):
+                    within = np.where(same, squares[which], 0.0).sum(axis=1)
+                    own[which] += twice * np.bincount(groups[a], weights=within, minlength=own.shape[1])
             sums += [twice * float(x) for x in (squares[0].sum(), np.vdot(S, S), squares[1].sum(), np.vdot(S, T))]
             for which, K in enumerate((S, T)):
                 row_sums[which, a] += K.sum(axis=1)
@@ -99,6 +113,7 @@ def kernel_sums(*, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0) 
     errors = [math.sqrt(2 * n * float(e @ e) + 2 * float(e.sum()) ** 2) for side in sides for e in [side.entry_error()]]
     difference, norm_T = math.sqrt(sums[0]), math.sqrt(sums[2])
     summing = gamma(2 * BLOCK + n // BLOCK + 8)
+    rows = RowNorms(norms[0], diagonals[0] - diagonals[1], norms[1], diagonals[1])
     return KernelSums(
         n=n,
         difference=difference,
@@ -107,7 +122,8 @@ def kernel_sums(*, teacher: Rows, student: Rows, kernel: Kernel, seed: int = 0) 
         inner=float(sums[3]),
         row_sums=(row_sums[0], row_sums[1]),
         diagonals=diagonals,
-        rows=RowNorms(norms[0], diagonals[0] - diagonals[1], norms[1], diagonals[1]),
+        rows=rows,
+        parts=single_examples(rows) if groups is None else groups_with_blocks(rows, groups, own),
         bar=1.01 * (sum(errors) + summing * difference),
         student_error=1.01 * (errors[0] + summing * math.sqrt(sums[1])),
         teacher_error=1.01 * (errors[1] + summing * norm_T),

@@ -1,7 +1,10 @@
-"""Which examples carry the loss, and how much it would vary over other samples of examples (THEORY B.10, B.11).
+"""Which examples carry the loss, and how much it would vary over other samples of examples (THEORY B.10, E.2).
 
 Row i of Δ = K_S − K_T has ``‖Δ_i‖² = w_iᵀ G w_i`` with ``w_i = [x_S,i, −x_T,i]`` and G the Gram of both
 features, so all n rows cost one more pass and nothing of size n × n.
+
+A sample's loss counts every example against itself, which is 1/n of all pairs in the sample and nothing of them in
+the population. The interval is therefore about the loss over pairs of different examples, or of different groups.
 """
 
 from __future__ import annotations
@@ -11,22 +14,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit as t_quantile
 
 from kernelscope.kernels.exact import ScaledSums
 from kernelscope.kernels.groups import take_rows
 from kernelscope.kernels.rows import BLOCK_ROWS, row_blocks
 
-Z_95 = 1.959963984540054  #: two-sided 95 % point of the normal distribution
+LEAST_EXAMPLES = 10  #: below which no interval is given
+LEAST_GROUPS = 5  #: the same for groups of examples
+ROUNDING = 1e-12  #: share of ‖K_S‖² + ‖K_T‖² that sums of rows may be off by, with room for long rows
+STILL = 1e-9  #: an influence below this share of what it is the difference of is rounding
+LARGEST_LOG = 690.0  #: beyond it the upper end leaves float64
 
 
 @dataclass(frozen=True, eq=False)
 class RowNorms:
-    """Per example: ‖Δ_i‖² and Δ_ii, ‖K_T,i‖² and (K_T)_ii; each of shape ``(n,)``, in units of the scaled features."""
+    """Per example: ‖Δ_i‖² and Δ_ii, ‖K_T,i‖² and (K_T)_ii; each of shape ``(n,)``, in units of the scaled features.
+
+    ``roundoff``: what Σ ‖Δ_i‖² may be off by because it was formed from larger sums; 0 where it was summed itself.
+    """
 
     difference: np.ndarray
     difference_diagonal: np.ndarray
     teacher: np.ndarray
     teacher_diagonal: np.ndarray
+    roundoff: float = 0.0
 
     @property
     def n(self) -> int:
@@ -54,6 +66,7 @@ def row_norms(scaled: ScaledSums) -> RowNorms:
     """
     sums = scaled.sums
     columns: list[list[np.ndarray]] = [[], [], [], []]
+    total = 0.0
     for (_, X_S), (_, X_T) in zip(row_blocks(scaled.student), row_blocks(scaled.teacher)):
         teacher = np.einsum("ij,ij->i", X_T @ sums.G_TT, X_T)
         cross = np.einsum("ij,ij->i", X_S @ sums.G_ST, X_T)
@@ -61,16 +74,17 @@ def row_norms(scaled: ScaledSums) -> RowNorms:
         k_S, k_T = np.einsum("ij,ij->i", X_S, X_S), np.einsum("ij,ij->i", X_T, X_T)
         for column, values in zip(columns, (np.maximum(student - 2 * cross + teacher, 0), k_S - k_T, teacher, k_T)):
             column.append(values)
-    return RowNorms(*(np.concatenate(column) for column in columns))
+        total += float(student.sum()) + float(teacher.sum())
+    return RowNorms(*(np.concatenate(column) for column in columns), roundoff=ROUNDING * total)
 
 
 @dataclass(frozen=True, eq=False)
 class LeaveOut:
-    """What leaving out each of G parts (examples, or whole groups of them) takes off the squared norms of Δ and K_T.
+    """What each of G parts (examples, or whole groups of them) holds of the squared norms of Δ and K_T.
 
     ``difference`` and ``teacher``: Σ ‖Δ_i‖² and Σ ‖K_T,i‖² over the part's rows; ``difference_block`` and
     ``teacher_block``: the squared norm of the block where its rows and columns cross; ``sizes``: its examples.
-    Each of shape ``(G,)``.
+    Each of shape ``(G,)``. ``roundoff``: see :class:`RowNorms`.
     """
 
     difference: np.ndarray
@@ -78,23 +92,46 @@ class LeaveOut:
     teacher: np.ndarray
     teacher_block: np.ndarray
     sizes: np.ndarray
+    roundoff: float = 0.0
 
     def loss(self) -> float:
         return math.sqrt(self.difference.sum() / self.teacher.sum())
 
-    def logs(self) -> np.ndarray | None:
-        """log loss without each part; None for fewer than 3 parts, or where nothing would be left."""
-        difference = self.difference.sum() - (2 * self.difference - self.difference_block)
-        teacher = self.teacher.sum() - (2 * self.teacher - self.teacher_block)
-        if len(self.sizes) < 3 or min(difference.min(), teacher.min()) <= 0:
-            return None
-        return 0.5 * (np.log(difference) - np.log(teacher))
+    @property
+    def unit(self) -> str:
+        """What a part is."""
+        return "example" if len(self.sizes) == self.sizes.sum() else "group"
+
+    def apart(self) -> tuple[np.ndarray, np.ndarray]:
+        """Squared norms of each part's rows of Δ and K_T against all *other* parts; each of shape ``(G,)``."""
+        difference, teacher = self.difference - self.difference_block, self.teacher - self.teacher_block
+        return np.maximum(difference, 0.0), np.maximum(teacher, 0.0)
+
+    def why_no_interval(self) -> str | None:
+        """Why there is no interval over other examples; None where there is one."""
+        examples = int(self.sizes.sum())
+        if examples < LEAST_EXAMPLES:
+            return f"too few examples or groups: it takes {LEAST_EXAMPLES} examples, here are {examples}"
+        if self.unit == "group" and len(self.sizes) < LEAST_GROUPS:
+            return f"too few examples or groups: it takes {LEAST_GROUPS} groups, here are {len(self.sizes)}"
+        floors = max(self.roundoff, ROUNDING * self.difference.sum()), ROUNDING * self.teacher.sum()
+        for own, floor, name in zip(self.apart(), floors, ("difference of the kernels", "teacher's kernel")):
+            if not own.sum() > floor:
+                return f"the {name} lies within single {self.unit}s, and pairs of them have none"
+            if not own.sum() - 2 * own.max() > floor:
+                return f"without one {self.unit} nothing would be left of the {name}"
+        return None
 
 
 def single_examples(rows: RowNorms) -> LeaveOut:
     """Every example is a part of its own."""
     return LeaveOut(
-        rows.difference, rows.difference_diagonal**2, rows.teacher, rows.teacher_diagonal**2, np.ones(rows.n, np.int64)
+        rows.difference,
+        rows.difference_diagonal**2,
+        rows.teacher,
+        rows.teacher_diagonal**2,
+        np.ones(rows.n, np.int64),
+        rows.roundoff,
     )
 
 
@@ -104,7 +141,7 @@ def whole_groups(rows: RowNorms, scaled: ScaledSums, groups: np.ndarray) -> Leav
     Args:
         groups: the group of each example, shape ``(n,)``, any whole numbers.
     """
-    _, groups = np.unique(groups, return_inverse=True)
+    groups = np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(groups)
     blocks = np.zeros((2, len(sizes)))
     order = np.argsort(groups, kind="stable")
@@ -115,8 +152,13 @@ def whole_groups(rows: RowNorms, scaled: ScaledSums, groups: np.ndarray) -> Leav
         cuts = np.cumsum(sizes[first:last])
         for g, (S, T) in enumerate(zip(np.split(X_S, cuts), np.split(X_T, cuts)), first):
             blocks[:, g] = _own_block(S, T)
+    return groups_with_blocks(rows, groups, blocks)
+
+
+def groups_with_blocks(rows: RowNorms, groups: np.ndarray, blocks: np.ndarray) -> LeaveOut:
+    """Groups numbered from 0, and of each the squared norms of its own blocks of Δ and K_T, shape ``(2, G)``."""
     carried = [np.bincount(groups, weights=norms) for norms in (rows.difference, rows.teacher)]
-    return LeaveOut(carried[0], blocks[0], carried[1], blocks[1], sizes)
+    return LeaveOut(carried[0], blocks[0], carried[1], blocks[1], np.bincount(groups), rows.roundoff)
 
 
 def _batches(ends: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -141,46 +183,99 @@ def _own_block(S: np.ndarray, T: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value corrected for the bias of a finite sample, its standard error and its 95 % interval."""
+    """A value for the population, its standard error and its 95 % interval.
+
+    ``rests_on``: how many of the ``parts`` left out would vary as much if all weighed alike, (Σ h²)² / Σ h⁴ over their
+    influences h.
+    """
 
     value: float
     error: float
     interval: tuple[float, float]
+    rests_on: float
+    parts: int
 
 
 def sampling_interval(parts: LeaveOut) -> Estimate | None:
-    """95 % interval of the loss over examples, by the jackknife of its logarithm that leaves out one part at a time.
+    """95 % interval of the loss over examples: a jackknife of θ = ½ log(A/B), A and B over pairs of different parts.
 
-    The jackknife also removes the bias 1/n that the diagonal of both kernels brings, so the interval is about the
-    loss of the population the examples were drawn from. None for fewer than 3 parts, or a loss of 0.
+    ``A = Σ_{i≠j} Δ_ij²`` and ``B = Σ_{i≠j} (K_T)_ij²`` are U-statistics, free of the diagonal; leaving part i out takes
+    2 r_i and 2 b_i off them. With pseudo-values ``v_i = G θ − (G − 1) θ_(i)`` the loss of the population is about
+    ``exp(mean v)``, and the interval ``exp(mean v ± t sd(v) / √G)`` (THEORY E.2). Student's t has as many degrees of
+    freedom as parts that the variance rests on, at most G − 1. Nothing is seen of what was not sampled.
+
+    Returns:
+        None where :meth:`LeaveOut.why_no_interval` says why, or where the upper end would leave float64.
     """
-    logs = parts.logs()
-    if logs is None:
+    if parts.why_no_interval() is not None:
         return None
-    value, error = _jackknife(math.log(parts.loss()), logs, parts.sizes)
-    return Estimate(math.exp(value), math.exp(value) * error, _exponentials(value, error))
+    logs = _Jackknife.of(parts)
+    v = logs.pseudo_values(logs.theta, logs.left_out)
+    value, error = float(v.mean()), _standard_error(v)
+    rests_on = participation(logs.influence)
+    half = _half_width(error, rests_on, len(v))
+    if value + half > LARGEST_LOG:
+        return None
+    loss = math.exp(value)
+    return Estimate(loss, loss * error, (math.exp(value - half), math.exp(value + half)), rests_on, len(v))
 
 
 def paired_difference(first: LeaveOut, second: LeaveOut) -> Estimate | None:
-    """Loss of the first student minus that of the second on the same examples, with its 95 % interval."""
-    logs_a, logs_b = first.logs(), second.logs()
-    if logs_a is None or logs_b is None:
-        return None
-    value, error = _jackknife(first.loss() - second.loss(), np.exp(logs_a) - np.exp(logs_b), first.sizes)
-    return Estimate(value, error, (value - Z_95 * error, value + Z_95 * error))
+    """Population loss of the first student minus that of the second on the same examples, with its 95 % interval.
 
-
-def _jackknife(full: float, left_out: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
-    """Bias-corrected value and standard error from values without each of G parts of unequal sizes.
-
-    With h = n / size: value = G full − Σ (1 − 1/h) left_out, variance the mean of (pseudo-value − value)² / (h − 1)
-    (Busing, Meijer and van der Leeden 1999); for parts of one size the usual delete-one jackknife.
+    Both leave the same parts out, so that what an example does to both cancels: the spread is that of the jackknife of
+    ``exp θ_1 − exp θ_2``, the degrees of freedom are those of its own influences.
     """
-    h = sizes.sum() / sizes
-    value = len(sizes) * full - float(np.sum((1 - 1 / h) * left_out))
-    pseudo = h * full - (h - 1) * left_out
-    return value, math.sqrt(float(np.mean((pseudo - value) ** 2 / (h - 1))))
+    if first.why_no_interval() is not None or second.why_no_interval() is not None:
+        return None
+    a, b = _Jackknife.of(first), _Jackknife.of(second)
+    centres = [float(each.pseudo_values(each.theta, each.left_out).mean()) for each in (a, b)]
+    if max(*centres, *(max(each.theta, float(each.left_out.max())) for each in (a, b))) > LARGEST_LOG:
+        return None
+    losses = [math.exp(centre) for centre in centres]
+    full, left_out = math.exp(a.theta) - math.exp(b.theta), np.exp(a.left_out) - np.exp(b.left_out)
+    error = _standard_error(a.pseudo_values(full, left_out))
+    rests_on = participation(losses[0] * a.influence - losses[1] * b.influence)
+    half = _half_width(error, rests_on, len(left_out))
+    value = losses[0] - losses[1]
+    return Estimate(value, error, (value - half, value + half), rests_on, len(left_out))
 
 
-def _exponentials(value: float, error: float) -> tuple[float, float]:
-    return math.exp(value - Z_95 * error), math.exp(value + Z_95 * error)
+def participation(influence: np.ndarray) -> float:
+    """How many of them there are, each by its weight: ``(Σ h²)² / Σ h⁴``, all of them where they are 0."""
+    largest = float(np.max(np.abs(influence)))
+    if largest == 0:
+        return float(len(influence))
+    squares = np.square(influence / largest)
+    return float(squares.sum() ** 2 / np.square(squares).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Jackknife:
+    """θ = ½ log(A/B), the same without each part, and each part's influence ``r_i/A − b_i/B``."""
+
+    theta: float
+    left_out: np.ndarray
+    influence: np.ndarray
+
+    @classmethod
+    def of(cls, parts: LeaveOut) -> _Jackknife:
+        r, b = parts.apart()
+        A, B = float(r.sum()), float(b.sum())
+        left_out = 0.5 * (np.log((A - 2 * r) / A) - np.log((B - 2 * b) / B))
+        theta = 0.5 * math.log(A / B)
+        influence = r / A - b / B
+        influence[np.abs(influence) <= STILL * (r / A + b / B)] = 0.0  # all of them for a multiple of the teacher
+        return cls(theta, theta + left_out, influence)
+
+    @staticmethod
+    def pseudo_values(full: float, left_out: np.ndarray) -> np.ndarray:
+        return full + (len(left_out) - 1) * (full - left_out)
+
+
+def _standard_error(pseudo_values: np.ndarray) -> float:
+    return float(np.std(pseudo_values, ddof=1)) / math.sqrt(len(pseudo_values))
+
+
+def _half_width(error: float, rests_on: float, parts: int) -> float:
+    return float(t_quantile(max(1.0, min(parts - 1.0, rests_on)), 0.975)) * error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kernelscope.kernels.class_blocks import MOST_CLASSES, class_blocks
 from kernelscope.kernels.exact import ScaledSums
 from kernelscope.kernels.sampling import (
+    Estimate,
     LeaveOut,
     RowNorms,
     row_norms,
@@ -18,9 +20,13 @@ from kernelscope.kernels.sampling import (
     whole_groups,
 )
 from kernelscope.report import fields
+from kernelscope.report.fields import Interval
 from kernelscope.report.matching import Examples
+from kernelscope.report.wording import SAME
 
 WORST_EXAMPLES = 20
+NOT_SAMPLED = "no sampling interval: "
+TOO_WIDE = "few examples carry so much that it would have no upper end"
 ROWS_TELL = 1e-5  #: below this loss single rows of K_S − K_T drown in rounding
 
 
@@ -31,11 +37,46 @@ class Attribution:
     rows: RowNorms | None
     parts: LeaveOut | None
 
-    def note(self, examples: Examples) -> str:
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """The loss over other examples, where it can be told."""
+        return None if self.parts is None else sampling_interval(self.parts)
+
+    def sampled(self) -> dict[str, Any]:
+        """``sampling_interval`` and its centre."""
+        found = self.estimate
+        return {
+            "sampling_interval": None if found is None else found.interval,
+            "population_loss": None if found is None else found.value,
+        }
+
+    def notes(self, examples: Examples, loss: Interval) -> tuple[str, ...]:
+        """What was resampled, or why nothing was; and where the ``loss`` of these examples lies outside of it."""
         if self.parts is None:
-            return "the loss is too small to attribute to examples or classes, or to resample"
-        whole = f"{len(self.parts.sizes)} whole groups of examples"
-        return f"sampling interval by jackknife over {'single examples' if examples.groups is None else whole}"
+            return ("the loss is too small to attribute to examples or classes, or to resample",)
+        if self.estimate is None:
+            return (f"{NOT_SAMPLED}{self.parts.why_no_interval() or TOO_WIDE}",)
+        low, high = self.estimate.interval
+        said = (f"sampling interval by jackknife over {_resampled(self.parts, examples)}",)
+        if loss[0] > high * (1 + SAME) or loss[1] < low * (1 - SAME):
+            return (*said, _outside(self.parts, self.estimate.value, loss[0] > high))
+        return said
+
+
+def _resampled(parts: LeaveOut, examples: Examples) -> str:
+    if examples.groups is not None:
+        return f"{len(parts.sizes)} whole groups of examples"
+    if examples.ids is not None:
+        return "single examples"
+    return "single rows; where several come of one input (tokens, patches, frames), give groups"
+
+
+def _outside(parts: LeaveOut, expected: float, above: bool) -> str:
+    return (
+        f"the loss lies {'above' if above else 'below'} its sampling interval: it counts each of these "
+        f"{len(parts.sizes)} {parts.unit}s against itself too, which a large sample hardly does; pairs of different "
+        f"{parts.unit}s give {expected:.3g} (population_loss)"
+    )
 
 
 def attribute(scaled: ScaledSums, examples: Examples, loss: float) -> Attribution:
@@ -51,15 +92,10 @@ def attribute(scaled: ScaledSums, examples: Examples, loss: float) -> Attributio
 def attribution_fields(scaled: ScaledSums, examples: Examples, found: Attribution) -> dict[str, Any]:
     """The fields of a :class:`PairReport` that need the loss row by row."""
     return {
-        "sampling_interval": interval(found.parts),
+        **found.sampled(),
         "classes": _classes(scaled, examples, found.rows),
         "worst": worst(found.rows, examples),
     }
-
-
-def interval(parts: LeaveOut | None) -> tuple[float, float] | None:
-    estimate = None if parts is None else sampling_interval(parts)
-    return None if estimate is None else estimate.interval
 
 
 def _classes(scaled: ScaledSums, examples: Examples, rows: RowNorms | None) -> fields.Classes | None:
@@ -72,6 +108,7 @@ def _classes(scaled: ScaledSums, examples: Examples, rows: RowNorms | None) -> f
     return fields.Classes(
         names=tuple(examples.class_name(int(c)) for c in present),
         loss=tuple(tuple(row) for row in shares.tolist()),
+        sizes=tuple(np.bincount(classes).tolist()),
     )
 
 

@@ -12,12 +12,16 @@ from kernelscope.kernels.gram import GramSums, gram_sums
 from kernelscope.kernels.head import Head
 from kernelscope.kernels.landmarks import take_rows
 from kernelscope.kernels.nystrom_sums import NystromSums
-from kernelscope.kernels.sampling import RowNorms
-from kernelscope.report.fields import Warning
+from kernelscope.kernels.sampling import Estimate, RowNorms
+from kernelscope.report.fields import Outliers, Warning
+from kernelscope.report.matching import Examples
 
 FEW_ROWS = 0.01
 MUCH_OF_THE_KERNEL = 0.5
+HEAVY = 10  #: times the average share of ‖K_T‖², from which a row is left out beside those
+MOST_LEFT_OUT = 0.05
 ENOUGH_FOR_A_HEAD = 10  #: examples for each of the student's features
+ENOUGH_OF_A_CLASS = 10  #: examples, or groups of them
 
 
 def cautions(
@@ -27,6 +31,7 @@ def cautions(
     sums: NystromSums,
     labels: np.ndarray | None,
     head: Head,
+    outliers: Outliers | None,
 ) -> Iterator[Warning]:
     """Every warning that applies to this pair, the gravest first."""
     if not loss.resolved:
@@ -37,8 +42,13 @@ def cautions(
             "below-storage-floor",
             f"features are stored so coarsely that a loss up to {loss.storage_floor:.2g} may be rounding; use float32",
         )
-    if rows is not None:
-        yield from _outliers(rows, scaled)
+    if outliers is not None and rows is not None:
+        without = "not defined" if outliers.loss_without is None else f"{outliers.loss_without:.3g}"
+        yield Warning(
+            "outliers",
+            f"{outliers.count} of {rows.n} examples carry half of the teacher's kernel: the loss is {rows.loss():.3g} "
+            f"with them and {without} without the heaviest {outliers.left_out}",
+        )
     s = scaled.sums
     if s.n < max(s.d_student, s.d_teacher):
         yield Warning(
@@ -77,15 +87,49 @@ def head_cautions(sums: GramSums, head: Head) -> Iterator[Warning]:
         )
 
 
-def _outliers(rows: RowNorms, scaled: ScaledSums) -> Iterator[Warning]:
+def sampling_cautions(found: Estimate | None, examples: Examples) -> Iterator[Warning]:
+    """What an interval over other examples may not be trusted with: few that decide it, classes hardly sampled."""
+    unit = "examples" if examples.groups is None else "groups"
+    if found is not None and found.rests_on < min(10.0, found.parts / 6):
+        yield Warning(
+            "few-decide-the-interval",
+            f"the sampling interval rests on {max(1, round(found.rests_on))} of {found.parts} {unit}, which outweigh "
+            "the rest; another sample may hold heavier ones",
+        )
+    if examples.labels is None:
+        return
+    classes, counts = _counts_by_class(examples.labels, examples.groups)
+    few = np.flatnonzero(counts < ENOUGH_OF_A_CLASS)
+    if len(few):
+        least = int(few[np.argmin(counts[few])])
+        name = f"{examples.class_name(int(classes[least]))}: {counts[least]}"
+        which = f"class {name} {unit}" if len(few) == 1 else f"{len(few)} of {len(classes)} classes (least {name})"
+        yield Warning(
+            "few-of-a-class",
+            f"fewer than {ENOUGH_OF_A_CLASS} {unit} of {which}; no sampling interval can see what was hardly sampled",
+        )
+
+
+def _counts_by_class(labels: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The classes, and how many examples or groups of each there are."""
+    if groups is not None:
+        labels = np.unique(np.stack([labels, groups]), axis=1)[0]
+    return np.unique(labels, return_counts=True)
+
+
+def outliers_among(rows: RowNorms | None, scaled: ScaledSums) -> Outliers | None:
     """Few rows carrying most of ‖K_T‖²: with them and without them are two different answers."""
+    if rows is None or rows.n < 100:
+        return None
     order = np.argsort(-rows.teacher, kind="stable")
     few = max(1, math.floor(FEW_ROWS * rows.n))
     carried = np.cumsum(rows.teacher[order[:few]])
     half = MUCH_OF_THE_KERNEL * rows.teacher.sum()
-    if rows.n < 100 or carried[-1] <= half:
-        return
-    count = int(np.searchsorted(carried, half)) + 1
+    if carried[-1] <= half:
+        return None
+    # all that are heavy have to go, or those that are left would still decide
+    share = rows.teacher[order] / rows.teacher.sum()
+    few = max(few, min(int(np.count_nonzero(share > HEAVY / rows.n)), math.floor(MOST_LEFT_OUT * rows.n)))
     heavy = np.sort(order[:few])
     among = gram_sums(
         teacher=take_rows(scaled.teacher, heavy), student=take_rows(scaled.student, heavy), may_vanish=True
@@ -93,12 +137,8 @@ def _outliers(rows: RowNorms, scaled: ScaledSums) -> Iterator[Warning]:
     # leaving rows out takes off their rows and columns, and puts back the block where these cross
     difference = rows.difference.sum() - 2 * rows.difference[heavy].sum() + max(0.0, among.difference_squared)
     teacher = rows.teacher.sum() - 2 * rows.teacher[heavy].sum() + among.norm_teacher**2
-    without = math.sqrt(max(0.0, difference) / teacher) if teacher > 0 else math.inf
-    yield Warning(
-        "outliers",
-        f"{count} of {rows.n} examples carry half of the teacher's kernel: the loss is {rows.loss():.3g} with them and "
-        f"{without:.3g} without the heaviest {few}",
-    )
+    without = math.sqrt(max(0.0, difference) / teacher) if teacher > 0 else None
+    return Outliers(int(np.searchsorted(carried, half)) + 1, few, without)
 
 
 def _mean_direction(scaled: ScaledSums) -> Iterator[Warning]:

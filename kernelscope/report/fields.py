@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernelscope.report.similarity_fields import Gulp, Outputs, Prefix, WithinClass
+
 Interval = tuple[float, float]
 
 
@@ -26,7 +28,11 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Null:
-    """Chance: the same two networks with the student's examples shuffled, in closed form (THEORY B.10, B.11)."""
+    """Chance: the same two networks with the student's examples shuffled (THEORY B.10, B.11, E.3).
+
+    ``p_corrected``: where the pair is one of a grid, the p-value of having searched it (see
+    :mod:`kernelscope.kernels.best_of_many`).
+    """
 
     transfer_loss: float | None
     cka_mean: float | None
@@ -34,6 +40,7 @@ class Null:
     cka_skewness: float | None
     p_value: float | None
     above_chance: float | None
+    p_corrected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,15 @@ class LandmarkSpectra:
 
 @dataclass(frozen=True)
 class FeatureSpectrum:
+    """Of one network's features; ``mean_share`` of ‖X‖² is the mean's, ``centred_effective_rank`` is without it (0 for
+    features that are constant), ``row_length`` that of all rows, to a thousandth, None where they differ."""
+
     rank: int
     effective_rank: float
     top_share: float
+    mean_share: float | None = None
+    centred_effective_rank: float | None = None
+    row_length: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,7 @@ class Anova:
 class Classes:
     names: tuple[str, ...]
     loss: tuple[tuple[float, ...], ...]
+    sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,16 @@ class WorstExample:
     index: int
     label: str | None
     share: float
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Few examples that carry most of ‖K_T‖²: ``count`` of them half of it, and the loss without the ``left_out``
+    heaviest."""
+
+    count: int
+    left_out: int
+    loss_without: float | None
 
 
 @dataclass(frozen=True)
@@ -152,14 +176,6 @@ class Neighbours:
     recall: float | None
     recall_aligned: float | None
     tied: float
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Two networks' logits: share of examples put in the same class, and KL divergence of the student in nats."""
-
-    agreement: float
-    kl: float
 
 
 @dataclass(frozen=True)
@@ -209,6 +225,7 @@ class PairReport:
     resolved: bool
     storage_floor: float
     sampling_interval: Interval | None = None
+    population_loss: float | None = None
     route: str
     norm_teacher: float
     norm_student: float
@@ -218,6 +235,10 @@ class PairReport:
     optimal_scale: float | None = None
     cka: float | None = None
     cka_debiased: float | None = None
+    within_class_cka: WithinClass | None = None
+    procrustes: float | None = None
+    gulp: Gulp | None = None
+    centred_scale_ratio: float | None = None
     ladder: Ladder
     null: Null
     landmarks: LandmarkChoice | None = None
@@ -231,8 +252,11 @@ class PairReport:
     paper: Paper | None = None
     neighbours: Neighbours | None = None
     outputs: Outputs | None = None
+    prefixes: tuple[Prefix, ...] | None = None
     references: tuple[Reference, ...] = ()
+    outliers: Outliers | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
+    verdict: str | None = None
     warnings: tuple[Warning, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -19,10 +19,11 @@ from typing import Any
 
 from kernelscope.errors import GateFailed, UsageError
 from kernelscope.kernels.bounds import NAMES
-from kernelscope.report.attribution import ROWS_TELL
+from kernelscope.report.attribution import NOT_SAMPLED, ROWS_TELL
 from kernelscope.report.comparisons import difference_interval
 from kernelscope.report.fields import PairReport
 from kernelscope.report.grid import NOTE, STREAMED
+from kernelscope.report.similarity_fields import key_of
 from kernelscope.report.transfer import TransferReport
 from kernelscope.report.wording import plain
 
@@ -34,7 +35,7 @@ APART_FROM_THE_DIFFERENCE = (
     *("n", "d_teacher", "d_student", "resolved", "rounding_certified", "storage_floor"),
     *("norm_teacher", "norm_student", "alignment", "scale_ratio", "optimal_scale", "cka", "cka_debiased"),
     *("null.*", "landmarks.*", "landmark_spectrum.*", "feature_spectrum.*", "nystrom.residual_*", "nystrom.tail_*"),
-    *("neighbours.*", "outputs.*"),
+    *("neighbours.*", "outputs.*", "within_class_cka.*"),
 )
 
 POINT = "judged at a point, no interval"
@@ -236,7 +237,8 @@ def _why_not_sampled(pair: PairReport) -> str:
         return "drawn pairs of examples give none; pass --route blocked"
     if pair.transfer_loss <= ROWS_TELL:
         return f"the loss is too small to sample, but rounding alone may bring it to {pair.rounding_interval[1]:.2g}"
-    return "too few examples or groups, or one carries all of the loss; measure more examples"
+    said = (note.removeprefix(NOT_SAMPLED) for note in pair.notes if note.startswith(NOT_SAMPLED))
+    return f"{next(said, 'too few examples or groups, or one carries all of the loss')}; measure more examples"
 
 
 @cache
@@ -252,7 +254,7 @@ def _leaves() -> dict[str, tuple[Any, tuple[str | int, ...]]]:
         elif name == "paper.bounds":
             inner = dict.fromkeys(NAMES, typing.get_args(kind)[1])
         for key, hint in inner.items():
-            yield from walk(hint, f"{name}.{key}" if name else key, (*path, key))
+            yield from walk(hint, f"{name}.{key_of(key)}" if name else key, (*path, key))
         if name.endswith("_interval"):
             yield from ((f"{name}_{end}", float, (*path, i)) for i, end in enumerate(("low", "high")))
         elif not inner:

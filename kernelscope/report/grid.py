@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kernelscope.kernels import companions, ladder
-from kernelscope.kernels.chance import Moments, moments
+from kernelscope.kernels.best_of_many import Searched, best_of_many
 from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
+from kernelscope.kernels.functions import Kernel
 from kernelscope.kernels.layers import LayerSums, layer_sums
+from kernelscope.kernels.moments import Moments, moments
 from kernelscope.report import fields
 from kernelscope.report.cautions import head_cautions
+from kernelscope.report.chance_numbers import null_fields
 from kernelscope.report.matching import LayerPair, Match
 from kernelscope.report.numbers import (
     Measured,
@@ -20,6 +24,7 @@ from kernelscope.report.numbers import (
     loss_fields,
     loss_intervals,
 )
+from kernelscope.report.similarity_numbers import distance_fields, prefix_fields
 
 NOTE = "one pass over all layers: what needs another one was left out; name the pair with --pairs T=S for the rest"
 STREAMED = "straight from the networks in one pass: what needs another one was left out; keep features for the rest"
@@ -36,11 +41,24 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
         side_by_side([s.store for s in (match.teacher, match.student) if isinstance(s.store, StreamedFeatures)])
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
-    return [_measure(pair, sums, known, settings) for pair in pairs.values()]
+    found = {} if match.streamed else search(pairs.values(), settings.seed)
+    return [_measure(pair, sums, known, settings, found.get(layers)) for layers, pair in pairs.items()]
+
+
+def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) -> dict[tuple[str, str], Searched]:
+    """Chance of each pair of a grid as one of those searched, by the teacher's and the student's layer."""
+    teacher, student = {}, {}
+    for pair in pairs:
+        teacher[pair.names["teacher_layer"]], student[pair.names["student_layer"]] = pair.teacher, pair.student
+    return best_of_many(teacher=teacher, student=student, seed=seed, kernel=kernel)
 
 
 def _measure(
-    pair: LayerPair, sums: LayerSums, known: dict[tuple[str, str], Moments] | None, settings: PairSettings
+    pair: LayerPair,
+    sums: LayerSums,
+    known: dict[tuple[str, str], Moments] | None,
+    settings: PairSettings,
+    searched: Searched | None,
 ) -> Measured:
     """``known``: moments met so far; None where they would cost another pass through the networks."""
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
@@ -59,13 +77,18 @@ def _measure(
     loss = loss_from_sums(scaled, rtol=settings.rtol)
     centred = companions.centred(scaled)
     rungs = ladder.rungs(scaled, centred)
+    own = None if known is None else _moments(pair, centred, known)
+    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
+    prefixes, on_prefixes = prefix_fields(scaled, settings.dims, settings.rtol)
     report = fields.PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled, centred, None if known is None else _moments(pair, centred, known), rungs),
+        **companion_fields(loss, scaled, centred, own, rungs, null),
+        **distance_fields(centred, with_gulp=False),
+        prefixes=prefixes,
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
         warnings=tuple(head_cautions(scaled.sums, rungs.head)),
-        notes=(*pair.notes, NOTE if known is not None else STREAMED),
+        notes=(*pair.notes, NOTE if known is not None else STREAMED, *on_chance, *on_prefixes),
     )
     return Measured(report, None)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from kernelscope.errors import NumericalError
-from kernelscope.kernels.chance import above_chance, cka_under_permutation, upper_tail
+from kernelscope.kernels.best_of_many import Searched
+from kernelscope.kernels.chance import above_chance, cka_under_permutation, p_value
 from kernelscope.kernels.exact import ATOL
 from kernelscope.kernels.functions import Kernel
 from kernelscope.kernels.nonlinear import (
@@ -17,28 +18,46 @@ from kernelscope.kernels.nonlinear import (
     kernel_sums,
     pairs_estimate,
 )
+from kernelscope.kernels.permutations import LOST, Shuffled, shuffled
 from kernelscope.kernels.rows import is_constant
-from kernelscope.kernels.sampling import single_examples
 from kernelscope.report import fields
-from kernelscope.report.attribution import interval, worst
+from kernelscope.report.attribution import Attribution, worst
+from kernelscope.report.cautions import sampling_cautions
+from kernelscope.report.chance_numbers import chance_notes
 from kernelscope.report.matching import LayerPair
 from kernelscope.report.numbers import Measured, PairSettings, identity_fields
 
-LOST = 1e-12  #: share of a kernel's square that centring leaves, below which what is left is rounding
 NO_FEATURES = "this kernel has no features of finite width: heads, landmarks and spectra were left out"
 
 
-def measure_with_kernel(pair: LayerPair, kernel: Kernel, settings: PairSettings) -> Measured:
-    """The fields that exist for any kernel; all pairs of examples up to 20,000 of them, drawn pairs above."""
+def measure_with_kernel(
+    pair: LayerPair, kernel: Kernel, settings: PairSettings, searched: Searched | None = None
+) -> Measured:
+    """The fields that exist for any kernel; all pairs of examples up to 20,000 of them, drawn pairs above.
+
+    ``searched``: where the pair is one of a grid, its chance among them.
+    """
     by_blocks = settings.route == "blocked" or (settings.route == "auto" and pair.teacher.shape[0] <= MOST_BY_BLOCKS)
     if by_blocks:
-        sums, label = kernel_sums(teacher=pair.teacher, student=pair.student, kernel=kernel, seed=settings.seed)
-        return _from_sums(pair, sums, label, settings)
+        sums, label = kernel_sums(
+            teacher=pair.teacher,
+            student=pair.student,
+            kernel=kernel,
+            seed=settings.seed,
+            groups=pair.examples.groups,
+        )
+        return _from_sums(pair, sums, label, settings, _chance(pair, sums, kernel, settings.seed, searched))
     estimate, label = pairs_estimate(teacher=pair.teacher, student=pair.student, kernel=kernel, seed=settings.seed)
     return Measured(_from_estimate(pair, estimate, label, settings), None)
 
 
-def _from_sums(pair: LayerPair, sums: KernelSums, label: str, settings: PairSettings) -> Measured:
+def _from_sums(
+    pair: LayerPair,
+    sums: KernelSums,
+    label: str,
+    settings: PairSettings,
+    chance: tuple[fields.Null, tuple[str, ...]],
+) -> Measured:
     loss = sums.difference / sums.teacher
     if not sums.teacher > sums.teacher_error or not math.isfinite(sums.bar):
         raise NumericalError(
@@ -47,8 +66,8 @@ def _from_sums(pair: LayerPair, sums: KernelSums, label: str, settings: PairSett
         )
     low = max(0.0, sums.difference - sums.bar) / (sums.teacher + sums.teacher_error)
     high = (sums.difference + sums.bar) / (sums.teacher - sums.teacher_error)
-    parts = single_examples(sums.rows) if loss > 0 else None
-    constant = is_constant(pair.teacher) or is_constant(pair.student)
+    found = Attribution(sums.rows, sums.parts if loss > 0 else None)
+    null, on_chance = chance
     report = fields.PairReport(
         **identity_fields(pair, label),
         transfer_loss=loss,
@@ -63,12 +82,13 @@ def _from_sums(pair: LayerPair, sums: KernelSums, label: str, settings: PairSett
         alignment=sums.alignment,
         scale_ratio=sums.student / sums.teacher,
         optimal_scale=sums.inner / sums.student**2,
-        sampling_interval=interval(parts),
+        **found.sampled(),
         worst=worst(sums.rows, pair.examples),
-        **_centred_fields(sums, loss, constant),
-        notes=(*pair.notes, NO_FEATURES),
+        **_centred_fields(sums, loss, null),
+        warnings=tuple(sampling_cautions(found.estimate, pair.examples)),
+        notes=(*pair.notes, NO_FEATURES, *found.notes(pair.examples, (low, high)), *on_chance),
     )
-    return Measured(replace(report, intervals=_intervals(sums, report)), parts)
+    return Measured(replace(report, intervals=_intervals(sums, report)), found.parts)
 
 
 def _intervals(sums: KernelSums, report: fields.PairReport) -> dict[str, fields.Interval]:
@@ -89,34 +109,49 @@ def _left_between(cosine: float, off: float) -> fields.Interval:
     return _left(min(1.0, cosine + off)), _left(max(0.0, cosine - off))
 
 
-def _centred_fields(sums: KernelSums, loss: float, constant: bool) -> dict[str, Any]:
-    """CKA, chance and the rungs, from sums over all entries; tr K³, which the skewness needs, would cost n³.
-
-    ``constant``: one network's features are the same for all examples, so that its centred kernel is 0.
-    """
-    inner, S, T = sums.centred()
+def _centred_fields(sums: KernelSums, loss: float, null: fields.Null) -> dict[str, Any]:
+    """CKA, chance and the rungs, from sums over all entries."""
     scaled = _left(sums.alignment)
-    shuffled = _shuffled_loss(sums)
-    if constant or LOST * sums.student**2 >= S or LOST * sums.teacher**2 >= T:
-        return {
-            "ladder": fields.Ladder(loss, scaled, None, None, None, None),
-            "null": fields.Null(shuffled, None, None, None, None, None),
-        }
-    cka = min(1.0, inner / math.sqrt(S * T))
+    if null.cka_mean is None:
+        return {"ladder": fields.Ladder(loss, scaled, None, None, None, None), "null": null}
+    cka = _cka(sums)
+    return {"cka": cka, "ladder": fields.Ladder(loss, scaled, _left(cka), None, None, None), "null": null}
+
+
+def _cka(sums: KernelSums) -> float:
+    inner, S, T = sums.centred()
+    return min(1.0, inner / math.sqrt(S * T))
+
+
+def _chance(
+    pair: LayerPair, sums: KernelSums, kernel: Kernel, seed: int, searched: Searched | None
+) -> tuple[fields.Null, tuple[str, ...]]:
+    """By permutations: tr K³, which the skewness needs, would cost n³. All null where a centred kernel vanishes."""
+    _, S, T = sums.centred()
+    loss = _shuffled_loss(sums)
+    constant = is_constant(pair.teacher) or is_constant(pair.student)
+    if sums.n < 2 or constant or LOST * sums.student**2 >= S or LOST * sums.teacher**2 >= T:
+        return fields.Null(loss, None, None, None, None, None), ()
+
+    def shuffling() -> Shuffled | None:
+        if searched is not None:
+            return searched.alone
+        return shuffled(teacher=pair.teacher, student=pair.student, seed=seed, kernel=kernel)
+
+    cka = _cka(sums)
     k, l = sums.centred_diagonals()
     mean, sd = cka_under_permutation(k / math.sqrt(S), l / math.sqrt(T))
-    return {
-        "cka": cka,
-        "ladder": fields.Ladder(loss, scaled, _left(cka), None, None, None),
-        "null": fields.Null(
-            transfer_loss=shuffled,
-            cka_mean=mean,
-            cka_sd=sd,
-            cka_skewness=None,
-            p_value=None if not sd else upper_tail((cka - mean) / sd, 0.0),
-            above_chance=above_chance(cka, mean),
-        ),
-    }
+    p, by = (None, None) if not sd else p_value((cka - mean) / sd, None, shuffling)
+    null = fields.Null(
+        transfer_loss=loss,
+        cka_mean=mean,
+        cka_sd=sd,
+        cka_skewness=None,
+        p_value=p,
+        above_chance=above_chance(cka, mean),
+        p_corrected=None if p is None or searched is None else searched.p_corrected,
+    )
+    return null, tuple(chance_notes(null, sums.n, by, searched))
 
 
 def _left(cosine: float) -> float:

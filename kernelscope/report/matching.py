@@ -21,7 +21,10 @@ POSITIONS = ("token", "patch")  #: poolings that leave every position a row
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What is known of the rows: class, group (rows of one group were drawn together), identity."""
+    """What is known of the rows: class, group (rows of one group were drawn together), identity.
+
+    ``labels_of_rows``: False where rows are positions, and labels those of the inputs that they stand in.
+    """
 
     labels: np.ndarray | None
     ids: np.ndarray | None
@@ -29,6 +32,7 @@ class Examples:
     order_sha256: str | None
     split: str | None
     groups: np.ndarray | None = None
+    labels_of_rows: bool = True
 
     def class_name(self, label: int) -> str:
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)
@@ -36,7 +40,10 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class LayerPair:
-    """Two layers' features of the same examples in the same order, and the fields of a report that name them."""
+    """Two layers' features of the same examples in the same order, and the fields of a report that name them.
+
+    ``as_given``: the pair before anything was done to its rows; None if nothing was.
+    """
 
     teacher: Rows
     student: Rows
@@ -44,6 +51,7 @@ class LayerPair:
     names: dict[str, Any]
     notes: tuple[str, ...]
     kernel: str = "linear"
+    as_given: LayerPair | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +87,8 @@ class Match:
 
     def unit(self, student_layer: str) -> str:
         """What a row is: an example, or one of its tokens or patches."""
-        pool = self.student.store.pool(student_layer)
-        return pool if pool in POSITIONS else "example"
+        pools = [self.student.store.pool(student_layer), *map(self.teacher.store.pool, self.teacher.store.layers)]
+        return next((pool for pool in pools if pool in POSITIONS), "example")
 
     def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
         """The layer of a reference that stands beside this pair, and its rows; None if it has no such layer."""
@@ -148,9 +156,8 @@ def _match(
     from kernelscope.features.pair import FeaturePair
 
     features = FeaturePair(teacher.store, student.store, align=align)
-    if groups is None and features.ids is not None and student.store.pool(student.store.layers[0]) in POSITIONS:
-        # positions of one example were drawn together; the first 12 bytes of their ids are the example's
-        groups = np.unique(features.ids[:, :12], axis=0, return_inverse=True)[1].reshape(-1)
+    if groups is None:
+        groups = _inputs(features.ids, (teacher, student))
     examples = Examples(
         features.labels if labels is None else _one_per_example(labels, features.n, "labels", "class"),
         features.ids,
@@ -158,6 +165,7 @@ def _match(
         features.order_sha256,
         student.split,
         None if groups is None else _one_per_example(groups, features.n, "groups", "group"),
+        labels_of_rows=labels is not None or _pools((teacher, student)).isdisjoint(POSITIONS),
     )
     return Match(
         teacher,
@@ -169,6 +177,27 @@ def _match(
         streamed=any(hasattr(side.store, "rows") for side in (teacher, student)),
         references={name: FeaturePair(teacher.store, side.store, align=align) for name, side in references.items()},
     )
+
+
+def _inputs(ids: np.ndarray | None, sides: Sequence[Side]) -> np.ndarray | None:
+    """The input that each row came from, since rows of one input were drawn together; None where every row is its own.
+
+    The first 12 bytes of a position's id are its example's (:meth:`Listening.example_rows`); rows of an array that bear
+    the same id are of one input.
+    """
+    if ids is None:
+        return None
+    pools = _pools(sides)
+    if pools.isdisjoint(POSITIONS) and pools != {None}:
+        return None
+    of_input = ids if pools.isdisjoint(POSITIONS) else ids[:, :12]
+    _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
+    in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
+    return in_order[groups.reshape(-1)] if len(first) < len(ids) else None
+
+
+def _pools(sides: Sequence[Side]) -> set[str | None]:
+    return {side.store.pool(layer) for side in sides for layer in side.store.layers}
 
 
 def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:

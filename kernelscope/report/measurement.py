@@ -14,16 +14,20 @@ from kernelscope.errors import UsageError
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.exact import RTOL
 from kernelscope.kernels.functions import parse_kernel
+from kernelscope.kernels.prefixes import require_dims
 from kernelscope.report.comparisons import compare
-from kernelscope.report.fields import NetworkReport
-from kernelscope.report.grid import measure_grid
+from kernelscope.report.fields import NetworkReport, PairReport
+from kernelscope.report.grid import measure_grid, search
 from kernelscope.report.kernel_numbers import measure_with_kernel
 from kernelscope.report.matching import Match, matches
 from kernelscope.report.numbers import Measured, PairSettings, measure_pair
+from kernelscope.report.output_numbers import output_fields
 from kernelscope.report.preparation import Preparation
 from kernelscope.report.references import References
 from kernelscope.report.sides import Progress, Side
+from kernelscope.report.similarity_numbers import require_prefixes
 from kernelscope.report.transfer import TransferReport
+from kernelscope.report.verdict import verdict
 
 
 def measure(
@@ -47,6 +51,7 @@ def measure(
     centre: bool = False,
     normalize: bool = False,
     neighbours: int | None = None,
+    dims: Sequence[int] | None = None,
     references: Mapping[str, Any] | None = None,
     untrained: bool = False,
     route: str = "auto",
@@ -89,10 +94,11 @@ def measure(
             position a row.
         landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
             means where labels are known, else k-means cells.
-        kernel: ``linear``, ``cosine``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000 examples the last
-            two are estimated from drawn pairs unless ``route="blocked"``.
+        kernel: ``linear``, ``cosine``, ``ridge[:rho]``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000
+            examples the last two are estimated from drawn pairs unless ``route="blocked"``.
         centre: take off each layer's mean first. normalize: then scale every row to length 1.
         neighbours: how many nearest neighbours to compare, 0 for none; by default 10 of up to 10,000 examples.
+        dims: also compare the first k features of both networks (all of a narrower one), for each k of ``(64, 128)``.
         references: by name, other networks or features to read the loss by, such as a reseeded teacher.
         untrained: also measure an untrained copy of each student.
         route, rtol, memory_bytes, device: see :func:`kernelscope.kernels.exact.transfer_loss`.
@@ -110,7 +116,7 @@ def measure(
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
     chosen = parse_kernel(kernel)
-    preparation = Preparation(chosen, centre, normalize)
+    preparation, cuts = Preparation(chosen, centre, normalize), None if dims is None else require_dims(dims)
     if not features:
         wanted = {
             "another kernel": not preparation.leaves_rows,
@@ -119,6 +125,7 @@ def measure(
             "neighbours": bool(neighbours),
             "reference levels": bool(references) or untrained,
             "groups": groups is not None,
+            "prefixes": dims is not None,
         }
         if asked := [name for name, given in wanted.items() if given]:
             raise UsageError(f"{asked[0]} cannot come from one pass; leave out --no-features")
@@ -151,13 +158,15 @@ def measure(
         accuracy_check=accuracy_check,
         progress=progress,
     )
-    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours)
+    if cuts is not None:
+        require_prefixes(cuts, [pair for match in matched for pair in match.pairs()], chosen)
+    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours, cuts)
     levels = References(device, preparation)
     measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
     return TransferReport(
         meta=_meta(settings),
         networks=tuple(_network(side) for side in (teacher_side, *(match.student for match in matched))),
-        pairs=tuple(each.report for each in measured),
+        pairs=tuple(_with_verdict(each.report) for each in measured),
         comparisons=compare([(each.report, each.parts) for each in measured]),
     )
 
@@ -186,13 +195,21 @@ def _measure(match: Match, settings: PairSettings, preparation: Preparation, lev
     if match.streamed or (match.grid and preparation.leaves_rows):
         yield from measure_grid(match, settings)
         return
+    found = search(map(preparation.of, match.pairs()), settings.seed, preparation.kernel) if match.grid else {}
     for pair in match.pairs():
-        prepared = preparation.of(pair)
+        prepared, searched = preparation.of(pair), found.get((pair.names["teacher_layer"], pair.names["student_layer"]))
         if preparation.kernel.has_features:
-            measured = measure_pair(prepared, settings)
+            measured = measure_pair(prepared, settings, searched)
         else:
-            measured = measure_with_kernel(prepared, preparation.kernel, settings)
+            measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)
+            answers, on_answers = output_fields(pair)
+            notes = (*measured.report.notes, *on_answers)
+            measured = replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
         yield replace(measured, report=replace(measured.report, references=levels.beside(match, pair)))
+
+
+def _with_verdict(pair: PairReport) -> PairReport:
+    return replace(pair, verdict=verdict(pair))
 
 
 def _version() -> str:

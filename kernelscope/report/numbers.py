@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from kernelscope.kernels import companions, ladder
-from kernelscope.kernels.chance import Moments, both_moments, chance
+from kernelscope.kernels.best_of_many import Searched
 from kernelscope.kernels.exact import (
     ScaledSums,
     TransferLoss,
@@ -18,10 +20,11 @@ from kernelscope.kernels.exact import (
     well_scaled_sums,
 )
 from kernelscope.kernels.landmarks import Landmarks
-from kernelscope.kernels.neighbours import neighbours, outputs
+from kernelscope.kernels.moments import Moments, both_moments
+from kernelscope.kernels.neighbours import neighbours
 from kernelscope.kernels.nystrom import partial
 from kernelscope.kernels.rows import Rows, storage_roundoff
-from kernelscope.kernels.sampling import LeaveOut
+from kernelscope.kernels.sampling import LeaveOut, RowNorms
 from kernelscope.kernels.spectrum import (
     DifferenceSpectrum,
     difference_spectrum,
@@ -31,10 +34,12 @@ from kernelscope.kernels.spectrum import (
 from kernelscope.kernels.tsqr import r_factor
 from kernelscope.report import fields
 from kernelscope.report.attribution import attribute, attribution_fields
-from kernelscope.report.cautions import cautions
+from kernelscope.report.cautions import cautions, outliers_among, sampling_cautions
+from kernelscope.report.chance_numbers import null_fields
 from kernelscope.report.fields import PairReport
 from kernelscope.report.landmark_numbers import choose_landmarks, landmark_fields
 from kernelscope.report.matching import LayerPair
+from kernelscope.report.similarity_numbers import similarity_fields
 
 NEIGHBOURS = 10
 MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
@@ -53,6 +58,7 @@ class PairSettings:
     seed: int
     announce: Callable[[str], None] | None = None
     neighbours: int | None = None
+    dims: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +69,8 @@ class Measured:
     parts: LeaveOut | None
 
 
-def measure_pair(pair: LayerPair, settings: PairSettings) -> Measured:
-    """Every number of a :class:`PairReport` for two layers whose rows correspond."""
+def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | None = None) -> Measured:
+    """Every number of a :class:`PairReport` for two layers whose rows correspond; ``searched``: see the grid."""
     X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
     if settings.announce is not None:
         ahead = plan(n=X_T.shape[0], d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route)
@@ -77,18 +83,33 @@ def measure_pair(pair: LayerPair, settings: PairSettings) -> Measured:
     attribution = attribute(scaled, examples, loss.value)
     rungs = ladder.rungs(scaled, centred)
     spectrum = _difference_spectrum(scaled, loss)
+    outliers = outliers_among(attribution.rows, scaled)
+    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
+    companion = companion_fields(loss, scaled, centred, own, rungs, null)
+    companion["feature_spectrum"] = with_row_lengths(companion["feature_spectrum"], attribution.rows, scaled.unit)
+    similarity, on_similarity = similarity_fields(pair, scaled, centred, settings.dims, settings.rtol)
     report = PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled, centred, own, rungs),
+        **companion,
         **attribution_fields(scaled, examples, attribution),
         **landmark_fields(scaled, chosen, sums, loss.norm_difference / scaled.unit),
         difference_spectrum=spectrum_fields(spectrum, scaled.unit),
         neighbours=_neighbours(scaled, settings),
-        outputs=_outputs(pair),
+        **similarity,
+        outliers=outliers,
         intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals(spectrum, scaled.unit),
-        warnings=tuple(cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head)),
-        notes=(*pair.notes, attribution.note(examples), *_on_neighbours(scaled, settings)),
+        warnings=(
+            *cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head, outliers),
+            *sampling_cautions(attribution.estimate, examples),
+        ),
+        notes=(
+            *pair.notes,
+            *attribution.notes(examples, loss.interval),
+            *on_chance,
+            *_on_neighbours(scaled, settings),
+            *on_similarity,
+        ),
     )
     return Measured(report, attribution.parts)
 
@@ -109,14 +130,6 @@ def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...
         if left_out
         else ()
     )
-
-
-def _outputs(pair: LayerPair) -> fields.Outputs | None:
-    """Only logits are outputs, and only of equal classes."""
-    layers = {pair.names["teacher_layer"], pair.names["student_layer"]}
-    if layers != {"logits"} or pair.teacher.shape != pair.student.shape:
-        return None
-    return fields.Outputs(**dataclasses.asdict(outputs(teacher=pair.teacher, student=pair.student)))
 
 
 def identity_fields(pair: LayerPair, kernel: str) -> dict[str, Any]:
@@ -153,6 +166,7 @@ def companion_fields(
     centred: ScaledSums,
     own: tuple[Moments, Moments] | None,
     rungs: ladder.Rungs,
+    null: fields.Null,
 ) -> dict[str, Any]:
     """What the Gram sums and the kernels' diagonals give without landmarks and without another pass."""
     debiased = None if own is None else companions.cka_debiased(centred.sums, own[0].entries, own[1].entries)
@@ -163,9 +177,10 @@ def companion_fields(
         "optimal_scale": companions.optimal_scale(scaled.sums),
         "cka": companions.cka(centred.sums),
         "cka_debiased": debiased,
+        "centred_scale_ratio": companions.scale_ratio(centred.sums) if centred.sums.norm_teacher > 0 else None,
         "ladder": fields.Ladder(raw=loss.value, **values),
-        "null": fields.Null(**dataclasses.asdict(chance(scaled.sums, centred.sums, own))),
-        "feature_spectrum": _feature_spectra(scaled),
+        "null": null,
+        "feature_spectrum": _feature_spectra(scaled, centred),
     }
 
 
@@ -211,12 +226,36 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
     return loss, scaled
 
 
-def _feature_spectra(scaled: ScaledSums) -> fields.FeatureSpectra:
-    both = [
-        fields.FeatureSpectrum(**dataclasses.asdict(feature_spectrum(G, scaled.sums.n, storage_roundoff(X))))
-        for G, X in ((scaled.sums.G_TT, scaled.teacher), (scaled.sums.G_SS, scaled.student))
-    ]
+def _feature_spectra(scaled: ScaledSums, centred: ScaledSums) -> fields.FeatureSpectra:
+    both = []
+    for which in ("teacher", "student"):
+        X, G, H = getattr(scaled, which), *(_own_gram(each, which) for each in (scaled, centred))
+        trace, without_mean = float(np.trace(G)), float(np.trace(H))
+        both.append(
+            fields.FeatureSpectrum(
+                **dataclasses.asdict(feature_spectrum(G, scaled.sums.n, storage_roundoff(X))),
+                mean_share=min(1.0, max(0.0, 1 - without_mean / trace)) if trace > 0 else None,
+                centred_effective_rank=feature_spectrum(H, scaled.sums.n, storage_roundoff(X)).effective_rank,
+            )
+        )
     return fields.FeatureSpectra(*both)
+
+
+def _own_gram(scaled: ScaledSums, which: str) -> np.ndarray:
+    return scaled.sums.G_TT if which == "teacher" else scaled.sums.G_SS
+
+
+def with_row_lengths(spectra: fields.FeatureSpectra, rows: RowNorms | None, unit: float) -> fields.FeatureSpectra:
+    """The same, and how long all rows of a network are if equally long."""
+    if rows is None:
+        return spectra
+    teacher = rows.teacher_diagonal
+    found = []
+    for k, spectrum in ((teacher, spectra.teacher), (teacher + rows.difference_diagonal, spectra.student)):
+        equal = np.ptp(k) <= 2e-3 * np.max(k, initial=0.0)
+        length = float(np.sqrt(np.mean(np.maximum(k, 0.0)) * unit)) if equal else None
+        found.append(dataclasses.replace(spectrum, row_length=length))
+    return fields.FeatureSpectra(*found)
 
 
 def _difference_spectrum(scaled: ScaledSums, loss: TransferLoss) -> DifferenceSpectrum:

@@ -15,7 +15,7 @@ from kernelscope.report.comparisons import comparisons_in_words
 from kernelscope.report.fields import PairReport
 from kernelscope.report.page_figures import MOST_STUDENTS, figures
 from kernelscope.report.transfer import TransferReport
-from kernelscope.report.verdict import verdict
+from kernelscope.report.verdict import sentence
 from kernelscope.report.wording import (
     NONE,
     first_pairs,
@@ -27,6 +27,8 @@ from kernelscope.report.wording import (
     number,
     percent,
     plain,
+    population,
+    population_says_more,
     rows_in_words,
     short_names,
     warnings_by_text,
@@ -68,7 +70,7 @@ def _content(report: TransferReport) -> dict[str, Any]:
                 "student": names[pair.student],
                 "layer": layer_name(pair),
                 "loss": loss_in_digits(pair),
-                "sentence": _sentence(plain(verdict(pair))),
+                "sentence": _sentence(plain(sentence(pair))),
                 "colour": students.index(pair.student) % len(canvas.COLOURS),
             }
             for pair in first_pairs(report)
@@ -87,6 +89,7 @@ def _row(report: TransferReport, pair: PairReport) -> dict[str, str]:
         "layer": layer_name(pair),
         "loss": loss_in_digits(pair),
         "sampling": NONE if low is None or not pair.resolved else f"{number(low)} to {number(high)}",
+        "population": number(population(pair)) if population_says_more(pair) else "",
         "scaled": number(pair.ladder.scaled),
         "head": number(pair.ladder.head),
         "floor": number(pair.ladder.width_floor),

@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.functions import Kernel, Normalised
 from kernelscope.kernels.gram import without_mean
+from kernelscope.kernels.gulp import Whitened
 from kernelscope.kernels.rows import is_constant
 from kernelscope.report.matching import LayerPair
+
+RIDGE = (
+    "each layer was centred and whitened, which rounds by an amount that is estimated: intervals under this kernel are "
+    "not proved; the loss is GULP over ‖H_T‖"
+)
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Take off means, then scale rows to length 1, then the kernel; cosine is linear on rows of length 1."""
+    """Take off means, then scale rows to length 1, then the kernel.
+
+    Cosine is linear on rows of length 1, ridge on rows that are centred and whitened.
+    """
 
     kernel: Kernel
     centre: bool
@@ -47,7 +56,12 @@ class Preparation:
                 X = Normalised(X)
                 if X.zero_rows:
                     notes.append(f"{X.zero_rows} rows of the {name} are all zero and have no direction; they stay zero")
+            if self.kernel.name == "ridge":
+                X = Whitened(X, self.kernel.rho, f"{name} features")
             rows.append(X)
         notes += ["each layer's mean was taken off first"] if self.centre else []
         notes += ["rows were scaled to length 1"] if self.normalize or self.kernel.name == "cosine" else []
-        return replace(pair, teacher=rows[0], student=rows[1], notes=tuple(notes), kernel=self.kernel.name)
+        notes += [RIDGE] if self.kernel.name == "ridge" else []
+        return replace(
+            pair, teacher=rows[0], student=rows[1], notes=tuple(notes), kernel=self.kernel.label, as_given=pair
+        )

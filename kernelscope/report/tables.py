@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from kernelscope.report.asides import asides
 from kernelscope.report.comparisons import comparisons_in_words
 from kernelscope.report.fields import PairReport
 from kernelscope.report.transfer import TransferReport
-from kernelscope.report.verdict import verdict
+from kernelscope.report.verdict import sentence
 from kernelscope.report.wording import (
     NONE,
     first_pairs,
@@ -20,6 +21,8 @@ from kernelscope.report.wording import (
     number,
     percent,
     plain,
+    population,
+    population_says_more,
     rows_in_words,
     short_names,
     warnings_by_text,
@@ -44,6 +47,10 @@ LOSS_CAPTION = (
     "what is left once the student is rescaled, or given the best linear head. width floor: no student this wide goes "
     "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation. "
     "same near: share of each example's nearest neighbours that both networks name."
+)
+POPULATION_COLUMN = "among\nmany"  #: only where it tells something that the loss of these examples does not
+POPULATION_CAPTION = (
+    "among many: the loss that many more such examples would have; a sample also counts each example against itself."
 )
 THEORY_COLUMNS = (
     "true\nloss",
@@ -97,11 +104,17 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
         return [Text("no pairs were measured")]
     names = short_names(report)
     rows = [_loss_cells(report, pair) for pair in report]
+    columns, caption = LOSS_COLUMNS, LOSS_CAPTION
+    if any(population_says_more(pair) for pair in report):
+        columns, caption = (columns[0], POPULATION_COLUMN, *columns[1:]), f"{caption} {POPULATION_CAPTION}"
+        rows = [[row[0], number(population(pair)), *row[1:]] for row, pair in zip(rows, report)]
     parts: list[RenderableType] = [_opening(report, names), Text()]
-    parts += [_table(report, names, console, LOSS_COLUMNS, rows), Text(), _prose(LOSS_CAPTION, console), Text()]
+    parts += [_table(report, names, console, columns, rows), Text(), _prose(caption, console), Text()]
     parts += [_verdicts(report, names, console)]
     compared = comparisons_in_words(report, MOST_COMPARISONS)
     parts += [Text(), Text("\n".join(compared))] if compared else []
+    beside = asides(report)
+    parts += [Text(), Text("\n".join(beside))] if beside else []
     theory = [_theory_cells(pair) for pair in report]
     if any(theory):
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
@@ -132,7 +145,7 @@ def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -
     grid.add_column(max_width=max(12, console.width // 3), overflow="fold", style="bold")
     grid.add_column(max_width=PROSE_WIDTH)
     for pair in first_pairs(report):
-        grid.add_row(Text(f"{names[pair.student]} {layer_name(pair)}"), Text(plain(verdict(pair))))
+        grid.add_row(Text(f"{names[pair.student]} {layer_name(pair)}"), Text(plain(sentence(pair))))
     return grid
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from kernelscope import files
 from kernelscope.errors import UnreadableInput, UsageError
 from kernelscope.report.fields import Comparison, NetworkReport, PairReport
+from kernelscope.report.similarity_fields import key_of
 
 FORMAT = "kernelscope.report"
 FORMAT_VERSION = 1
@@ -28,6 +29,14 @@ LATER = (
     "outputs",
     "references",
     "intervals",
+    "population_loss",
+    "centred_scale_ratio",
+    "outliers",
+    "verdict",
+    "within_class_cka",
+    "procrustes",
+    "gulp",
+    "prefixes",
 )  #: keys of a pair that the first reports of this version lacked
 
 
@@ -85,7 +94,7 @@ class TransferReport:
             "format_version": FORMAT_VERSION,
             "meta": self.meta,
             "networks": [dataclasses.asdict(network) for network in self.networks],
-            "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "pairs": [dataclasses.asdict(pair, dict_factory=_by_key) for pair in self.pairs],
             "comparisons": [dataclasses.asdict(comparison) for comparison in self.comparisons],
         }
 
@@ -202,8 +211,12 @@ def flat_fields(pair: PairReport) -> dict[str, Any]:
         elif not isinstance(value, (list, tuple)):
             flat[prefix] = value
 
-    walk("", dataclasses.asdict(pair))
+    walk("", dataclasses.asdict(pair, dict_factory=_by_key))
     return flat
+
+
+def _by_key(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key_of(name): value for name, value in fields}
 
 
 def _same(name: str, asked: str) -> bool:
@@ -227,7 +240,7 @@ def _build(kind: Any, value: Any) -> Any:
     """``value`` from JSON as the annotated type ``kind``: dataclasses, tuples, unions with None, plain values."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        known = {name: value[name] for name in hints if name in value}
+        known = {name: value[key_of(name)] for name in hints if key_of(name) in value}
         return kind(**{name: _build(hints[name], inner) for name, inner in known.items()})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):

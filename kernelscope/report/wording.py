@@ -11,6 +11,8 @@ from kernelscope.report.transfer import TransferReport
 
 NONE = "–"
 PLAIN_DECIMALS = 3
+VISIBLE = 0.05  #: share of a loss that it may be off by without a reader minding
+SAME = 1e-9  #: a share of it that is rounding
 
 
 def plain(text: object) -> str:
@@ -83,6 +85,20 @@ def loss_in_digits(pair: PairReport) -> str:
     if pair.transfer_loss <= half:
         return "0" if high == 0 else f"<{_outward(high, up=True)}"
     return measured(pair.transfer_loss, half)
+
+
+def population(pair: PairReport) -> float | None:
+    """The loss over other examples, unless rounding leaves the loss itself open."""
+    return pair.population_loss if pair.resolved else None
+
+
+def population_says_more(pair: PairReport) -> bool:
+    """Whether many examples would have another loss than these: off by a twentieth, or outside of what is likely."""
+    expected, likely = population(pair), pair.sampling_interval
+    if expected is None or likely is None:
+        return False
+    outside = not likely[0] * (1 - SAME) <= pair.transfer_loss <= likely[1] * (1 + SAME)
+    return outside or abs(expected - pair.transfer_loss) > VISIBLE * pair.transfer_loss
 
 
 def measured(value: float, half_width: float) -> str:

@@ -1,4 +1,4 @@
-"""The permutation null's moments against every permutation, and against 20,000 of them."""
+"""The permutation null's moments against every permutation, and against 20,000 of them; where its p-value is from."""
 
 import itertools
 import math
@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from scipy.stats import pearson3, skew
 
-from kernelscope.kernels.chance import Moments, _skewness, both_moments, chance, moments, upper_tail
+from kernelscope.kernels.chance import SKEWED, chance, largest_tail, p_value, upper_tail
 from kernelscope.kernels.companions import centred, cka
 from kernelscope.kernels.exact import well_scaled_sums
+from kernelscope.kernels.moments import Moments, both_moments, moments, skewness
+from kernelscope.kernels.permutations import Shuffled, shuffled
 
 
 def chance_of(X_S, X_T):
     scaled = well_scaled_sums(teacher=X_T, student=X_S)
     middle = centred(scaled)
-    return chance(scaled.sums, middle.sums, both_moments(middle))
+    return chance(scaled.sums, middle.sums, both_moments(middle), lambda: shuffled(teacher=X_T, student=X_S, seed=0))
 
 
 def unit_kernel(X):
@@ -69,36 +71,69 @@ def test_moments_match_twenty_thousand_shuffles(kinds):
     assert null.cka_skewness == pytest.approx(np.mean(halves), abs=5 * np.std(halves) / math.sqrt(20) + 0.05)
 
 
-def test_p_values_of_unrelated_networks_are_uniform():
+@pytest.mark.parametrize("kinds, n", [(("heavy", "heavy"), 40), (("heavy", "gaussian"), 10)])
+def test_p_values_of_unrelated_networks_are_uniform(kinds, n):
     rng = np.random.default_rng(0)
-    values = []
-    for _ in range(400):
-        X_S, X_T = (some_features(rng, "heavy", 40) for _ in range(2))
-        values.append(chance_of(X_S, X_T).p_value)
-    counts = np.histogram(values, bins=5, range=(0, 1))[0]
+    found = [chance_of(*(some_features(rng, kind, n) for kind in kinds)) for _ in range(400)]
+    counts = np.histogram([each.p_value for each in found], bins=5, range=(0, 1 + 1e-9))[0]
     assert sum(counts) == 400
     # a normal tail would put far more than a fifth of so skew a null above 0.8 or below 0.2
     assert np.abs(counts - 80).max() < 4.5 * math.sqrt(400 * 0.2 * 0.8)
+    assert (np.mean([each.shuffled is None for each in found]) < 0.1) == ("gaussian" not in kinds)
 
 
-@pytest.mark.parametrize("skewness", [-1.5, -0.3, 0.0, 0.02, 0.7, 2.5])
+def test_examples_are_shuffled_where_the_skewness_is_large_or_not_known():
+    by = Shuffled(0.25, 999, 50)
+    for known in (0.0, 0.4, -SKEWED, SKEWED):
+        assert p_value(1.3, known, lambda: by) == (upper_tail(1.3, known), None)
+    for beyond in (1.01, -1.01, 25.0, None):
+        assert p_value(1.3, beyond, lambda: by) == (0.25, by)
+        for without in (None, lambda: None):
+            assert p_value(1.3, beyond, without) == (largest_tail(1.3), None)
+
+
+@pytest.mark.parametrize("n", [8, 60])
+def test_no_null_exceeds_its_largest_tail(n):
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        X_S, X_T = (np.exp(2 * rng.standard_normal((n, 1))) * rng.standard_normal((n, 2)) for _ in range(2))
+        null = chance_of(X_S, X_T)
+        by = shuffled(teacher=X_T, student=X_S, seed=0)
+        z = (cka(centred(well_scaled_sums(teacher=X_T, student=X_S)).sums) - null.cka_mean) / null.cka_sd
+        assert by.p_value <= largest_tail(z) + 4 * math.sqrt(0.25 / by.permutations)
+    assert largest_tail(0.0) == largest_tail(-3.0) == 1
+    assert largest_tail(3.0) == pytest.approx(0.1)
+
+
+def test_the_only_shared_outlier_is_as_rare_as_its_place():
+    """A Pearson III tail says p = 1e-5 here; one permutation in 50 brings the two outliers together."""
+    rng = np.random.default_rng(0)
+    X_S, X_T = rng.standard_normal((50, 3)), rng.standard_normal((50, 3))
+    X_S[7] *= 1e4
+    X_T[7] *= 1e4
+    null = chance_of(X_S, X_T)
+    assert null.cka_skewness > 6
+    assert 0.5 / 50 < null.p_value <= 1 / 50
+
+
+@pytest.mark.parametrize("third", [-1.5, -0.3, 0.0, 0.02, 0.7, 2.5])
 @pytest.mark.parametrize("z", [-2.0, 0.0, 1.0, 4.0, 9.0])
-def test_the_tail_is_that_of_a_pearson_iii_variable(z, skewness):
-    assert upper_tail(z, skewness) == pytest.approx(pearson3.sf(z, skewness), rel=1e-6, abs=1e-14)
+def test_the_tail_is_that_of_a_pearson_iii_variable(z, third):
+    assert upper_tail(z, third) == pytest.approx(pearson3.sf(z, third), rel=1e-6, abs=1e-14)
 
 
 def test_cubes_of_drawn_examples_stand_for_those_of_all(monkeypatch):
     rng = np.random.default_rng(0)
     X = some_features(rng, "heavy", 3000)
     X -= X.mean(0)
-    exact_limit = "kernelscope.kernels.chance.EXACT_CUBES"
+    exact_limit = "kernelscope.kernels.moments.EXACT_CUBES"
     monkeypatch.setattr(exact_limit, 3000)
     exact = moments(X, X.T @ X)
     assert exact.entries_3 == pytest.approx(float(np.sum(unit_kernel(X) ** 3)), rel=1e-9)
     monkeypatch.setattr(exact_limit, 1000)
     drawn = moments(X, X.T @ X)
     assert drawn.entries_3 != exact.entries_3
-    assert _skewness(drawn, drawn, 1.0) == pytest.approx(_skewness(exact, exact, 1.0), rel=0.02)
+    assert skewness(drawn, drawn, 1.0) == pytest.approx(skewness(exact, exact, 1.0), rel=0.02)
 
 
 def test_moments_ignore_scale_rotation_and_order():
@@ -106,8 +141,9 @@ def test_moments_ignore_scale_rotation_and_order():
     X_S, X_T = some_features(rng, "heavy", 50), some_features(rng, "relu", 50)
     Q, order = np.linalg.qr(rng.standard_normal((3, 3)))[0], rng.permutation(50)
     one, other = chance_of(X_S, X_T), chance_of((7 * X_S @ Q + 4)[order], X_T[order] - 1)
-    for name in ("cka_mean", "cka_sd", "cka_skewness", "p_value", "above_chance"):
+    for name in ("cka_mean", "cka_sd", "cka_skewness", "above_chance"):
         assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-7), name
+    assert other.p_value == pytest.approx(one.p_value, abs=4 * math.sqrt(0.25 / one.shuffled.permutations))
 
 
 def test_unrelated_networks_are_not_above_chance_and_a_copy_is():
@@ -129,6 +165,10 @@ def test_tiny_sets_give_none_where_nothing_is_defined(n):
     assert (null.cka_mean is None) == (n == 1)
     assert (null.cka_sd is None) == (n < 4)
     assert null.cka_skewness is None
+    assert (null.p_value is None) == (n < 4)
+    assert null.p_value is None or null.p_value * math.factorial(n) == pytest.approx(
+        round(null.p_value * math.factorial(n))
+    )
 
 
 def test_a_constant_student_has_no_chance_level_of_cka():

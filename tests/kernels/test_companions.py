@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope.kernels.chance import both_moments
 from kernelscope.kernels.companions import (
     alignment,
     centred,
@@ -17,6 +16,7 @@ from kernelscope.kernels.companions import (
     scale_ratio,
 )
 from kernelscope.kernels.exact import well_scaled_sums
+from kernelscope.kernels.moments import both_moments
 
 
 def sums_of(X_S, X_T):

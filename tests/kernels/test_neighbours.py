@@ -6,7 +6,7 @@ import pytest
 from kernelscope.errors import Mismatch
 from kernelscope.kernels import nearest
 from kernelscope.kernels.exact import well_scaled_sums
-from kernelscope.kernels.neighbours import aligned, neighbours, outputs
+from kernelscope.kernels.neighbours import aligned, neighbours, shared
 
 
 def places(Q, X, k):
@@ -73,6 +73,14 @@ def test_float32_products_only_propose(monkeypatch):
     found = neighbours(well_scaled_sums(teacher=X, student=X @ np.diag([1, 1, 1, 1, 1, 0.5])), k=5)
     S = X @ np.diag([1, 1, 1, 1, 1, 0.5])
     assert found.overlap == pytest.approx(np.minimum(places(X, X, 5), places(S, S, 5)).sum() / 2000, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["normal", "lattice"])
+def test_shared_neighbours_are_the_overlap_of_either_order(kind):
+    X, Y = some_pair(kind, 300)
+    overlap = neighbours(well_scaled_sums(teacher=Y, student=X), k=6, recall=False).overlap
+    assert shared(X, Y, k=6) == shared(Y, X, k=6) == pytest.approx(overlap, abs=1e-12)
+    assert kind != "normal" or shared(X, np.zeros((300, 2)), k=6) == pytest.approx(6 / 299)
 
 
 def test_equal_networks_overlap_wholly_even_with_ties_and_a_constant_one_is_at_chance():
@@ -142,18 +150,3 @@ def test_more_neighbours_than_examples_are_refused(k):
     X = np.random.default_rng(0).standard_normal((20, 3))
     with pytest.raises(Mismatch, match="neighbours"):
         neighbours(well_scaled_sums(teacher=X, student=X), k=k)
-
-
-def test_outputs_equal_their_plain_formulas():
-    rng = np.random.default_rng(0)
-    Z_T, Z_S = 30 * rng.standard_normal((5000, 4)), 30 * rng.standard_normal((5000, 4))
-    p, q = (np.exp(Z - Z.max(1, keepdims=True)) for Z in (Z_T, Z_S))
-    p, q = p / p.sum(1, keepdims=True), q / q.sum(1, keepdims=True)
-    found = outputs(teacher=Z_T, student=Z_S)
-    assert found.agreement == np.mean(Z_T.argmax(1) == Z_S.argmax(1))
-    kept = p > 1e-300
-    assert found.kl == pytest.approx(np.sum(p[kept] * np.log(p[kept] / q[kept])) / 5000, rel=1e-9)
-    assert outputs(teacher=Z_T, student=Z_T + 5).kl == pytest.approx(0, abs=1e-12)
-    assert outputs(teacher=np.zeros((3, 4)), student=np.eye(4)[:3]).agreement == 0.25
-    with pytest.raises(Mismatch, match="classes"):
-        outputs(teacher=Z_T, student=Z_S[:, :3])

@@ -9,7 +9,7 @@ from sample_reports import ORDER, bare_report, full_report, renamed, with_pair
 from kernelscope.report import page
 from kernelscope.report.fields import Warning
 from kernelscope.report.transfer import TransferReport
-from kernelscope.report.verdict import verdict
+from kernelscope.report.verdict import sentence, verdict
 from kernelscope.report.wording import loss_in_digits, number, percent
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -217,7 +217,8 @@ def test_the_notebooks_styles_reach_nothing_else():
 def test_the_notebook_holds_table_verdicts_and_warnings():
     text = Page(page.notebook(full_report())).text
     assert "0.753" in text
-    assert "ce.pt, embedding: Little of the teacher's kernel" in text
+    said = sentence(full_report().pairs[0])
+    assert f"ce.pt, embedding: {said[0].upper()}{said[1:]}" in text
     assert "Warning (ce.pt logits" in text
     assert full_report()._repr_html_() == page.notebook(full_report())
 

@@ -97,57 +97,6 @@ def test_one_verdict_per_student_the_embedding_first():
         assert (f"{name} {pair.student_layer} {verdict(pair)}" in text) == (pair.student_layer == "embedding")
 
 
-@pytest.mark.parametrize("p, chance", [(0.0, False), (0.04, False), (0.06, True), (0.1, True), (None, False)])
-def test_chance_does_as_well_only_from_a_level_of_five_percent_on(p, chance):
-    pair = full_report().pairs[0]
-    said = verdict(dataclasses.replace(pair, null=dataclasses.replace(pair.null, p_value=p)))
-    assert said.startswith("no better than chance") == chance
-
-
-@pytest.mark.parametrize(
-    "interval, resolved, said",
-    [
-        ((0.0, 0.0), False, "the teacher's kernel exactly"),
-        ((0.0, 3e-9), False, "between 0.0e+00 and 3.0e-09"),
-        ((0.0, 3e-9), True, "no better than chance"),
-    ],
-)
-def test_a_loss_that_rounding_hides_is_not_held_against_chance(interval, resolved, said):
-    pair = full_report().pairs[0]
-    chance = dataclasses.replace(pair.null, p_value=0.9)
-    assert said in verdict(dataclasses.replace(pair, rounding_interval=interval, resolved=resolved, null=chance))
-
-
-@pytest.mark.parametrize(
-    "loss, said",
-    [
-        (0.04, "nearly the"), (0.06, "most of"), (0.29, "most of"), (0.31, "a good part"), (0.69, "a good part"),
-        (0.71, "little of"), (0.99, "little of"), (1.01, "farther from the teacher than no kernel"),
-    ],
-)  # fmt: skip
-def test_a_verdict_opens_with_how_much_of_the_kernel_is_there(loss, said):
-    assert verdict(dataclasses.replace(full_report().pairs[0], transfer_loss=loss)).startswith(said)
-
-
-@pytest.mark.parametrize(
-    "raw, scaled, head, floor, said",
-    [
-        (0.8, 0.3, 0.1, 0.65, "widen it"),
-        (0.8, 0.39, 0.1, 0.63, "mostly a matter of scale"),
-        (0.8, 0.41, 0.1, None, "the geometry is not"),
-        (0.8, 0.6, 0.29, 0.0, "the geometry is not"),
-        (0.8, 0.6, 0.31, 0.0, "retrain"),
-        (0.31, 0.3, 0.29, 0.0, "retrain"),
-        (0.29, 0.28, 0.27, 0.0, "little is left to repair"),
-        (0.8, 0.6, None, None, "rescaling leaves 0.60"),
-    ],
-)
-def test_a_verdict_names_the_cheapest_fix_that_halves_the_loss(raw, scaled, head, floor, said):
-    pair = full_report().pairs[0]
-    ladder = dataclasses.replace(pair.ladder, raw=raw, scaled=scaled, head=head, width_floor=floor)
-    assert said in verdict(dataclasses.replace(pair, ladder=ladder))
-
-
 def test_what_does_not_exist_is_a_dash():
     assert rows(tables.text(bare_report(), 80), "top-1") == [
         ["student", "features", "0.188", "0.184", "–", "–", "–", "–", "–", "–"]
