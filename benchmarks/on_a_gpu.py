@@ -216,7 +216,9 @@ def blocked(given: Given) -> Iterator[Line]:
         found[name] = loss = transfer_loss(route="blocked", rtol=rtol, **pair)
         taken = time.monotonic() - started
         half = (loss.interval[1] - loss.interval[0]) / 2 / loss.value
-        yield Line(f"n = {n:,}, {d} + {d}, {name}: {loss.value:.15g} ± {half:.1e} in {taken:.1f} s", loss.certified)
+        yield Line(
+            f"n = {n:,}, {d} + {d}, {name}: {loss.value:.15g} to {half:.1e} relative, {taken:.1f} s", loss.certified
+        )
         if taken > given.seconds_left / 2:
             yield Line("too slow here for another run")
             break
@@ -309,8 +311,9 @@ def slices(given: Given) -> Iterator[Line]:
     for name, of in found.items():
         loss = loss_from_sums(ScaledSums(X_T, X_S, of, 1.0, same=False, once=True))
         off = abs(float(of.difference_squared / truth[0]) - 1)
-        words = f"squared difference off by {off:.1e}, loss {loss.value:.3g} in [{loss.interval[0]:.3g}, "
-        yield Line(f"{name}: {words}{loss.interval[1]:.3g}]", lies_between(loss.interval, truth))
+        half = (loss.interval[1] - loss.interval[0]) / 2 / loss.value if loss.value else math.inf
+        words = f"squared difference off by {off:.1e} relative, loss {loss.value:.3g} to {half:.1e} relative"
+        yield Line(f"{name}: {words}", lies_between(loss.interval, truth))
     yield from _price_of_slices(given)
 
 

@@ -28,7 +28,7 @@ NEAR_ONE = 2.0**60  #: largest entries within this factor of 1 need no scaling
 
 @dataclass(eq=False)
 class BatchSums:
-    """``Σ ZᵀZ`` of ``Z = [X_S, X_T]`` so far, in two parts, of n rows, of which ``held`` are ``waiting`` and not yet in it.
+    """``Σ ZᵀZ`` of ``Z = [X_S, X_T]`` over n rows, in two parts; ``held`` of the rows are ``waiting`` to be added.
 
     ``lengths``: of each block's slices, the student's and the teacher's, which bound errors; ``exponent``: rows count
     times this power of two, chosen at the first block; ``same``: both networks' rows were equal so far; ``types``: the
@@ -145,7 +145,9 @@ class BatchSums:
         done = self.settled()
         exponent = done.exponent or 0
         if exponent < -500:
-            raise DegenerateKernel(f"features reach 2^{-exponent}, whose kernel norms exceed float64; divide by a factor")
+            raise DegenerateKernel(
+                f"features reach 2^{-exponent}, whose kernel norms exceed float64; divide by a factor"
+            )
         sums = done._gram_sums()
         if not sums.G_TT.any():
             raise DegenerateKernel(ZERO_TEACHER)

@@ -18,7 +18,7 @@ from kernelscope.kernels.groups import take_rows
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.rows import Rows, entry_error, numpy_block, row_blocks
 
-SPECS = "linear, cosine, ridge, ridge:RHO, rbf, rbf:GAMMA, poly, poly:P or poly:P,C"
+SPECS = "linear, cosine, rbf, rbf:GAMMA, poly, poly:P, poly:P,C, ridge or ridge:RHO"
 MEDIAN_OF = 1000  #: examples whose distances set the width of an RBF kernel
 
 

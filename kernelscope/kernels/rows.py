@@ -129,7 +129,7 @@ def identical(teacher: Rows, student: Rows) -> bool:
         return False
     form = getattr(teacher, "form", None), getattr(student, "form", None)
     if any(each is not None for each in form):
-        alike = all(each is not None for each in form) and np.array_equal(*form)
+        alike = form[0] is not None and form[1] is not None and np.array_equal(form[0], form[1])
         return alike and identical(teacher.X, student.X)  # type: ignore[attr-defined]
     return all(np.array_equal(a, b) for (_, a), (_, b) in zip(row_blocks(teacher), row_blocks(student)))
 

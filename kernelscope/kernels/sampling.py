@@ -75,7 +75,8 @@ def row_norms(scaled: ScaledSums) -> RowNorms:
         for column, values in zip(columns, (np.maximum(student - 2 * cross + teacher, 0), k_S - k_T, teacher, k_T)):
             column.append(values)
         total += float(student.sum()) + float(teacher.sum())
-    return RowNorms(*(np.concatenate(column) for column in columns), roundoff=ROUNDING * total)
+    difference, diagonal, teacher, teacher_diagonal = (np.concatenate(column) for column in columns)
+    return RowNorms(difference, diagonal, teacher, teacher_diagonal, roundoff=ROUNDING * total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +264,7 @@ class _Jackknife:
         r, b = parts.apart()
         A, B = float(r.sum()), float(b.sum())
         left_out = 0.5 * (np.log((A - 2 * r) / A) - np.log((B - 2 * b) / B))
-        theta = 0.5 * math.log(A / B)
+        theta = 0.5 * (math.log(A) - math.log(B))
         influence = r / A - b / B
         influence[np.abs(influence) <= STILL * (r / A + b / B)] = 0.0  # all of them for a multiple of the teacher
         return cls(theta, theta + left_out, influence)

@@ -104,7 +104,8 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
         return [Text("no pairs were measured")]
     names = short_names(report)
     rows = [_loss_cells(report, pair) for pair in report]
-    columns, caption = LOSS_COLUMNS, LOSS_CAPTION
+    columns: tuple[str, ...] = LOSS_COLUMNS
+    caption = LOSS_CAPTION
     if any(population_says_more(pair) for pair in report):
         columns, caption = (columns[0], POPULATION_COLUMN, *columns[1:]), f"{caption} {POPULATION_CAPTION}"
         rows = [[row[0], number(population(pair)), *row[1:]] for row, pair in zip(rows, report)]

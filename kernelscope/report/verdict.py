@@ -30,6 +30,7 @@ class Limit:
 SIGNIFICANT = 0.05  #: p-value above which shuffled examples do as well
 NOTHING_MUCH = Limit(0.05)  #: above_chance below which that is so for all purposes, however many examples prove it
 NEARLY = 0.05  #: loss below which nothing is left to repair
+NEARLY_CENTRED = 0.15  #: if the centred rung is below this too
 MOSTLY_MEAN = 0.5  #: share of ‖X‖² that is the mean's, in both networks
 BEYOND_THE_MEAN = Limit(0.25)  #: above_chance, below which networks that are mostly mean share little else
 REPAIRED = Limit(0.5)  #: share of the loss that a fix leaves, for the loss to be a matter of that fix
@@ -141,14 +142,19 @@ def _mostly_the_mean(pair: PairReport) -> str | None:
         return None
     centred = "" if pair.ladder.centred is None else f" (centred, the best factor leaves {_two(pair.ladder.centred)})"
     amount = "between little and some" if BEYOND_THE_MEAN.near(above) else "little"
+    rank = "" if (cut := _rank_cut(pair)) is None else f"; {cut}"
     return (
         f"what the two share is mostly the mean direction, common to all examples: loss {_two(_loss(pair))}, but "
-        f"beyond the mean {amount} is shared{centred}; judge by --centre"
+        f"beyond the mean {amount} is shared{centred}; judge by --centre{rank}"
     )
 
 
 def _left_over(pair: PairReport) -> str | None:
-    if _loss(pair) >= NEARLY:
+    """A small loss; where a mean dominates, it is small whatever the rest does, which has to agree too."""
+    centred, ratio = pair.ladder.centred, pair.centred_scale_ratio
+    if _loss(pair) >= NEARLY or (centred or 0.0) > NEARLY_CENTRED:
+        return None
+    if ratio is not None and not AMPLITUDE[0] <= ratio <= AMPLITUDE[1]:
         return None
     return f"nearly the teacher's kernel (loss {_short(_loss(pair))}); little is left to repair"
 
@@ -165,7 +171,7 @@ def _opening(pair: PairReport) -> str:
 def _scale(pair: PairReport) -> str | None:
     """One factor repairs it: not of rows that all have the same length, where no factor is to be found."""
     scaled, centred = pair.ladder.scaled, pair.ladder.centred
-    if pair.kernel == "cosine" or _rows_of_one_length(pair) or pair.optimal_scale is None:
+    if pair.kernel.startswith(("cosine", "ridge")) or _rows_of_one_length(pair) or pair.optimal_scale is None:
         return None
     if scaled > SMALL_ENOUGH or (centred is not None and centred > SMALL_ENOUGH):
         return None
@@ -243,8 +249,8 @@ def _within_classes(pair: PairReport) -> str | None:
         return None
     much = "between some and little of it" if WITHIN.near(left) else "little of it"
     return (
-        f"the kernels agree between classes (CKA {_two(pair.cka)}), within classes {much} (CKA {_two(within.value)}); "
-        "a loss on examples, not on class centres, would see that"
+        f"the kernels agree between classes (CKA {_two(pair.cka)}), within classes {much} (CKA {_two(within.value)}): "
+        "no cheap repair; train on examples, class centres cannot see that"
     )
 
 
@@ -256,23 +262,31 @@ def _width(pair: PairReport) -> str | None:
     return f"its width of {pair.d_student} allows no less than {_two(floor)}: {what}"
 
 
+def _rank_cut(pair: PairReport) -> str | None:
+    """Directions that are gone altogether, and not for want of width."""
+    if pair.feature_spectrum is None:
+        return None
+    teacher, student = pair.feature_spectrum.teacher.rank, pair.feature_spectrum.student.rank
+    if student > min(teacher, pair.d_student) / 2:
+        return None
+    return (
+        f"it spans {student} directions where the teacher spans {teacher}: the others are lost; look for a bottleneck, "
+        "or raise the rank"
+    )
+
+
 def _directions(pair: PairReport) -> str | None:
     if pair.feature_spectrum is None:
         return None
-    teacher, student = (getattr(pair.feature_spectrum, which) for which in ("teacher", "student"))
-    ranks = teacher.centred_effective_rank, student.centred_effective_rank
-    if not ranks[0] or not ranks[1]:
+    teacher, student = (
+        getattr(pair.feature_spectrum, which).centred_effective_rank for which in ("teacher", "student")
+    )
+    if not teacher or not student:
         return None
-    fallen, cut = ranks[1] / ranks[0], student.rank <= teacher.rank / 2
-    if not (cut or FALLEN.clearly_below(fallen) or FALLEN.near(fallen)):
+    if not (FALLEN.clearly_below(student / teacher) or FALLEN.near(student / teacher)):
         return None
-    if cut:
-        return (
-            f"it spans {student.rank} directions where the teacher spans {teacher.rank}: the others are lost; look for "
-            "a bottleneck, or raise the rank"
-        )
-    what = "between some and most of them are lost" if FALLEN.near(fallen) else "most of them are lost"
-    return f"its features keep about {ranks[1]:.0f} of the teacher's {ranks[0]:.0f} effective directions: {what}"
+    what = "between some and most of them are lost" if FALLEN.near(student / teacher) else "most of them are lost"
+    return f"its features keep about {student:.0f} of the teacher's {teacher:.0f} effective directions: {what}"
 
 
 def _no_cheap_repair(pair: PairReport) -> str:
@@ -287,6 +301,7 @@ FINDINGS: tuple[Callable[[PairReport], str | None], ...] = (
     _scale,
     _amplitude,
     _head,
+    _rank_cut,
     _one_class,
     _head_perhaps,
     _width,

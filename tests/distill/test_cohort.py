@@ -1,6 +1,7 @@
 """Students side by side are the students they would be alone, and are compared in pairs."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import stats
 
 from kernelscope.cli import cohort_table
 from kernelscope.datasets.sources import load as load_data
-from kernelscope.distill.comparison import Group, compared, paired
+from kernelscope.distill.comparison import Group, compared, of_accuracies, of_predictions, paired
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.teaching import Teacher
 from kernelscope.distill.training import train, train_cohort
@@ -85,7 +86,64 @@ def test_paired_differences_have_students_interval():
     found, interval = paired(a, b, "seeds"), stats.ttest_rel(a, b).confidence_interval(0.95)
     assert (found.value - found.half_width, found.value + found.half_width) == pytest.approx(tuple(interval))
     assert (found.n, found.over) == (7, "seeds")
-    assert paired([1.0], [0.5], "seeds").half_width is None
+
+
+@pytest.mark.parametrize("seeds, given", [(1, False), (2, False), (3, True)])
+def test_below_three_seeds_there_is_a_difference_and_no_interval(seeds, given):
+    rng = np.random.default_rng(seeds)
+    a, b = rng.random((2, seeds))
+    right = rng.random((2, seeds, 50)) < 0.8
+    for found, value in (
+        (paired(a, b, "seeds"), np.mean(a - b)),
+        (of_accuracies(a, b, 50), np.mean(a - b)),
+        (of_predictions(*right), right[0].mean() - right[1].mean()),
+    ):
+        assert found.value == pytest.approx(value) and found.n == seeds
+        assert (found.half_width is not None) == given
+
+
+def predictions(rng, seeds, n, centre, seed_spread=0.3):
+    """Whether each seed's student is right: examples differ in difficulty, for both methods and for each."""
+    shared = 2 * rng.standard_normal(n)
+    return [
+        rng.random((seeds, n))
+        < 1 / (1 + np.exp(-c - shared - 0.7 * rng.standard_normal(n) - seed_spread * rng.standard_normal((seeds, 1))))
+        for c in centre
+    ]
+
+
+@pytest.mark.parametrize("n", [90, 450, 2000])
+@pytest.mark.parametrize("seed_spread", [0.0, 0.3])
+def test_the_interval_of_accuracies_counts_seeds_and_test_examples(n, seed_spread):
+    rng = np.random.default_rng(n)
+    centre = (3.0, 3.4)
+    a, b = predictions(rng, 2000, 500, centre, seed_spread)
+    truths = [x.mean() for x in (a, b)]
+    for _ in range(39):  # other examples, since 500 are few
+        a, b = predictions(rng, 200, 500, centre, seed_spread)
+        truths = [truths[0] + a.mean(), truths[1] + b.mean()]
+    truth = (truths[0] - truths[1]) / 40
+    hits, limits = 0, 0
+    for _ in range(200):
+        right = predictions(rng, 3, n, centre, seed_spread)
+        kept = of_predictions(*right)
+        lost = of_accuracies(*(x.mean(axis=1) for x in right), n)
+        hits += abs(kept.value - truth) <= kept.half_width
+        limits += abs(lost.value - truth) <= lost.half_width
+        assert kept.value == pytest.approx(lost.value)
+    assert hits >= 180 and limits >= hits - 4
+
+
+def test_seeds_that_agree_do_not_make_a_test_set_infinite():
+    """Three seeds with the same predictions: a spread of 0 over seeds, and 90 examples are still 90."""
+    rng = np.random.default_rng(0)
+    a, b = (np.tile(rng.random(90) < 0.9, (3, 1)) for _ in range(2))
+    assert paired(a.mean(axis=1), b.mean(axis=1), "seeds").half_width == 0
+    found, of_one = of_predictions(a, b), np.subtract(a[0], b[0], dtype=float)
+    assert found.half_width >= 1.95 * of_one.std(ddof=1) / math.sqrt(90)
+    assert of_predictions(a, a).half_width > 0.01
+    assert of_accuracies([1.0] * 3, [1.0] * 3, 90).half_width > 0.01
+    assert found.over == "seeds and 90 test examples"
 
 
 def test_pairing_cancels_what_two_students_share():
@@ -96,21 +154,26 @@ def test_pairing_cancels_what_two_students_share():
     assert paired(a, rng.permutation(b), "seeds").half_width > 3
 
 
-def test_methods_are_compared_over_seeds_and_single_students_over_examples(cohort):
+def test_methods_are_compared_over_seeds_and_test_examples(cohort):
     recipes, trained = cohort
     groups = [Group(m, tuple(s for r, s in zip(recipes, trained) if r.method == m)) for m in METHODS]
     found = compared(groups[2], groups[0])
     differences = np.subtract(groups[2].top1(), groups[0].top1())
-    assert found["top1"].value == pytest.approx(differences.mean()) and found["top1"].over == "seeds"
+    assert found["top1"].value == pytest.approx(differences.mean())
+    assert (found["top1"].n, found["top1"].over) == (2, "seeds and 90 test examples")
     last = [s.last.training["trajectory"][-1]["layers"]["embedding"]["transfer_loss"] for s in groups[2].students]
     assert groups[2].losses("embedding") == last
     assert found["transfer_loss at embedding"].value == pytest.approx(
         np.mean(last) - np.mean(groups[0].losses("embedding"))
     )
+    assert all(each.half_width is None for each in found.values())
     single = compared(Group("kda", trained[4:5]), Group("ce", trained[:1]))
-    assert (single["top1"].over, single["top1"].n) == ("examples", 90)
     assert single["top1"].value == pytest.approx(trained[4].last.metrics["top1"] - trained[0].last.metrics["top1"])
-    assert single["transfer_loss at embedding"].half_width is None
+    assert all(each.half_width is None for each in single.values())
+    three = compared(Group("kda", trained[3:6]), Group("ce", trained[:3]))
+    assert all(each.half_width > 0 for each in three.values())
+    right = [np.array([student.right for student in part]) for part in (trained[3:6], trained[:3])]
+    assert three["top1"] == of_predictions(*right)
 
 
 def test_the_table_has_a_row_a_method_and_a_line_a_comparison(cohort):
@@ -121,9 +184,23 @@ def test_the_table_has_a_row_a_method_and_a_line_a_comparison(cohort):
     for group, line in zip(groups, lines[1:6]):
         assert f"{100 * np.mean(group.top1()):.1f} ± {100 * np.std(group.top1(), ddof=1):.1f}" in line
         assert f"{np.mean(group.losses('logits')):.3f}" in line
-    assert [line.split(":")[0] for line in lines[-4:]] == [f"{method} − ce" for method in METHODS[1:]]
+    assert [line.split(":")[0] for line in lines[-5:-1]] == [f"{method} − ce" for method in METHODS[1:]]
+    assert not any("±" in line or "95" in line for line in lines[-5:])
+    assert lines[-1].startswith("These differences have no interval: 2 seeds say too little")
+    one = cohort_table.text([Group("ce", trained[:1]), Group("kda", trained[4:5])])
+    assert one.splitlines()[-1].startswith("These differences have no interval: one seed says too little")
     without_teacher = Group("ce", (dataclasses.replace(trained[0], last=_without_trajectory(trained[0].last)),))
     assert "–" in cohort_table.text([without_teacher])
+    assert "interval" not in cohort_table.text([without_teacher])
+
+
+def test_from_three_seeds_on_a_difference_is_printed_with_its_interval(cohort):
+    trained = cohort[1]
+    groups = [Group("ce", trained[:3]), Group("kda", trained[3:6])]
+    *_, line = cohort_table.text(groups).splitlines()
+    half = 100 * compared(groups[1], groups[0])["top1"].half_width
+    assert f" ± {half:.1f} points (95 % over 3 seeds and 90 test examples); transfer_loss at embedding " in line
+    assert line.count("(95 % over 3 seeds, on these validation examples)") == 2
 
 
 def _without_trajectory(checkpoint):

@@ -138,7 +138,7 @@ def test_what_does_not_belong_together_is_refused_and_changes_nothing():
         summed(X_S, 0 * X_T).loss()
     with pytest.raises(Mismatch, match="have no features"):
         begun(X_S[:, :0], X_T)
-    with pytest.raises(DegenerateKernel, match="features reach 2.* kernel norms exceed float64"):
+    with pytest.raises(DegenerateKernel, match=r"features reach 2.* kernel norms exceed float64"):
         summed(1e200 * X_S, 1e200 * X_T).loss()
     grown = 1e-150 * np.ones((module.MOST_ROWS, 1))
     grown = np.vstack([grown, [[1e150]]])

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import nulls
 import numpy as np
 import pytest
 from scipy.stats import pearson3, skew
@@ -80,6 +81,25 @@ def test_p_values_of_unrelated_networks_are_uniform(kinds, n):
     # a normal tail would put far more than a fifth of so skew a null above 0.8 or below 0.2
     assert np.abs(counts - 80).max() < 4.5 * math.sqrt(400 * 0.2 * 0.8)
     assert (np.mean([each.shuffled is None for each in found]) < 0.1) == ("gaussian" not in kinds)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("n, d, draws", [(10, 4, 4000), (30, 8, 4000), (300, 16, 3000)])
+@pytest.mark.parametrize("kind", nulls.KINDS)
+def test_unrelated_networks_are_significant_in_one_draw_of_twenty(kind, n, d, draws):
+    rng = np.random.default_rng([n, d])
+    p = [nulls.chance_of(*nulls.unrelated(kind, n, d, rng)).p_value for _ in range(draws)]
+    assert 0.035 <= np.mean(np.array(p) < 0.05) <= 0.065
+
+
+def test_sums_alone_give_no_more_than_an_upper_limit_where_tails_are_heavy():
+    rng = np.random.default_rng(0)
+    for kind in ("one_outlier", "lognormal", "two_classes"):
+        X_S, X_T = nulls.unrelated(kind, 40, 3, rng)
+        null = nulls.chance_of(X_S, X_T, shuffles=False)
+        z = null.above_chance * (1 - null.cka_mean) / null.cka_sd
+        assert abs(null.cka_skewness) > SKEWED and null.shuffled is None
+        assert null.p_value == pytest.approx(largest_tail(z))
 
 
 def test_examples_are_shuffled_where_the_skewness_is_large_or_not_known():

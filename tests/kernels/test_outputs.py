@@ -1,4 +1,4 @@
-"""Answers, flips, calibration and the few likeliest against loops; the paired interval against the likelihood itself."""
+"""Answers, flips, calibration and the few likeliest against loops; the paired interval against the likelihood."""
 
 import math
 from itertools import combinations
@@ -114,6 +114,19 @@ def test_the_few_likeliest_are_those_of_a_sort_and_ties_share_a_place(ties):
     assert outputs(teacher=Z_T[:, :9], student=Z_S[:, :9]).top_k is None
 
 
+def test_scale_and_order_change_no_answer_and_a_shift_of_the_logits_may():
+    Z_T, Z_S, y = RNG.standard_normal((200, 12)), RNG.standard_normal((200, 12)), RNG.integers(0, 12, 200)
+    order = RNG.permutation(200)
+    before = outputs(teacher=Z_T, student=Z_S, labels=y)
+    after = outputs(teacher=Z_T[order], student=1.7 * Z_S[order], labels=y[order])
+    assert (after.changed, after.top_k) == (pytest.approx(before.changed), before.top_k)
+    assert (after.flips.right_to_wrong, after.flips.wrong_to_right) == pytest.approx(
+        (before.flips.right_to_wrong, before.flips.wrong_to_right)
+    )
+    shifted = outputs(teacher=Z_T, student=Z_S + RNG.standard_normal(12), labels=y)
+    assert shifted.changed != before.changed and shifted.top_k.overlap != before.top_k.overlap
+
+
 def test_a_wide_vocabulary_is_read_in_blocks_that_change_nothing(monkeypatch):
     Z_T, Z_S, y = RNG.standard_normal((300, 20)), RNG.standard_normal((300, 20)), RNG.integers(0, 20, 300)
     whole = outputs(teacher=Z_T, student=Z_S, labels=y)
@@ -144,7 +157,7 @@ def test_the_ends_of_the_paired_interval_are_where_a_score_test_rejects(n, lost,
 
 
 def test_the_paired_interval_holds_the_truth_nineteen_times_of_twenty():
-    """Summed over all outcomes of 30 examples, rare flips (where Wald's interval may hold it 3 times of 5) and common."""
+    """Summed over all outcomes of 30 examples, for flips rare (where Wald's may hold it 3 times of 5) and common."""
     n = 30
     likely = [(b, c) for b in range(n + 1) for c in range(n + 1 - b) if b + c <= 24]
     intervals = {each: paired_interval(n, *each) for each in likely}

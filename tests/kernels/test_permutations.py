@@ -103,7 +103,7 @@ def test_scale_rotation_and_shift_change_no_p():
     X_S, X_T = two_networks(50)
     turn = np.linalg.qr(np.random.default_rng(1).standard_normal((4, 4)))[0]
     plain = shuffled(teacher=X_T, student=X_S, seed=0)
-    assert shuffled(teacher=X_T @ turn * 7, student=1e-80 * X_S, seed=0) == plain
+    assert shuffled(teacher=1e120 * X_T @ turn, student=1e-120 * X_S, seed=0) == plain
     assert shuffled(teacher=X_T + 1e4, student=X_S - 9, seed=0) == plain
     assert plain.examples == 50
 

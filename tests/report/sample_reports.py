@@ -21,13 +21,21 @@ from kernelscope.report.fields import (
     NetworkReport,
     Null,
     Nystrom,
-    Outputs,
     PairReport,
     Paper,
     Reference,
     Theorem2,
     Warning,
     WorstExample,
+)
+from kernelscope.report.similarity_fields import (
+    Calibration,
+    ClassFlips,
+    Flips,
+    Gulp,
+    Outputs,
+    TopK,
+    WithinClass,
 )
 from kernelscope.report.transfer import TransferReport
 
@@ -199,6 +207,7 @@ def _pair(student: str, layer: str) -> PairReport:
         resolved=True,
         storage_floor=2.5e-7,
         sampling_interval=(raw * 0.965, raw * 1.04),
+        population_loss=raw * 1.002,
         route="gram",
         norm_teacher=NORM_TEACHER,
         norm_student=ratio * NORM_TEACHER,
@@ -222,7 +231,10 @@ def _pair(student: str, layer: str) -> PairReport:
         ),
         paper=Paper(raw * 0.1445, _theorem2(norm_difference), _bounds(norm_difference)),
         neighbours=Neighbours(10, 0.62 - raw / 8, 10 / 449, 0.03, 0.71 - raw / 9, 0.002),
-        outputs=Outputs(0.984, 0.0206) if layer == "logits" else None,
+        within_class_cka=WithinClass(0.85 * cka, 0.024),
+        procrustes=math.sqrt(2 - 2 * math.sqrt(cka)),
+        gulp=Gulp(4 * raw, 0.01),
+        outputs=_outputs() if layer == "logits" else None,
         references=(
             Reference("untrained student", 0.9986, 0.5677, 0.3688, 0.2924),
             Reference("reseeded teacher", 0.2312, 0.2104, 0.0988, 0.9617),
@@ -232,6 +244,18 @@ def _pair(student: str, layer: str) -> PairReport:
         else (),
         notes=("sampling interval by jackknife over single examples",),
     )  # fmt: skip
+
+
+def _outputs() -> Outputs:
+    classes = tuple(ClassFlips(str(i), 45, 0.022, 0.0, 0.022, (-0.06, 0.12)) for i in range(10))
+    return Outputs(
+        0.984,
+        0.0206,
+        changed=0.016,
+        top_k=TopK(5, 0.81, 0.5),
+        flips=Flips(0.004, 0.009, 0.005, (-0.006, 0.018), classes),
+        calibration=Calibration(15, 0.006, 0.011),
+    )
 
 
 def _landmark_spectra(ratio: float, layer: str) -> LandmarkSpectra:

@@ -61,6 +61,7 @@ def fields_of(X_S, X_T, y):
     flat = {name: value for name, value in flat_fields(pair).items() if isinstance(value, (int, float))}
     flat["classes.loss"] = np.array(pair.classes.loss)
     flat["sampling_interval"] = np.array(pair.sampling_interval)
+    flat["outputs.flips.accuracy_interval"] = np.array(pair.outputs.flips.accuracy_interval)
     for role in ("teacher", "student"):
         flat[f"landmark_spectrum.{role}.eigenvalues"] = np.array(getattr(pair.landmark_spectrum, role).eigenvalues)
     flat["difference_spectrum.eigenvalues"] = np.array(pair.difference_spectrum.eigenvalues)
@@ -120,6 +121,7 @@ def test_a_perfect_student_is_at_the_good_end_of_every_field_that_has_one():
     lower, higher = ([row[0] for row in rows() if row[2] == word] for word in ("lower", "higher"))
     assert len(lower) > 5 and len(higher) > 4
     about_bases = {"neighbours.recall", "outputs.agreement", "outputs.kl"}  # which a rotation changes
+    about_bases |= {"outputs.changed", "outputs.flips.right_to_wrong", "outputs.top_k.overlap"}
     residuals = {"nystrom.residual_*", "nystrom.partial_norm"}  # of the landmarks, or in units of the features
     for names, good in ((lower, 0.0), (higher, 1.0)):
         for cell in names:

@@ -158,6 +158,7 @@ APART = {
     *("nystrom.residual_teacher", "nystrom.residual_student", "nystrom.tail_teacher", "nystrom.tail_student"),
 }
 APART_IN_WHOLE = {"null", "landmarks", "landmark_spectrum", "feature_spectrum", "neighbours", "outputs"}
+APART_IN_WHOLE |= {"within_class_cka"}
 
 
 def test_unresolved_only_what_rests_on_no_difference_passes():

@@ -106,7 +106,13 @@ def test_drawn_pairs_hold_the_truth_in_their_interval():
     assert held >= 19
 
 
-@pytest.mark.parametrize("spec", ["rbf:0", "rbf:-1", "rbf:x", "poly:0", "poly:1,2,3", "laplace", "linear:2", "rbf:inf"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("rbf:0", "rbf:-1", "rbf:x", "poly:0", "poly:1,2,3", "laplace", "linear:2", "rbf:inf"),
+        *("ridge:0", "ridge:-1", "ridge:x", "ridge:inf", "ridge:nan"),
+    ],
+)
 def test_a_kernel_that_does_not_exist_is_refused_with_those_that_do(spec):
     with pytest.raises(UsageError, match="choose linear, cosine, rbf"):
         ks.measure(teacher=np.eye(4), student=np.eye(4), kernel=spec)

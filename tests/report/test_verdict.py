@@ -126,10 +126,18 @@ def test_a_verdict_opens_with_chance_and_the_centred_rung(above, centred, said):
     assert verdict(pair(null__above_chance=above, ladder__centred=centred)).startswith(said)
 
 
-@pytest.mark.parametrize("loss, said", [(0.049, "little is left to repair"), (0.051, "no cheap repair")])
-def test_a_small_loss_leaves_nothing_to_repair(loss, said):
-    found = pair(transfer_loss=loss, ladder__scaled=loss, ladder__head_held_out=loss)
-    assert said in verdict(found)
+@pytest.mark.parametrize(
+    "loss, centred, ratio, said",
+    [
+        (0.049, 0.1, 1.0, "little is left to repair"),
+        (0.051, 0.1, 1.0, "no cheap repair"),
+        (0.049, 0.16, 1.0, "no cheap repair"),
+        (0.049, 0.1, 0.4, "no cheap repair"),
+    ],
+)
+def test_a_small_loss_leaves_nothing_to_repair_if_the_centred_kernels_agree(loss, centred, ratio, said):
+    small = {"transfer_loss": loss, "ladder__scaled": loss, "ladder__head_held_out": loss}
+    assert said in verdict(pair(**small, ladder__centred=centred, centred_scale_ratio=ratio))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +235,15 @@ def test_the_width_is_named_where_it_allows_no_less(floor, said):
 def test_lost_directions_are_counted(rank, effective, said):
     found = spectra(student={"rank": rank, "centred_effective_rank": effective})
     assert said in verdict(pair(feature_spectrum=found))
+
+
+def test_a_width_of_its_own_is_no_lost_direction_and_a_mean_hides_none():
+    half = spectra(student={"rank": 32})
+    assert "no cheap" in verdict(pair(feature_spectrum=half, d_student=32))
+    means = spectra({"mean_share": 0.8}, {"mean_share": 0.9, "rank": 3})
+    assert "it spans 3 directions" in verdict(
+        pair(feature_spectrum=means, null__above_chance=0.1, ladder__centred=0.97)
+    )
 
 
 def test_a_limit_says_between_within_its_margin_only():
