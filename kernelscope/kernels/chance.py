@@ -20,9 +20,7 @@ from kernelscope.kernels.permutations import Shuffled
 
 NO_SPREAD = 1e-14  #: of the squared mean: a variance below it is rounding
 NEARLY_NORMAL = 1e-4  #: skewness below which a Pearson III tail is the normal one
-SKEWED = (
-    1.0  #: |skewness| above which a Pearson III tail rejects too often (benchmarks/how_often_chance_is_rejected.py)
-)
+SKEWED = 1.0  #: |skewness| above which a Pearson III tail is off (benchmarks/how_often_chance_is_rejected.py)
 
 Shuffling = Callable[[], Shuffled | None]  #: shuffles the examples, when called; None where these show nothing
 

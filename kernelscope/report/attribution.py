@@ -22,7 +22,6 @@ from kernelscope.kernels.sampling import (
 from kernelscope.report import fields
 from kernelscope.report.fields import Interval
 from kernelscope.report.matching import Examples
-from kernelscope.report.wording import SAME
 
 WORST_EXAMPLES = 20
 NOT_SAMPLED = "no sampling interval: "
@@ -58,7 +57,7 @@ class Attribution:
             return (f"{NOT_SAMPLED}{self.parts.why_no_interval() or TOO_WIDE}",)
         low, high = self.estimate.interval
         said = (f"sampling interval by jackknife over {_resampled(self.parts, examples)}",)
-        if loss[0] > high * (1 + SAME) or loss[1] < low * (1 - SAME):
+        if loss[0] > high or loss[1] < low:
             return (*said, _outside(self.parts, self.estimate.value, loss[0] > high))
         return said
 

@@ -188,7 +188,7 @@ def _inputs(ids: np.ndarray | None, sides: Sequence[Side]) -> np.ndarray | None:
     if ids is None:
         return None
     pools = _pools(sides)
-    if pools.isdisjoint(POSITIONS) and pools != {None}:
+    if pools.isdisjoint(POSITIONS) and pools != {None}:  # extracted: an example is a row, whose id is its own
         return None
     of_input = ids if pools.isdisjoint(POSITIONS) else ids[:, :12]
     _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)

@@ -12,7 +12,6 @@ from kernelscope.report.transfer import TransferReport
 NONE = "–"
 PLAIN_DECIMALS = 3
 VISIBLE = 0.05  #: share of a loss that it may be off by without a reader minding
-SAME = 1e-9  #: a share of it that is rounding
 
 
 def plain(text: object) -> str:
@@ -97,7 +96,7 @@ def population_says_more(pair: PairReport) -> bool:
     expected, likely = population(pair), pair.sampling_interval
     if expected is None or likely is None:
         return False
-    outside = not likely[0] * (1 - SAME) <= pair.transfer_loss <= likely[1] * (1 + SAME)
+    outside = pair.rounding_interval[0] > likely[1] or pair.rounding_interval[1] < likely[0]
     return outside or abs(expected - pair.transfer_loss) > VISIBLE * pair.transfer_loss
 
 

@@ -134,6 +134,18 @@ def test_the_interval_of_accuracies_counts_seeds_and_test_examples(n, seed_sprea
     assert hits >= 180 and limits >= hits - 4
 
 
+def test_the_variance_of_an_accuracy_is_that_of_seeds_and_that_of_examples():
+    rng = np.random.default_rng(3)
+    a, b = rng.random((2, 4, 60)) < np.array([0.9, 0.7, 0.8, 0.5])[:, None]
+    right = a.astype(float) - b
+    of_seeds = right.mean(axis=1).var(ddof=1) / 4
+    thought = np.r_[right.mean(axis=0) - right.mean(), np.sqrt([0.5, 0.5])]  # one more example each way
+    of_examples = np.sum(thought**2) / 59 / 60
+    freedom = (of_seeds + of_examples) ** 2 / (of_seeds**2 / 3 + of_examples**2 / 59)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(of_seeds + of_examples)
+    assert of_predictions(a, b).half_width == pytest.approx(half, rel=1e-12)
+
+
 def test_seeds_that_agree_do_not_make_a_test_set_infinite():
     """Three seeds with the same predictions: a spread of 0 over seeds, and 90 examples are still 90."""
     rng = np.random.default_rng(0)

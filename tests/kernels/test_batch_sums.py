@@ -11,6 +11,7 @@ from integer_oracle import lies_in
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError
 from kernelscope.kernels import batch_sums as module
 from kernelscope.kernels.batch_sums import BatchSums, begun
+from kernelscope.kernels.exact import transfer_loss
 
 
 def some_pair(n=600, d_S=4, d_T=5, noise=0.3, seed=0):
@@ -68,7 +69,7 @@ def test_merging_and_asking_leave_the_sums_as_they_were():
     one, two = summed(X_S[:250], X_T[:250]), summed(X_S[250:], X_T[250:])
     before = one.loss()
     one.merged(two)
-    assert one.loss() == before
+    assert one.loss() == before and one.held == 250 and not one.lengths[0]
     one.add(X_S[250:], X_T[250:])
     assert one.loss() == summed(X_S, X_T).loss()
 
@@ -87,11 +88,14 @@ def test_features_of_any_size_have_the_loss_of_ordinary_ones(scale):
 
 def test_a_merged_sum_of_small_and_large_features_weighs_them_as_they_are():
     X_S, X_T = some_pair(n=40)
-    small = 2.0**-80
-    merged = summed(X_S, X_T).merged(summed(small * X_S[::-1], small * X_T[::-1]))
-    assert merged.loss().value == pytest.approx(summed(X_S, X_T).loss().value, rel=1e-12)
-    merged = summed(small * X_S, small * X_T).merged(summed(X_S, X_T))
-    assert merged.loss().value == pytest.approx(summed(X_S, X_T).loss().value, rel=1e-12)
+    parts = [(2.0**-58 * X_S, 2.0**-58 * X_T), (2.0**-63 * X_T[:, :4], 2.0**-63 * X_T)]  # either side of a limit
+    one, two = (summed(*part) for part in parts)
+    assert one.settled().exponent != two.settled().exponent
+    whole = transfer_loss(student=np.vstack([parts[0][0], parts[1][0]]), teacher=np.vstack([parts[0][1], parts[1][1]]))
+    assert whole.value != pytest.approx(one.loss().value, rel=1e-4)
+    for merged in (one.merged(two), two.merged(one)):
+        assert merged.loss().value == pytest.approx(whole.value, rel=1e-12)
+        assert merged.loss().norm_teacher == pytest.approx(whole.norm_teacher, rel=1e-12)
 
 
 def test_equal_rows_are_at_zero_and_one_other_number_is_not():

@@ -122,6 +122,18 @@ def test_the_estimated_interval_holds_the_loss_of_the_features_as_stored(kind, r
     assert rho < 1e-2 or loss.interval[1] - loss.interval[0] <= 1e-8
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_it_holds_the_loss_where_whitening_itself_is_what_rounds(seed):
+    """Small directions that no column shows, and a λ that does not hide them."""
+    rng = np.random.default_rng(seed)
+    X_T = rng.standard_normal((300, 5))
+    X_S = X_T + 0.3 * rng.standard_normal((300, 5))
+    Q = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    X_S, X_T = X_S * np.logspace(0, -6, 5) @ Q, X_T * np.logspace(-7, 0, 5) @ Q
+    loss = transfer_loss(teacher=Whitened(X_T, 3e-11), student=Whitened(X_S, 3e-11))
+    assert loss.interval[0] <= exact_loss(X_S, X_T, 3e-11) <= loss.interval[1]
+
+
 def test_storage_in_less_than_float64_counts_as_much_as_whitening_makes_of_it():
     rng = np.random.default_rng(0)
     X_T = rng.standard_normal((400, 6)) * np.logspace(0, -2, 6) + 3

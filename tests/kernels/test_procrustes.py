@@ -35,13 +35,16 @@ def test_it_is_what_the_best_rotation_leaves(n, d_S, d_T, seed):
 
 
 @pytest.mark.parametrize("e", [0.5, 1e-2, 1e-4, 1e-7, 1e-10, 1e-13])
-@pytest.mark.parametrize("wider", ["neither", "teacher", "student"])
+@pytest.mark.parametrize("wider", ["neither", "teacher", "student", "teacher has more", "student has more"])
 def test_small_distances_are_right_to_the_last_digits(e, wider):
-    """Two orthonormal columns, one a little longer and one a little shorter: cos = 1 / √(1 + e²)."""
+    """Orthonormal columns, one a little longer and one a little shorter, or one lacking: cos = 1 / √(1 + e²)."""
     a, b = np.array([1.0, 1, -1, -1]) / 2, np.array([1.0, -1, 1, -1]) / 2
     X_T, X_S = np.stack([a, b], axis=1), np.stack([(1 + e) * a, (1 - e) * b], axis=1)
+    if "more" in wider:
+        X_T, X_S = np.stack([a, e * b], axis=1), a[:, None]
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((5, 5)))[0][:2]
     X_T, X_S = X_T @ turn if wider == "teacher" else X_T, X_S @ turn if wider == "student" else X_S
+    X_T, X_S = (X_S, X_T) if wider == "student has more" else (X_T, X_S)
     root = math.sqrt(1 + e * e)
     assert distance(X_S, X_T) == pytest.approx(math.sqrt(2) * e / math.sqrt(root * (root + 1)), rel=1e-9, abs=1e-15)
 

@@ -188,6 +188,7 @@ def test_no_interval_rests_on_rounding():
     refused(singles_of(X, X), "lies within single examples")
     Q = np.linalg.qr(rng.standard_normal((20, 20)))[0]
     refused(singles_of(2 * Q, Q), "lies within single examples")
+    refused(singles_of(np.hstack([X, 0.01 * np.eye(30)]), X), "lies within single examples")
     one = X.copy()
     one[4] *= 2
     refused(singles_of(one, X), "without one example nothing would be left of the difference")

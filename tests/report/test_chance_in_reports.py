@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 import kernelscope as ks
-from kernelscope.kernels.permutations import drawn_examples, shuffled
+from kernelscope.kernels.best_of_many import Searched
+from kernelscope.kernels.companions import centred
+from kernelscope.kernels.exact import well_scaled_sums
+from kernelscope.kernels.permutations import Shuffled, drawn_examples, shuffled
+from kernelscope.report.chance_numbers import null_fields
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal((90, 5))
@@ -17,10 +21,12 @@ def heavy(n, d, seed=0):
     return np.exp(2 * rng.standard_normal((n, 1))) * rng.standard_normal((n, d))
 
 
+TEACHER = {"a": heavy(90, 3, 1), "b": NORMAL}
+STUDENT = {"c": heavy(90, 4, 2), "d": heavy(90, 3, 3), "e": NORMAL[:, :2] + 0.1}
+
+
 def grid(**options):
-    teacher = {"a": heavy(90, 3, 1), "b": NORMAL}
-    student = {"c": heavy(90, 4, 2), "d": heavy(90, 3, 3), "e": NORMAL[:, :2] + 0.1}
-    return ks.measure(teacher=teacher, student=student, pairs="all", neighbours=0, **options)
+    return ks.measure(teacher=TEACHER, student=STUDENT, pairs="all", neighbours=0, **options)
 
 
 def on_chance(pair):
@@ -88,15 +94,15 @@ def test_every_pair_of_a_grid_has_a_corrected_p_and_the_best_says_so(options):
     assert told[0].null.p_corrected == min(pair.null.p_corrected for pair in report) < 0.01
 
 
-def test_a_pair_of_a_grid_has_the_p_it_has_alone():
-    report = grid()
+@pytest.mark.parametrize("kernel", ["linear", "cosine", "rbf"])
+def test_a_pair_of_a_grid_has_the_p_it_has_alone(kernel):
+    report = grid(kernel=kernel)
     for pair in report:
-        teacher = heavy(90, 3, 1) if pair.teacher_layer == "a" else NORMAL
-        student = {"c": heavy(90, 4, 2), "d": heavy(90, 3, 3), "e": NORMAL[:, :2] + 0.1}[pair.student_layer]
-        alone = ks.measure(teacher=teacher, student=student, neighbours=0).pairs[0]
+        X_T, X_S = TEACHER[pair.teacher_layer], STUDENT[pair.student_layer]
+        alone = ks.measure(teacher=X_T, student=X_S, neighbours=0, kernel=kernel).pairs[0]
         assert pair.null.p_value == pytest.approx(alone.null.p_value, rel=1e-6)
         assert alone.null.p_corrected is None
-    assert sum(pair.null.cka_skewness > 1 for pair in report) >= 2
+    assert kernel != "linear" or sum(pair.null.cka_skewness > 1 for pair in report) >= 2
 
 
 def test_named_pairs_and_shared_layers_are_no_search():
@@ -114,6 +120,13 @@ def test_a_constant_layer_of_a_grid_has_no_chance_and_is_not_counted():
         dead = pair.teacher_layer == "dead"
         assert (null.p_value is None, null.p_corrected is None, null.cka_mean is None) == (dead, dead, dead)
     assert any("best of 2 pairs" in note for pair in report for note in pair.notes)
+
+
+def test_no_p_has_no_corrected_p_either():
+    scaled = well_scaled_sums(teacher=NORMAL, student=NORMAL[:, :2])
+    searched = Searched(Shuffled(0.2, 999, 90), 0.4, best=True, among=6)
+    null, notes = null_fields(scaled, centred(scaled), None, 0, searched)
+    assert (null.p_value, null.p_corrected, notes) == (None, None, ())
 
 
 def test_a_report_without_the_corrected_p_is_read():

@@ -11,7 +11,7 @@ from sample_reports import full_report, with_pair
 import kernelscope as ks
 from kernelscope.errors import GateFailed, UsageError
 from kernelscope.features.arrays import ArrayFeatures
-from kernelscope.report.attribution import ROWS_TELL
+from kernelscope.report.attribution import NOT_SAMPLED, ROWS_TELL
 from kernelscope.report.fields import Comparison
 from kernelscope.report.gates import POINT, SAME_FILE, SMALL, Gate, NoWorseThan, judge, remarks
 from kernelscope.report.grid import NOTE, STREAMED
@@ -226,6 +226,7 @@ def test_a_loss_too_small_to_sample_is_judged_by_rounding(high):
     ("changes", "said"),
     [
         ({}, "too few examples or groups"),
+        ({"notes": ("x", f"{NOT_SAMPLED}one carries it")}, "over examples: one carries it; measure more"),
         ({"notes": ("x", NOTE)}, "one pass gives none"),
         ({"notes": (STREAMED,)}, "one pass gives none"),
         ({"route": "pairs-estimate"}, "pass --route blocked"),
