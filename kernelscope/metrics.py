@@ -54,7 +54,7 @@ def kernel_distance(x_s: Any, x_t: Any) -> float:
         Mismatch: rows that do not correspond. NumericalError: NaN or infinite features.
         DegenerateKernel: an all-zero teacher.
     """
-    return float(transfer_loss(teacher=_rows(x_t, "x_t"), student=_rows(x_s, "x_s")))
+    return float(transfer_loss(teacher=as_rows(x_t, "x_t"), student=as_rows(x_s, "x_s")))
 
 
 def cka(X: Any, Y: Any) -> float:
@@ -223,7 +223,7 @@ class KernelDistance:
             Mismatch: rows that do not correspond, or other widths than before.
             NumericalError: NaN or infinite features.
         """
-        x_s, x_t = _rows(x_s, "x_s"), _rows(x_t, "x_t")
+        x_s, x_t = as_rows(x_s, "x_s"), as_rows(x_t, "x_t")
         if self._sums is None:
             self._sums = begun(x_s, x_t)
         self._sums.add(x_s, x_t)
@@ -263,13 +263,9 @@ class KernelDistance:
         self._sums = None
 
 
-def _rows(X: Any, name: str) -> Rows:
-    return as_rows(X, name)
-
-
 def _two(X: Any, Y: Any) -> tuple[Rows, Rows]:
     """Both as finite rows of the same examples."""
-    both = _rows(X, "X"), _rows(Y, "Y")
+    both = as_rows(X, "X"), as_rows(Y, "Y")
     if both[0].shape[0] != both[1].shape[0] or 0 in (*both[0].shape, *both[1].shape):
         raise Mismatch(
             f"X has shape {tuple(both[0].shape)} and Y {tuple(both[1].shape)}; give features of the same examples"

@@ -47,9 +47,9 @@ def of_predictions(first: np.ndarray, second: np.ndarray) -> Difference:
     """Accuracy of the first minus that of the second over other seeds *and* other test examples.
 
     The variance is that of the seeds' means over S plus that of the examples' means over n. Each also holds what is
-    particular to a seed on an example, so that the sum errs to the wide side. Two examples are thought beside the n,
-    one that only the first gets right and one that only the second does (Agresti and Min 2005), since students that
-    agree on a finite test set need not agree on all. Degrees of freedom after Satterthwaite.
+    particular to a seed on an example, so that the sum errs to the wide side. To the squares of the n examples is added
+    half of one that only the first gets right and half of one that only the second does (Agresti and Min 2005), since
+    students that agree on a finite test set need not agree on all. Degrees of freedom after Satterthwaite.
 
     Args:
         first, second: whether each seed's student gets each example right, shape ``(S, n)``, seeds and examples paired.

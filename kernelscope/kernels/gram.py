@@ -301,6 +301,8 @@ def gram_sums(
 def without_mean(X: Rows) -> Affine:
     """Rows less their mean: taken off once, and what is left of it by rounding once more. Two passes."""
     once = Affine(X, shift=_mean(X)[0])
+    if not np.isfinite(once.shift).all():  # for the caller to see
+        return once
     left, error = _mean(once)
     return Affine(once, shift=left, shift_error=error)
 

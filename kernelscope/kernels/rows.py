@@ -149,7 +149,8 @@ class Constancy:
         if self._first is None:
             self._first = block[0].copy()
         with np.errstate(invalid="ignore"):
-            self.so_far = not np.any(np.max(np.abs(block - self._first), axis=0) > self._slack * np.abs(self._first))
+            apart = np.max(np.abs(block - self._first), axis=0)
+            self.so_far = bool(np.all(apart <= self._slack * np.abs(self._first)))  # NaN is nothing constant
 
 
 def is_constant(X: Rows) -> bool:

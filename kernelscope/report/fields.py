@@ -265,7 +265,8 @@ class PairReport:
 class Comparison:
     """Loss of ``first`` minus that of ``second`` at the same layers and on the same examples, 95 % over examples.
 
-    The paired interval is narrower than the two students' own: what examples do to both cancels.
+    ``difference`` is that of their ``population_loss``. The paired interval is narrower than the two students' own:
+    what examples do to both cancels.
     ``rounding_interval`` is where the exact difference of the two losses lies on these examples.
     """
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.functions import Kernel, Normalised
 from kernelscope.kernels.gram import without_mean
 from kernelscope.kernels.gulp import Whitened
-from kernelscope.kernels.rows import is_constant
+from kernelscope.kernels.rows import is_constant, require_finite
 from kernelscope.report.matching import LayerPair
 
 RIDGE = (
@@ -51,7 +53,9 @@ class Preparation:
                     raise DegenerateKernel(
                         f"{name} features are the same for all examples, so centring leaves nothing; check the layer"
                     )
-                X = without_mean(X)
+                given, X = X, without_mean(X)
+                if not np.isfinite(X.shift).all():
+                    require_finite(given, f"{name} features")
             if self.normalize or self.kernel.name == "cosine":
                 X = Normalised(X)
                 if X.zero_rows:

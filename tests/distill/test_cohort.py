@@ -139,7 +139,7 @@ def test_the_variance_of_an_accuracy_is_that_of_seeds_and_that_of_examples():
     a, b = rng.random((2, 4, 60)) < np.array([0.9, 0.7, 0.8, 0.5])[:, None]
     right = a.astype(float) - b
     of_seeds = right.mean(axis=1).var(ddof=1) / 4
-    thought = np.r_[right.mean(axis=0) - right.mean(), np.sqrt([0.5, 0.5])]  # one more example each way
+    thought = np.r_[right.mean(axis=0) - right.mean(), np.sqrt([0.5, 0.5])]  # half an example each way
     of_examples = np.sum(thought**2) / 59 / 60
     freedom = (of_seeds + of_examples) ** 2 / (of_seeds**2 / 3 + of_examples**2 / 59)
     half = stats.t.ppf(0.975, freedom) * math.sqrt(of_seeds + of_examples)

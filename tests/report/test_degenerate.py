@@ -7,7 +7,7 @@ import pytest
 
 import kernelscope as ks
 from kernelscope.cli.main import main
-from kernelscope.errors import DegenerateKernel, UsageError
+from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((200, 5))
@@ -130,3 +130,11 @@ def test_a_rank_that_was_cut_is_warned_of_with_its_tolerance():
     assert "2 of 4 directions" in texts["rank-cut"]
     assert f"{2.0**-24:.1g}" in texts["rank-cut"]
     assert "rank-cut" not in {w.code for w in ks.measure(teacher=X, student=X[:, :4]).pairs[0].warnings}
+
+
+def test_features_that_are_not_finite_are_not_called_constant():
+    for bad in (np.nan, np.inf):
+        broken = X.copy()
+        broken[3, 1] = bad
+        with pytest.raises(NumericalError, match="first in row 3"):
+            ks.measure(teacher=broken, student=X, centre=True)
