@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
-from kernelscope.kernels.accumulate import block_rows
 from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
 from kernelscope.kernels.gram import COMFORTABLE, ZERO_TEACHER, GramSums, gram_sums
 from kernelscope.kernels.pair import pair_difference, rotations, row_allowance
+from kernelscope.kernels.plan import plan
 from kernelscope.kernels.rounding import frobenius, square_root_interval
 from kernelscope.kernels.rows import (
     Affine,
@@ -314,38 +314,3 @@ def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
     half += row_allowance(student, *own_S) + row_allowance(teacher, *own_T)
     floor = _storage_cost(student, *own_S) + _storage_cost(teacher, *own_T)
     return _Answer("tsqr", value, max(0.0, value - half), value + half, False, own_T[1], own_S[1], half, floor, unit)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a computation will do, before it does it."""
-
-    route: str
-    multiply_adds: float
-    bytes_read: float
-    memory_bytes: float
-    why: str
-
-    def __str__(self) -> str:
-        return (
-            f"route {self.route}: {self.multiply_adds:.2g} multiply-adds, {self.bytes_read / 1e6:,.0f} MB read, "
-            f"{self.memory_bytes / 1e6:,.0f} MB of memory ({self.why})"
-        )
-
-
-def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_bytes: int = 4) -> Plan:
-    """Route, cost and memory before anything is read (THEORY B.4).
-
-    ``auto`` goes on to the pair route where the first one does not resolve the loss.
-    """
-    p, d = d_student + d_teacher, max(d_student, d_teacher)
-    read = float(n * p * item_bytes)
-    if route == "blocked" or (route == "auto" and n <= 2 * p):
-        why = "asked for" if route == "blocked" else f"n = {n} is at most 2 (d_S + d_T) = {2 * p}"
-        return Plan("blocked", n * n * p / 2, read * (1 + n // 8192), 8.0 * 3 * min(n, 4096) ** 2, why)
-    if route == "tsqr":
-        return Plan("tsqr", 2.0 * n * p * p, read, 8.0 * 5 * p * p, "asked for")
-    if route == "pair":
-        return Plan("pair", n * p * p / 2 + 3.0 * n * d * d, 2 * read, 8.0 * 8 * d * d, "asked for")
-    why = "asked for" if route == "gram" else f"n = {n} exceeds 2 (d_S + d_T) = {2 * p}"
-    return Plan("gram", n * p * p / 2, read, 8.0 * (5 * p * p + block_rows(p) * p), why)

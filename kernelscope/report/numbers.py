@@ -15,7 +15,6 @@ from kernelscope.kernels.exact import (
     ScaledSums,
     TransferLoss,
     loss_from_sums,
-    plan,
     transfer_loss,
     well_scaled_sums,
 )
@@ -23,6 +22,7 @@ from kernelscope.kernels.landmarks import Landmarks
 from kernelscope.kernels.moments import Moments, both_moments
 from kernelscope.kernels.neighbours import neighbours
 from kernelscope.kernels.nystrom import partial
+from kernelscope.kernels.plan import plan
 from kernelscope.kernels.rows import Rows, storage_roundoff
 from kernelscope.kernels.sampling import LeaveOut, RowNorms
 from kernelscope.kernels.spectrum import (

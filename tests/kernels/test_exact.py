@@ -14,7 +14,8 @@ from integer_oracle import exact_loss, lies_in
 from scipy.linalg import hadamard
 
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError
-from kernelscope.kernels.exact import ROUTES, loss_from_sums, plan, transfer_loss, well_scaled_sums
+from kernelscope.kernels.exact import ROUTES, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.plan import plan
 from kernelscope.kernels.rounding import square_root_interval
 from kernelscope.kernels.rows import Affine
 from kernelscope.kernels.whole_numbers import contains, lies_between
