@@ -159,7 +159,8 @@ class _PlainHalf:
         for key, part in rows.items():
             self._own[key].add(part.T)
         # one product of all layers side by side: larger ones are faster
-        S, T = (np.hstack([part for (role, _), part in rows.items() if role == of]) for of in ("student", "teacher"))
+        sides = ([part for (role, _), part in rows.items() if role == of] for of in ("student", "teacher"))
+        S, T = (side[0] if len(side) == 1 else np.hstack(side) for side in sides)
         self._cross.add(S.T, T.T)
 
     def own(self, key: Key) -> Two:

@@ -92,12 +92,14 @@ def pair_difference(
     for (_, S_block), (_, T_block) in zip(row_blocks(student), row_blocks(teacher)):
         for start in range(0, len(S_block), step):
             X_S, X_T = S_block[start : start + step], T_block[start : start + step]
-            rows = both[: len(X_S)]
+            rows, width = both[: len(X_S)], X_S.shape[1]
             # SciPy's BLAS throughout: NumPy's threads would fight for the cores
             aligned = X_T if turn is None else dgemm(1.0, turn, np.ascontiguousarray(X_T).T).T
-            rows[:, :d], rows[:, d:] = -aligned, aligned
-            rows[:, : X_S.shape[1]] += X_S
-            rows[:, d : d + X_S.shape[1]] += X_S
+            np.subtract(X_S, aligned[:, :width], out=rows[:, :width])
+            np.add(X_S, aligned[:, :width], out=rows[:, d : d + width])
+            if width < d:
+                np.negative(aligned[:, width:], out=rows[:, width:d])
+                rows[:, d + width :] = aligned[:, width:]
             total.add(rows.T)
     gram = total.gram()
     G_EE, G_PP, M = gram[:d, :d], gram[d:, d:], gram[:d, d:]
