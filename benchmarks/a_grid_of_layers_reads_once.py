@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels.exact import transfer_loss
-from kernelscope.kernels.layers import layer_sums
+from kernelscope.kernels.distance.exact import transfer_loss
+from kernelscope.kernels.distance.layer_grid import layer_sums
 
 
 def main() -> None:

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "kernels"))
-from integer_oracle import exact_loss
-
-from kernelscope.kernels.exact import transfer_loss
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from kernelscope.kernels.distance.exact import transfer_loss
+from tests.kernels.integer_oracle import exact_loss
 
 
 def nxn_fp32(S: np.ndarray, T: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import torch
 from gram_route_beats_forming_kernels import features
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels.blocked import DEFAULT_MEMORY_BYTES, block_size, blocked_norms, full_precision_matmul
+from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES, block_size, blocked_norms, full_precision_matmul
 
 
 def bare_products(S: torch.Tensor, T: torch.Tensor, rows: int) -> None:

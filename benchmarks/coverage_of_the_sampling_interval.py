@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kernelscope.kernels.sampling import (
+from kernelscope.kernels.statistics.sampling import (
     LeaveOut,
     RowNorms,
     groups_with_blocks,

@@ -17,8 +17,8 @@ import numpy as np
 from gram_route_beats_forming_kernels import features
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels.exact import transfer_loss
-from kernelscope.kernels.layers import LayerSums, layer_sums
+from kernelscope.kernels.distance.exact import transfer_loss
+from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
 
 BARE, BARE_SINGLE = "bare Z.T @ Z, float64", "bare cast and Z.T @ Z, float32"
 CLAIMS = (

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
+from kernelscope.checkpoints.loaded import Loaded, loaded_module
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.features.extraction import extract
 from kernelscope.features.streaming import StreamedFeatures
-from kernelscope.kernels.layers import layer_sums
+from kernelscope.kernels.distance.layer_grid import layer_sums
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import Loaded, loaded_module
 
 LARGE = "layer1.0,layer1,layer2.0,layer2,layer3.0,layer3,layer4,embedding,logits"
 SMALL = "conv1,bn1,layer1,layer2.0.conv1,layer2,layer3.0.conv1,layer3,embedding,logits"

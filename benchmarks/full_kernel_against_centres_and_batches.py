@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from kernelscope.checkpoints.checkpoint import save_checkpoint
+from kernelscope.checkpoints.loading import load
 from kernelscope.distill.comparison import of_accuracies, paired
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train, train_cohort
-from kernelscope.networks.checkpoint import save_checkpoint
-from kernelscope.networks.sources import load
-from kernelscope.report.measurement import measure
+from kernelscope.measurement.measure import measure
 
 WEIGHTS = {"kda": 0.1, "gram": 4.0, "full_kernel": 8.0}
 FIRST = 5  #: seeds below it chose the weights

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels.exact import transfer_loss
+from kernelscope.kernels.distance.exact import transfer_loss
 
 
 def features(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope.kernels.attacks import CHANGES, DTYPES, KINDS, PANELS, many_rows, pair_of_kind, stored_as
-from kernelscope.kernels.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
-from kernelscope.kernels.layers import layer_sums
+from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.layer_grid import layer_sums
 from kernelscope.kernels.rows import Rows, identical
-from kernelscope.kernels.whole_numbers import exact_squares, lies_between
+from kernelscope.kernels.self_check.attacks import CHANGES, DTYPES, KINDS, PANELS, many_rows, pair_of_kind, stored_as
+from kernelscope.kernels.self_check.whole_numbers import exact_squares, lies_between
 
 X86 = "Prescott Core2 Penryn Nehalem Barcelona Atom Sandybridge Bulldozer Piledriver Steamroller Excavator Haswell Zen "
 X86 += "SkylakeX Cooperlake SapphireRapids"

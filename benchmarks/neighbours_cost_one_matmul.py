@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels.nearest import INDEX_ROWS, QUERY_ROWS, Index
+from kernelscope.kernels.similarity.nearest import INDEX_ROWS, QUERY_ROWS, Index
 
 
 def some_rows(kind: str, n: int, d: int) -> np.ndarray:

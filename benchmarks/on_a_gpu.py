@@ -32,25 +32,25 @@ from gram_route_beats_forming_kernels import features
 from rounds import median_ratio, paired_rounds, print_table
 
 import kernelscope as ks
+from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.digits import digits
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.distill import precision, student, training
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.recipe import recipe
 from kernelscope.errors import UsageError
-from kernelscope.kernels.accumulate import MOST_ROWS, BlockSum, summation_chain
-from kernelscope.kernels.attacks import stored_as
-from kernelscope.kernels.blocked import full_precision_matmul
-from kernelscope.kernels.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss
-from kernelscope.kernels.gram import BlockErrors, GramSums, gram_sums
-from kernelscope.kernels.slices import slice_error
-from kernelscope.kernels.synthetic import checks
-from kernelscope.kernels.whole_numbers import exact_squares, lies_between
+from kernelscope.kernels.distance.accumulate import MOST_ROWS, BlockSum, summation_chain
+from kernelscope.kernels.distance.blocked import full_precision_matmul
+from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss
+from kernelscope.kernels.distance.gram import BlockErrors, GramSums, gram_sums
+from kernelscope.kernels.distance.slices import slice_error
+from kernelscope.kernels.self_check.attacks import stored_as
+from kernelscope.kernels.self_check.checks import checks
+from kernelscope.kernels.self_check.whole_numbers import exact_squares, lies_between
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import loaded_module
 
 SECONDS, QUICK_SECONDS = 450, 80  #: after the first import
-PRELOADED = ("kernelscope.distill.training", "kernelscope.features.extraction", "kernelscope.kernels.synthetic")
+PRELOADED = ("kernelscope.distill.training", "kernelscope.features.extraction", "kernelscope.kernels.self_check.checks")
 COPIES = 16  #: times that the rows of the large pair come
 
 
@@ -259,7 +259,7 @@ def in_single(H: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
 
 
 class TwoSlices:
-    """``ZᵀZ`` in two parts as kernels/slices.py forms it, of tensors on any device."""
+    """``ZᵀZ`` in two parts as kernels/distance/slices.py forms it, of tensors on any device."""
 
     def __init__(self, d_S: int, p: int, device: str, leading: Callable[..., torch.Tensor] = in_double) -> None:
         def zeros() -> torch.Tensor:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill.batches import EpochBatches, splits_of
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.student import Student
 from kernelscope.distill.teaching import Teacher
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import loaded_module
 
 
 class Steps:

@@ -21,7 +21,7 @@ from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.features.writing import feature_writer
-from kernelscope.kernels.exact import transfer_loss
+from kernelscope.kernels.distance.exact import transfer_loss
 from kernelscope.kernels.rows import BLOCK_ROWS
 
 D = 512

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kernelscope.distill.presets import demo_recipes
+from kernelscope.checkpoints.checkpoint import save_checkpoint
+from kernelscope.checkpoints.loading import load
+from kernelscope.cli.demo_recipes import demo_recipes
 from kernelscope.distill.training import train, train_cohort
-from kernelscope.networks.checkpoint import save_checkpoint
-from kernelscope.networks.sources import load
-from kernelscope.report.measurement import measure
-from kernelscope.report.transfer import TransferReport
+from kernelscope.measurement.measure import measure
+from kernelscope.report.report import TransferReport
 
 #: beside the demo's ce, kd and kda, which is at the embedding
 OTHERS = {
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds
-    print(f"{torch.get_num_threads()} threads, 450 held-out digits, recipes of distill/presets.py and {OTHERS}")
+    print(f"{torch.get_num_threads()} threads, 450 held-out digits, recipes of cli/demo_recipes.py and {OTHERS}")
     table = collected(seeds)
     print(
         f"{'layer':<11}{'student':<12}"

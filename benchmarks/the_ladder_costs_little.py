@@ -12,14 +12,15 @@ import numpy as np
 from gram_route_beats_forming_kernels import features
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels import companions, ladder
-from kernelscope.kernels.exact import loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.similarity import ladder
 
 
 def loss_and_rungs(X_S: np.ndarray, X_T: np.ndarray) -> None:
     scaled = well_scaled_sums(teacher=X_T, student=X_S, halves=True)
     loss_from_sums(scaled)
-    ladder.rungs(scaled, companions.centred(scaled))
+    ladder.rungs(scaled, centre(scaled))
 
 
 def main() -> None:

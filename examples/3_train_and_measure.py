@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 import kernelscope as ks
+from kernelscope.checkpoints.checkpoint import save_checkpoint
 from kernelscope.distill.recipe import Recipe
-from kernelscope.networks.checkpoint import save_checkpoint
 
 with tempfile.TemporaryDirectory() as folder:
     teacher_file, student_file = Path(folder) / "teacher.pt", Path(folder) / "student.pt"

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 import kernelscope as ks
+from kernelscope.checkpoints.checkpoint import save_checkpoint
 from kernelscope.datasets.sources import load
 from kernelscope.distill.recipe import Recipe
-from kernelscope.networks.checkpoint import save_checkpoint
 
 digits = load("digits", "test")
 with tempfile.TemporaryDirectory() as folder:

@@ -12,22 +12,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from kernelscope.version import __version__
+
 if TYPE_CHECKING:
     from kernelscope import metrics
+    from kernelscope.checkpoints.loading import load
     from kernelscope.distill.probe import Probe
     from kernelscope.distill.recipe import Recipe
     from kernelscope.distill.training import train, train_cohort
     from kernelscope.features.extraction import extract
     from kernelscope.features.store import FeatureStore
-    from kernelscope.kernels.exact import TransferLoss, transfer_loss
-    from kernelscope.kernels.landmarks import Landmarks
-    from kernelscope.networks.sources import load
-    from kernelscope.report.audit import audit
+    from kernelscope.kernels.distance.exact import TransferLoss, transfer_loss
+    from kernelscope.kernels.nystrom.choosing import Landmarks
+    from kernelscope.measurement.audit import audit
+    from kernelscope.measurement.measure import measure
     from kernelscope.report.fields import PairReport
-    from kernelscope.report.measurement import measure
-    from kernelscope.report.transfer import TransferReport
-
-__version__ = "0.1.0"
+    from kernelscope.report.report import TransferReport
 
 __all__ = [
     "FeatureStore",
@@ -50,20 +50,20 @@ __all__ = [
 
 _ROOMS = {
     "FeatureStore": "kernelscope.features.store",
-    "Landmarks": "kernelscope.kernels.landmarks",
+    "Landmarks": "kernelscope.kernels.nystrom.choosing",
     "PairReport": "kernelscope.report.fields",
     "Probe": "kernelscope.distill.probe",
     "Recipe": "kernelscope.distill.recipe",
-    "TransferLoss": "kernelscope.kernels.exact",
-    "TransferReport": "kernelscope.report.transfer",
+    "TransferLoss": "kernelscope.kernels.distance.exact",
+    "TransferReport": "kernelscope.report.report",
     "audit": "kernelscope.report.audit",
     "extract": "kernelscope.features.extraction",
-    "load": "kernelscope.networks.sources",
-    "measure": "kernelscope.report.measurement",
+    "load": "kernelscope.checkpoints.loading",
+    "measure": "kernelscope.measurement.measure",
     "metrics": "kernelscope.metrics",
     "train": "kernelscope.distill.training",
     "train_cohort": "kernelscope.distill.training",
-    "transfer_loss": "kernelscope.kernels.exact",
+    "transfer_loss": "kernelscope.kernels.distance.exact",
 }
 
 

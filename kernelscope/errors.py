@@ -65,3 +65,8 @@ def one_line(text: str, limit: int = 200) -> str:
     """``text`` on one line of at most ``limit`` characters, control characters stripped."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def plain(text: object) -> str:
+    """``text`` without control, direction and other invisible characters, which can forge what a reader sees."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))

@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
-from kernelscope.kernels import companions, neighbours
-from kernelscope.kernels import gulp as _gulp
-from kernelscope.kernels import procrustes as _procrustes
-from kernelscope.kernels import within_class as _within_class
-from kernelscope.kernels.batch_sums import BatchSums, begun
-from kernelscope.kernels.exact import ScaledSums, TransferLoss, transfer_loss, well_scaled_sums
-from kernelscope.kernels.moments import both_moments
+from kernelscope.kernels.distance.batch_sums import BatchSums, begun
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, transfer_loss, well_scaled_sums
 from kernelscope.kernels.rows import Rows, as_rows, is_constant, require_finite
+from kernelscope.kernels.similarity import cka as _cka
+from kernelscope.kernels.similarity import gulp as _gulp
+from kernelscope.kernels.similarity import neighbours
+from kernelscope.kernels.similarity import procrustes as _procrustes
+from kernelscope.kernels.similarity import within_class as _within_class
+from kernelscope.kernels.statistics.moments import both_moments
 
 __all__ = [
     "KernelDistance",
@@ -73,7 +75,7 @@ def cka(X: Any, Y: Any) -> float:
         Mismatch: rows that do not correspond. NumericalError: NaN or infinite features.
         DegenerateKernel: features that are the same for all examples.
     """
-    return _number(companions.cka(companions.centred(_sums(X, Y)).sums), "CKA")
+    return _number(_cka.cka(centre(_sums(X, Y)).sums), "CKA")
 
 
 def cka_debiased(X: Any, Y: Any) -> float:
@@ -92,11 +94,11 @@ def cka_debiased(X: Any, Y: Any) -> float:
         DegenerateKernel: features that are the same for all examples, fewer than 4 of these, or a HSIC of features with
             themselves that is not positive.
     """
-    centred = companions.centred(_sums(X, Y))
+    centred = centre(_sums(X, Y))
     own = both_moments(centred)
     if own is None:
         raise _nothing("debiased CKA")
-    return _number(companions.cka_debiased(centred.sums, own[0].entries, own[1].entries), "debiased CKA")
+    return _number(_cka.cka_debiased(centred.sums, own[0].entries, own[1].entries), "debiased CKA")
 
 
 def within_class_cka(X: Any, Y: Any, labels: Any) -> float:
@@ -145,7 +147,7 @@ def procrustes(X: Any, Y: Any) -> float:
         Mismatch: rows that do not correspond. NumericalError: NaN or infinite features.
         DegenerateKernel: features that are the same for all examples.
     """
-    return _number(_procrustes.procrustes(companions.centred(_sums(X, Y))), "Procrustes distance")
+    return _number(_procrustes.procrustes(centre(_sums(X, Y))), "Procrustes distance")
 
 
 def gulp(X: Any, Y: Any, rho: float = _gulp.RHO) -> float:
@@ -168,7 +170,7 @@ def gulp(X: Any, Y: Any, rho: float = _gulp.RHO) -> float:
     """
     if not 0 < rho < float("inf"):
         raise UsageError(f"rho is {rho}, expected a positive number; the default is {_gulp.RHO}")
-    return _number(_gulp.gulp(companions.centred(_sums(X, Y)), rho), "GULP")
+    return _number(_gulp.gulp(centre(_sums(X, Y)), rho), "GULP")
 
 
 def mutual_knn(X: Any, Y: Any, k: int = 10) -> float:

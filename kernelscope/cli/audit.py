@@ -25,8 +25,8 @@ def command(as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **gi
     A printed claim that fails is a finding (exit 0). A corrected one that fails is a bug of kernelscope (exit 1).
     """
     from kernelscope.files import refuse_existing
-    from kernelscope.report import audit_table
-    from kernelscope.report.audit import audit
+    from kernelscope.measurement.audit import audit
+    from kernelscope.rendering import audit_table
 
     if save is not None:
         refuse_existing(save, overwrite=overwrite)

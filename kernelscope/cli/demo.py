@@ -29,14 +29,15 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     ce.pt kd.pt kda.pt report.json report.html in DIR; refuses only files it would replace. Under two minutes on two
     cores.
     """
-    from kernelscope.distill.presets import demo_recipes
+    from kernelscope.checkpoints.checkpoint import save_checkpoint
+    from kernelscope.checkpoints.loading import load
+    from kernelscope.cli.demo_recipes import demo_recipes
     from kernelscope.distill.training import train, train_cohort
     from kernelscope.files import refuse_existing, write_text
-    from kernelscope.networks.checkpoint import save_checkpoint
-    from kernelscope.networks.sources import load
-    from kernelscope.report import audit_table, tables
-    from kernelscope.report.audit import audit
-    from kernelscope.report.measurement import measure
+    from kernelscope.measurement.audit import audit
+    from kernelscope.measurement.measure import measure
+    from kernelscope.rendering import audit_table
+    from kernelscope.rendering import table as tables
 
     refuse_existing(*(out / name for name in NAMES), overwrite=overwrite)
     recipes = demo_recipes(seed)

@@ -36,16 +36,16 @@ def command(model: Path, out: Path, **given: Any) -> None:
 
     Interrupted, the same command goes on where it stopped and ends with the same bits.
     """
+    from kernelscope.checkpoints.loading import load
     from kernelscope.features.extraction import extract
+    from kernelscope.features.request import Request
     from kernelscope.files import refuse_existing
-    from kernelscope.networks.sources import load
-    from kernelscope.report.evaluation_data import examples_for, require_inputs, with_operations
-    from kernelscope.report.sides import ExtractionOptions
+    from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 
     refuse_existing(out, overwrite=given["overwrite"])
     loaded = load(model, arch=given["arch"], arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]))
     operations = parse_operations(given["preprocess"])
-    chosen = ExtractionOptions(
+    chosen = Request(
         data=given["data"],
         split=given["split"],
         limit=given["limit"],

@@ -149,7 +149,7 @@ def _same_file(a: Path, b: Path) -> bool:
 
 
 def _check_kernelscope(seed: int, device: str) -> None:
-    from kernelscope.kernels.synthetic import checks
+    from kernelscope.kernels.self_check.checks import checks
 
     failed = 0
     for check in checks(seed=seed, device=device):

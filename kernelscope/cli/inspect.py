@@ -22,7 +22,7 @@ def command(path: Path, verify: bool, arch: str | None, arch_kwargs: str | None,
 
     Reads checkpoints of any origin, safetensors and Hugging Face folders too; nothing in them is run.
     """
-    from kernelscope.report.inspection import describe
+    from kernelscope.measurement.inspection import describe
 
     kwargs = parse_json("--arch-kwargs", arch_kwargs)
     for line in describe(path, verify=verify, arch=arch, arch_kwargs=kwargs, shape=_sizes(shape)):

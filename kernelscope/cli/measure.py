@@ -114,13 +114,13 @@ def command(**given: Any) -> None:
 
 def measurement(given: dict[str, Any], outputs: dict[str, Any]) -> Any:
     """The report the options ask for."""
-    from kernelscope.report.measurement import measure
+    from kernelscope.measurement.measure import measure
 
     return measure(**measurement_options(given), progress=progress_for(outputs))
 
 
 def measurement_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Command-line values as keyword arguments of :func:`kernelscope.report.measurement.measure`."""
+    """Command-line values as keyword arguments of :func:`kernelscope.measurement.measure.measure`."""
     given = feature_options(given)
     return {
         "memory_bytes": size_in_bytes(given.pop("max_memory")),
@@ -184,7 +184,7 @@ def finish(report: Any, outputs: dict[str, Any], *, table: bool = True) -> None:
     if outputs["as_json"]:
         click.echo(report.to_json())
     elif table:
-        from kernelscope.report import tables
+        from kernelscope.rendering import table as tables
 
         tables.show(report)
 

@@ -16,7 +16,7 @@ from kernelscope.cli.measure import finish, refuse_outputs
 @options.outputs
 def command(path: Path, **outputs: Any) -> None:
     """Show a saved report again: table, page, CSV. Needs no network, no features and no data."""
-    from kernelscope.report.transfer import TransferReport
+    from kernelscope.report.report import TransferReport
 
     refuse_outputs(outputs)
     finish(TransferReport.load(path), outputs)

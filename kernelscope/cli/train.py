@@ -82,11 +82,12 @@ def command(arguments: list[str], **given: Any) -> int:
 
 def _train(given: dict[str, Any]) -> None:
     from kernelscope import processes
-    from kernelscope.datasets.sources import Reading, parts
+    from kernelscope.checkpoints.loading import load
+    from kernelscope.datasets.reading import Reading
+    from kernelscope.datasets.sources import parts
     from kernelscope.distill import resuming
     from kernelscope.distill.training import train_cohort
     from kernelscope.files import refuse_existing
-    from kernelscope.networks.sources import load
 
     recipes = _recipes(given)
     outputs = _outputs(recipes, given["out"], given["best"])
@@ -171,7 +172,7 @@ def _outputs(recipes: list[Recipe], out: Path, best: Path | None) -> list[tuple[
 
 
 def _save(trained: list[Trained], outputs: list[tuple[Path, Path | None]], overwrite: bool) -> None:
-    from kernelscope.networks.checkpoint import save_checkpoint
+    from kernelscope.checkpoints.checkpoint import save_checkpoint
 
     for student, paths in zip(trained, outputs):
         for path, checkpoint in zip(paths, (student.last, student.best)):

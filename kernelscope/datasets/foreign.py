@@ -24,7 +24,7 @@ from kernelscope.datasets.splitting import ALL, TRAINING, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, UsageError, one_line
 
 if TYPE_CHECKING:
-    from kernelscope.datasets.sources import Reading
+    from kernelscope.datasets.reading import Reading
 
 
 def factory(word: str, options: dict[str, Any], reading: Reading, split: str | None) -> Splits:

@@ -10,11 +10,11 @@ import ast
 import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kernelscope.datasets.examples import Examples
+from kernelscope.datasets.reading import Reading
 from kernelscope.datasets.splitting import TRAINING, Splits
 from kernelscope.errors import Mismatch, UsageError, one_line
 
@@ -22,27 +22,6 @@ MADE = ("digits", "shapes")  #: need no file
 READERS = ("cifar10", "cifar100", "tiny-imagenet", "folder")  #: are followed by a folder
 FILES = (".npy", ".npz", ".h5", ".hdf5")
 NAMES = (*MADE, *(f"{reader}:DIR" for reader in READERS), "FILE.npy|.npz|.h5", "pkg.mod:factory")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a data set is read, whatever it is.
-
-    Attributes:
-        n: exactly so many examples; an iterable without a length needs it.
-        limit: the first so many, if there are so many.
-        skip_unreadable: leave out examples that cannot be read, with a note.
-    """
-
-    seed: int = 0
-    n: int | None = None
-    limit: int | None = None
-    skip_unreadable: bool = False
-
-    @property
-    def most(self) -> int | None:
-        """No more examples than this are asked for; None for all."""
-        return min((count for count in (self.n, self.limit) if count is not None), default=None)
 
 
 def load(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from kernelscope.errors import UsageError, one_line
 
-if TYPE_CHECKING:
-    from kernelscope.distill.probe import Probe
+
+class Stepped(Protocol):
+    """What a callback needs of a :class:`kernelscope.distill.probe.Probe`."""
+
+    def check(self, student: nn.Module, /) -> None: ...
+
+    def __call__(self, student: nn.Module, step: int, /) -> Any: ...
 
 
 class HuggingFaceSteps:
     """What a Hugging Face Trainer calls; its ``global_step`` counts from 1, once per optimiser step."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Stepped) -> None:
         self.probe = probe
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
@@ -32,7 +37,7 @@ class HuggingFaceSteps:
 class LightningSteps:
     """What a Lightning Trainer calls; its ``global_step`` stays where it is while gradients accumulate."""
 
-    def __init__(self, probe: Probe, student: str) -> None:
+    def __init__(self, probe: Stepped, student: str) -> None:
         self.probe, self.student = probe, student
         self._last = 0
 
@@ -60,7 +65,7 @@ class LightningSteps:
             ) from error
 
 
-def huggingface(probe: Probe) -> Any:
+def huggingface(probe: Stepped) -> Any:
     """A ``transformers.TrainerCallback``.
 
     Raises:
@@ -70,7 +75,7 @@ def huggingface(probe: Probe) -> Any:
     return type("ProbeCallback", (HuggingFaceSteps, base), {})(probe)
 
 
-def lightning(probe: Probe, student: str) -> Any:
+def lightning(probe: Stepped, student: str) -> Any:
     """A ``Callback`` of lightning or of pytorch_lightning, whichever the caller has imported already.
 
     Raises:

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from kernelscope import processes
+from kernelscope.checkpoints.checkpoint import Checkpoint
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.distill.batches import Splits, labels_of
 from kernelscope.distill.student import Student
 from kernelscope.distill.trajectory import examined
-from kernelscope.networks.checkpoint import Checkpoint
-from kernelscope.networks.sources import Loaded
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,18 +21,19 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from kernelscope import processes
+from kernelscope.activations.tap import resolve_layers
+from kernelscope.activations.undisturbed import heard, undisturbed
+from kernelscope.checkpoints.checkpoint import Checkpoint
+from kernelscope.checkpoints.loaded import Loaded, loaded_module, unwrapped
+from kernelscope.checkpoints.loading import load
 from kernelscope.datasets import foreign, sources
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations
 from kernelscope.distill import callbacks
 from kernelscope.distill.logbook import Logbook, plain
-from kernelscope.distill.undisturbed import heard, undisturbed
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError, one_line
-from kernelscope.kernels.gram import ZERO_TEACHER
+from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.snapshot import Teacher
-from kernelscope.networks.checkpoint import Checkpoint
-from kernelscope.networks.sources import Loaded, load, loaded_module, unwrapped
-from kernelscope.networks.tap import resolve_layers
 
 if TYPE_CHECKING:
     from kernelscope.datasets.examples import Batch

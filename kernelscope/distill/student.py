@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from kernelscope import processes
+from kernelscope.activations.tap import Tap
 from kernelscope.distill.batches import WEIGHTS, Batch, Splits, derived_seed
 from kernelscope.distill.losses.step import Loss, Step
 from kernelscope.distill.methods import losses_of
@@ -18,7 +19,6 @@ from kernelscope.distill.precision import autocast, half_type
 from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import NumericalError, UsageError, one_line
 from kernelscope.networks import zoo
-from kernelscope.networks.tap import Tap
 
 
 class Student:

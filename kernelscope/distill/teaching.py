@@ -9,13 +9,13 @@ import torch
 from scipy.stats import binom
 
 from kernelscope import processes
+from kernelscope.activations.tap import Tap
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations, apply
 from kernelscope.distill.batches import Batch, Splits, labels_of
 from kernelscope.distill.precision import autocast
 from kernelscope.errors import Mismatch
-from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import Tap
 
 UNLIKELY = 0.01
 SOME_KNOWLEDGE = 0.25  #: of the way from guessing to always right

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from kernelscope import processes
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill import resuming
@@ -28,7 +29,6 @@ from kernelscope.distill.student import Student
 from kernelscope.distill.teaching import Teacher, require_classes, require_knowledge
 from kernelscope.distill.trajectory import Trajectory, examined, share_right
 from kernelscope.errors import UsageError, one_line
-from kernelscope.networks.sources import Loaded
 
 Progress = Callable[[int, int, int, float, float], None]  #: student, epoch, epochs, mean loss, validation accuracy
 Data = str | tuple[Examples, Examples, Examples]

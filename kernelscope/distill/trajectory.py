@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from kernelscope.activations.pooling import pool
+from kernelscope.activations.tap import Tap, resolve_layers
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations
 from kernelscope.distill.batches import labels_of
 from kernelscope.errors import KernelscopeError
 from kernelscope.kernels.snapshot import Teacher
-from kernelscope.networks.pooling import pool
-from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import Tap, resolve_layers
 
 MOST = 2000  #: examples a trajectory follows, the first of the validation split
 BATCH = 512

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kernelscope.activations.tap import resolve_layers
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import ResourceError, UnreadableInput
 from kernelscope.features.extraction import config_sha256, configuration, extract
 from kernelscope.features.fingerprint import is_ours
 from kernelscope.features.store import FeatureStore
-from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import resolve_layers
 from kernelscope.networks.zoo import is_built_in
 
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from kernelscope import __version__
+from kernelscope.activations.accuracy import require_stated_accuracy
+from kernelscope.activations.example_rows import ExampleRows, Heard, Listening, top1
+from kernelscope.activations.pooling import UNITS
+from kernelscope.activations.tap import resolve_layers
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
-from kernelscope.features.accuracy import require_stated_accuracy
 from kernelscope.features.fingerprint import fingerprint
-from kernelscope.features.listening import ExampleRows, Heard, Listening, top1
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
-from kernelscope.networks.pooling import UNITS
-from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import resolve_layers
+from kernelscope.version import __version__
 
 
 def extract(
@@ -43,8 +43,8 @@ def extract(
     Interrupted, the same call goes on at the last whole batch and ends with the same bits.
 
     Args:
-        layers: names or globs (see ``networks/tap.py``); ``embedding,logits`` by default.
-        pooling: how maps and tokens become rows (``networks/pooling.py``).
+        layers: names or globs (see ``activations/tap.py``); ``embedding,logits`` by default.
+        pooling: how maps and tokens become rows (``activations/pooling.py``).
         dtype: storage type, float32 or float16.
         accuracy_check: refuse a network that scores other than its checkpoint states for these examples.
         progress: called with examples done and their number.

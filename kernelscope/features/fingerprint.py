@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from kernelscope.networks.sources import weights_sha256
+from kernelscope.checkpoints.loaded import weights_sha256
 
 OUR_CODE = ("kernelscope.networks.", "torch.nn.modules.")
 

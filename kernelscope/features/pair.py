@@ -8,6 +8,7 @@ import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.features.arrays import ASSUMED
+from kernelscope.kernels.row_views import Reordered
 from kernelscope.kernels.rows import Rows
 
 
@@ -94,25 +95,3 @@ class FeaturePair:
             raise Mismatch(
                 f"{count} of {self.n} labels differ between teacher and student; extract both from the same data"
             )
-
-
-class Reordered:
-    """Rows of ``X`` in another order, gathered block by block."""
-
-    def __init__(self, X: Rows, order: np.ndarray) -> None:
-        self.X, self.order = X, order
-        self.dtype = getattr(X, "dtype", np.dtype("float64"))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.X.shape
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray:
-        wanted = self.order[rows]
-        out = np.empty((len(wanted), self.shape[1]), self.dtype)
-        # one pass over the span that holds them, in pieces: HDF5 reads single rows a thousand times slower
-        for start in range(int(wanted.min(initial=0)), int(wanted.max(initial=-1)) + 1, 8192):
-            inside = (wanted >= start) & (wanted < start + 8192)
-            if inside.any():
-                out[inside] = np.asarray(self.X[start : start + 8192])[wanted[inside] - start]
-        return out

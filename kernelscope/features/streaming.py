@@ -1,7 +1,7 @@
 """Features that are computed when they are read and never kept: straight from the network into the sums.
 
 Reading all rows once costs one forward pass over the examples and memory for one block of rows, whatever their number.
-Every further reading costs another forward pass, so this suits what needs one: ``kernels/layers.py``.
+Every further reading costs another forward pass, so this suits what needs one: ``kernels/distance/layer_grid.py``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from kernelscope.activations.accuracy import require_stated_accuracy
+from kernelscope.activations.example_rows import Heard, Listening, top1
+from kernelscope.activations.tap import resolve_layers
+from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import NumericalError
-from kernelscope.features.accuracy import require_stated_accuracy
-from kernelscope.features.listening import Heard, Listening, top1
-from kernelscope.networks.sources import Loaded
-from kernelscope.networks.tap import resolve_layers
 
 
 class StreamedFeatures:

@@ -1,4 +1,4 @@
-"""Rows: what the mathematics asks of a matrix, so that it works beyond memory without hearing of HDF5.
+"""Rows: array-like matrices read in row blocks, in memory or on disk.
 
 Anything two-dimensional whose rows can be sliced will do: NumPy arrays and memmaps, torch tensors of any float
 dtype on any device, HDF5 datasets.
@@ -6,7 +6,6 @@ dtype on any device, HDF5 datasets.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
@@ -65,40 +64,6 @@ def row_blocks(X: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.
         yield start, numpy_block(X, start, min(start + block_rows, X.shape[0])).astype(np.float64, copy=False)
 
 
-class Affine:
-    """Rows ``(X − shift) · scale``, in double precision, formed block by block; nothing is copied.
-
-    ``shift_error``: Euclidean norm of what the shift may be off by the vector that is meant.
-    """
-
-    def __init__(
-        self, X: Rows, *, shift: np.ndarray | float = 0.0, scale: float = 1.0, shift_error: float = 0.0
-    ) -> None:
-        self.X, self.shift, self.scale, self.shift_error = X, shift, scale, shift_error
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.X.shape
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray:
-        block = numpy_block(self.X, *rows.indices(self.X.shape[0])[:2]).astype(np.float64)
-        block -= self.shift
-        block *= self.scale
-        return block
-
-    @property
-    def form(self) -> np.ndarray:
-        """What is done to the rows inside, for :func:`identical`."""
-        return np.append(np.broadcast_to(self.shift, (self.shape[1],)), self.scale)
-
-    def entry_error(self, norm: float) -> float:
-        """See :func:`entry_error`; a rounding is relative to its own result, those of the rows inside to theirs."""
-        shifted = float(np.linalg.norm(self.shift)) * math.sqrt(self.shape[0])
-        roundings = int(shifted > 0) + int(abs(math.frexp(self.scale)[0]) != 0.5)
-        inside = entry_error(self.X, norm / abs(self.scale) + shifted) + self.shift_error * math.sqrt(self.shape[0])
-        return 1.01 * (roundings * UNIT_ROUNDOFF * norm + abs(self.scale) * inside)
-
-
 def entry_error(X: Rows, norm: float) -> float:
     """Bound on the Frobenius norm of what rounding adds to rows as they are formed from those stored; 0 as stored.
 
@@ -111,7 +76,7 @@ def entry_error(X: Rows, norm: float) -> float:
 
 def is_proved(X: Rows) -> bool:
     """Whether :func:`entry_error` of these rows is proved; rows say ``estimated`` where theirs is not."""
-    return is_proved(X.X) if isinstance(X, Affine) else not getattr(X, "estimated", False)
+    return not getattr(X, "estimated", False)
 
 
 def largest_entry(X: Rows) -> float:
@@ -165,8 +130,6 @@ def is_constant(X: Rows) -> bool:
 
 def storage_roundoff(X: Rows) -> float:
     """Unit roundoff of the type the features are stored in; 0 for float64 and integers, which lose nothing here."""
-    if isinstance(X, Affine):
-        return storage_roundoff(X.X)
     own = getattr(X, "storage_roundoff", None)
     if own is not None:
         return float(own)
@@ -214,3 +177,26 @@ def require_same_examples(teacher: Rows, student: Rows) -> int:
 def _is_tensor(block: Any) -> bool:
     torch = sys.modules.get("torch")  # a tensor can only exist if torch was imported: do not import it to find out
     return torch is not None and isinstance(block, torch.Tensor)
+
+
+BLOCK_ENTRIES = 2**22  #: entries of the widest thing formed for a block of rows: 32 MB
+
+
+def row_steps(n: int, width: int) -> Iterator[tuple[int, int]]:
+    rows = max(64, min(BLOCK_ROWS, BLOCK_ENTRIES // max(1, width)))
+    for start in range(0, n, rows):
+        yield start, min(start + rows, n)
+
+
+def take_rows(X: Rows, indices: np.ndarray) -> np.ndarray:
+    """Rows at ``indices``, in their order, as float64; reads only the stretches that hold them."""
+    order = np.argsort(indices, kind="stable")
+    ordered = indices[order]
+    taken = np.empty((len(indices), X.shape[1]))
+    low = 0
+    while low < len(ordered):
+        first = int(ordered[low])
+        high = int(np.searchsorted(ordered, first + BLOCK_ROWS))
+        taken[order[low:high]] = numpy_block(X, first, int(ordered[high - 1]) + 1)[ordered[low:high] - first]
+        low = high
+    return taken

@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels import companions
-from kernelscope.kernels.accumulate import CrossSum, OwnSum, summation_chain
-from kernelscope.kernels.bounds import Theorem2, bounds, theorem2
-from kernelscope.kernels.exact import ScaledSums, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.gram import COMFORTABLE, GramSums, summation_errors
-from kernelscope.kernels.groups import Landmarks
-from kernelscope.kernels.ladder import best_scaled
-from kernelscope.kernels.landmarks import class_means, kmeans
-from kernelscope.kernels.nystrom import partial
+from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_chain
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
+from kernelscope.kernels.distance.gram import COMFORTABLE, GramSums, summation_errors
+from kernelscope.kernels.nystrom.bounds import Theorem2, bounds, theorem2
+from kernelscope.kernels.nystrom.choosing import class_means, kmeans
+from kernelscope.kernels.nystrom.landmarks import Landmarks
+from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import BLOCK_ROWS, identical, require_finite
+from kernelscope.kernels.similarity.cka import cka
+from kernelscope.kernels.similarity.ladder import best_scaled
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Teacher:
             landmarks=sums.m,
             transfer_loss=loss.value,
             scaled=float(best_scaled(scaled)),
-            cka=companions.cka(companions.centred(scaled).sums),
+            cka=cka(centre(scaled).sums),
             norm_teacher=loss.norm_teacher,
             norm_student=loss.norm_student,
             partial_norm=sums.partial_norm * unit,

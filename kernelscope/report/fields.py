@@ -31,7 +31,7 @@ class Null:
     """Chance: the same two networks with the student's examples shuffled (THEORY B.10, B.11, E.3).
 
     ``p_corrected``: where the pair is one of a grid, the p-value of having searched it (see
-    :mod:`kernelscope.kernels.best_of_many`).
+    :mod:`kernelscope.kernels.statistics.best_of_many`).
     """
 
     transfer_loss: float | None
@@ -168,7 +168,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Who is near whom (see :class:`kernelscope.kernels.neighbours.Neighbours`)."""
+    """Who is near whom (see :class:`kernelscope.kernels.similarity.neighbours.Neighbours`)."""
 
     k: int
     overlap: float

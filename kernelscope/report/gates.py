@@ -17,15 +17,12 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from kernelscope.errors import GateFailed, UsageError
-from kernelscope.kernels.bounds import NAMES
-from kernelscope.report.attribution import NOT_SAMPLED, ROWS_TELL
-from kernelscope.report.comparisons import difference_interval
+from kernelscope.errors import GateFailed, UsageError, plain
+from kernelscope.kernels.nystrom.bounds import NAMES
 from kernelscope.report.fields import PairReport
-from kernelscope.report.grid import NOTE, STREAMED
+from kernelscope.report.notes import NOT_SAMPLED, NOTE, ROWS_TELL, STREAMED
+from kernelscope.report.report import TransferReport, difference_interval
 from kernelscope.report.similarity_fields import key_of
-from kernelscope.report.transfer import TransferReport
-from kernelscope.report.wording import plain
 
 LOSS = ("transfer_loss", "ladder.raw")
 

@@ -85,7 +85,7 @@ class Flips:
 class Outputs:
     """Two networks' logits: share of rows put in the same class, and KL divergence of the student in nats.
 
-    See :class:`kernelscope.kernels.outputs.Outputs`.
+    See :class:`kernelscope.kernels.similarity.outputs.Outputs`.
     """
 
     agreement: float

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
+from kernelscope.checkpoints.checkpoint import save_checkpoint
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
-from kernelscope.networks.checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="module")

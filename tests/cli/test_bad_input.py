@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from kernelscope.checkpoints.loading import load
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.networks import zoo
-from kernelscope.networks.checkpoint import load_checkpoint, save_checkpoint
-from kernelscope.networks.sources import load
 
 
 @pytest.fixture(scope="session")

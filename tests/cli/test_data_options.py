@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kernelscope.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.networks import zoo
-from kernelscope.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 SHAPES = "shapes(size=12,classes=4,n=64,difficulty=0.1)"
 

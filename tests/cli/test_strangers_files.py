@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from kernelscope.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from kernelscope.checkpoints.loading import load
 from kernelscope.networks import zoo
-from kernelscope.networks.checkpoint import Checkpoint, save_checkpoint
-from kernelscope.networks.sources import load
 
 ARCH, KWARGS = "resnet8x0.25", {"num_classes": 10, "in_channels": 1}
 
@@ -152,7 +152,7 @@ def test_weights_that_do_not_fit_the_architecture_asked_for_are_exit_4(run):
 LITTLE_MEMORY = """
 import resource, sys, torch
 from kernelscope.cli.main import main
-import kernelscope.networks.sources
+import kernelscope.checkpoints.loading
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
 main(sys.argv[1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope.networks.checkpoint import load_checkpoint
+from kernelscope.checkpoints.checkpoint import load_checkpoint
 
 WORDS = ("train", "--data", "digits", "--arch", "resnet8x0.25", "--batch-size", "256")
 

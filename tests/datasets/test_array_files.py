@@ -4,11 +4,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from foreign_layouts import images
 
 from kernelscope.datasets.arrays import examples_in_memory
 from kernelscope.datasets.sources import load
 from kernelscope.errors import Mismatch, UnreadableInput
+from tests.datasets.foreign_layouts import images
 
 X, Y = images(40, 6), np.arange(40) % 4
 

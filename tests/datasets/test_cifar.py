@@ -6,12 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
-from foreign_layouts import python2_pickle, write_cifar_binary, write_cifar_python
 
 from kernelscope.datasets import cifar as cifar_module
 from kernelscope.datasets.cifar import cifar
 from kernelscope.datasets.cifar_pickle import read_pickle
 from kernelscope.errors import UnreadableInput, UsageError
+from tests.datasets.foreign_layouts import python2_pickle, write_cifar_binary, write_cifar_python
 
 RECORDS = 30
 PUBLISHED = dict(cifar_module.VERSIONS)

@@ -8,15 +8,16 @@ import types
 import numpy as np
 import pytest
 import torch
-from foreign_layouts import images
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from kernelscope.datasets.examples import example_ids
 from kernelscope.datasets.foreign import given
 from kernelscope.datasets.inputs import Lazy
-from kernelscope.datasets.sources import Reading, load, parts
+from kernelscope.datasets.reading import Reading
+from kernelscope.datasets.sources import load, parts
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError
+from tests.datasets.foreign_layouts import images
 
 X, Y = images(20, 8), np.arange(20) % 4
 

@@ -8,13 +8,14 @@ import zlib
 
 import numpy as np
 import pytest
-from foreign_layouts import images, save, write_folder, write_tiny_imagenet
 from PIL import Image, features
 
 from kernelscope.datasets.folder import folder
-from kernelscope.datasets.sources import Reading, load
+from kernelscope.datasets.reading import Reading
+from kernelscope.datasets.sources import load
 from kernelscope.datasets.tiny_imagenet import tiny_imagenet
 from kernelscope.errors import Mismatch, UnreadableInput
+from tests.datasets.foreign_layouts import images, save, write_folder, write_tiny_imagenet
 
 
 def test_a_folder_is_its_images_in_the_order_of_names(tmp_path):

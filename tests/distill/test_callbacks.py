@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from probing import Net, small_probe, strict
 from torch import nn
 
 from kernelscope.distill.callbacks import HuggingFaceSteps, LightningSteps
 from kernelscope.errors import Mismatch, UsageError
+from tests.distill.probing import Net, small_probe, strict
 
 
 class Trainers:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from kernelscope.checkpoints.loading import load
 from kernelscope.cli import cohort_table
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.comparison import Group, compared, of_accuracies, of_predictions, paired
@@ -15,7 +16,6 @@ from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.teaching import Teacher
 from kernelscope.distill.training import train, train_cohort
 from kernelscope.errors import UsageError
-from kernelscope.networks.sources import load
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=32)
 METHODS = ("ce", "kd", "kda", "at", "rkd")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
-from test_losses import numeric_gradient, smooth_l1
 
 from kernelscope.datasets.sources import load
 from kernelscope.distill.batches import EpochBatches, splits_of
 from kernelscope.distill.losses.kda import KDA
 from kernelscope.distill.losses.step import Step
 from kernelscope.distill.recipe import Recipe
+from tests.distill.test_losses import numeric_gradient, smooth_l1
 
 CLASSES, D_S, D_T = 4, 3, 5
 CHOICES = {

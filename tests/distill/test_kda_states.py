@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from test_kda_landmarks import CLASSES, VARIANTS, collected, epoch_of, step
 
+from kernelscope.checkpoints.loading import load as load_network
 from kernelscope.datasets.sources import load
 from kernelscope.distill.losses.kda import KDA
 from kernelscope.distill.losses.step import Step
@@ -14,7 +14,7 @@ from kernelscope.distill.methods import losses_of
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import UsageError
-from kernelscope.networks.sources import load as load_network
+from tests.distill.test_kda_landmarks import CLASSES, VARIANTS, collected, epoch_of, step
 
 
 @pytest.mark.parametrize("options", VARIANTS)

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_losses import numeric_gradient, smooth_l1
 
+from kernelscope.checkpoints.loading import load as load_network
 from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses import rkd as losses_rkd
@@ -15,7 +15,7 @@ from kernelscope.distill.losses.step import Step
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
-from kernelscope.networks.sources import load as load_network
+from tests.distill.test_losses import numeric_gradient, smooth_l1
 
 
 def step(student, teacher, layer="embedding"):

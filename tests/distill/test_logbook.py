@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from probing import Net, small_probe, strict
 
 from kernelscope.errors import UsageError
+from tests.distill.probing import Net, small_probe, strict
 
 
 def test_every_look_is_a_line_of_json(tmp_path):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope.activations.tap import Tap
+from kernelscope.checkpoints.loading import load as load_network
 from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses.step import Step
@@ -11,8 +13,6 @@ from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import load as load_network
-from kernelscope.networks.tap import Tap
 
 CONVOLUTIONAL = [arch for arch in zoo.architectures() if arch != "mlp"]
 

@@ -8,14 +8,14 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from probing import Net, images, small_probe
 from torch import nn
 
 import kernelscope as ks
+from kernelscope.checkpoints.checkpoint import save_checkpoint
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.training import train
 from kernelscope.errors import DegenerateKernel, KernelscopeError, Mismatch, UsageError
-from kernelscope.networks.checkpoint import save_checkpoint
+from tests.distill.probing import Net, images, small_probe
 
 
 @pytest.fixture(scope="module")

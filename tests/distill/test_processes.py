@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kernelscope import processes
+from kernelscope.checkpoints.checkpoint import load_checkpoint
 from kernelscope.errors import UsageError
-from kernelscope.networks.checkpoint import load_checkpoint
 
 DATA = "shapes(size=8,classes=4,n=99,difficulty=0)"
 MLP = ("--arch", "mlp", "--arch-kwargs", json.dumps({"hidden": 48, "in_features": 192}))

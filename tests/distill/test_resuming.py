@@ -7,6 +7,7 @@ import signal
 import pytest
 import torch
 
+from kernelscope.checkpoints.loading import load
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill import resuming
 from kernelscope.distill.batches import EpochBatches
@@ -14,7 +15,6 @@ from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train, train_cohort
 from kernelscope.errors import Mismatch, Stopped, UnreadableInput, UsageError
-from kernelscope.networks.sources import load
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=32, lr_warm_up=1)
 BATCHES = 4  #: an epoch of 129 examples in batches of 32, the last joined by the one left over

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kernelscope.checkpoints.loaded import loaded_module
+from kernelscope.checkpoints.loading import load
 from kernelscope.datasets.preprocess import apply
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill import precision
@@ -17,7 +19,6 @@ from kernelscope.distill.student import Student
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import load, loaded_module
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=64, pad=0)
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope.checkpoints.loaded import loaded_module
+from kernelscope.checkpoints.loading import load
 from kernelscope.datasets.preprocess import apply
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.batches import EpochBatches, splits_of
@@ -14,7 +16,6 @@ from kernelscope.distill.teaching import Teacher, require_knowledge
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import load, loaded_module
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=1, batch_size=64)
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from kernelscope.checkpoints.loading import load
+from kernelscope.cli.demo_recipes import demo_recipes
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill import training
 from kernelscope.distill.losses import LOSSES
-from kernelscope.distill.presets import demo_recipes
 from kernelscope.distill.recipe import Recipe, recipe
 from kernelscope.distill.training import train
 from kernelscope.distill.trajectory import top1
 from kernelscope.errors import Mismatch, NumericalError, UsageError
-from kernelscope.networks.checkpoint import load_checkpoint, save_checkpoint
-from kernelscope.networks.sources import load
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=2, batch_size=64)
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope.checkpoints.checkpoint import save_checkpoint
+from kernelscope.checkpoints.loading import load
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.distill.trajectory import top1
-from kernelscope.networks.checkpoint import save_checkpoint
-from kernelscope.networks.sources import load
-from kernelscope.report.measurement import measure
+from kernelscope.measurement.measure import measure
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=64)
 

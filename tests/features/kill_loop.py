@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.sources import load
 from kernelscope.features.extraction import extract
-from kernelscope.networks.sources import loaded_module
 
 PAUSE = 0.002  # seconds between batches, so that there is something to interrupt
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mutants import everything, mutated
-from test_store import features, write
 
 from kernelscope.cli.main import main
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
 from kernelscope.features.store import FeatureStore, is_feature_file, open_features
+from tests.features.mutants import everything, mutated
+from tests.features.test_store import features, write
 
 
 def mutants(folder: Path, seed: int, count: int) -> dict:

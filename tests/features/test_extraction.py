@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from kernelscope.activations.example_rows import top1
+from kernelscope.checkpoints.loaded import loaded_module, weights_sha256
+from kernelscope.checkpoints.loading import load
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.errors import Mismatch, UsageError
@@ -15,11 +18,10 @@ from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.cache import cached_features
 from kernelscope.features.extraction import extract
 from kernelscope.features.fingerprint import fingerprint
-from kernelscope.features.listening import top1
-from kernelscope.features.pair import FeaturePair, Reordered
+from kernelscope.features.pair import FeaturePair
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore
+from kernelscope.kernels.row_views import Reordered
 from kernelscope.networks import zoo
-from kernelscope.networks.sources import load, loaded_module, weights_sha256
 
 
 class Counted(nn.Module):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.sources import load
 from kernelscope.errors import ResourceError
 from kernelscope.features.extraction import extract
-from kernelscope.networks.sources import loaded_module
 
 DISK_BYTES = 2 << 20
 
@@ -97,7 +97,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from kernelscope.errors import KernelscopeError
-from test_full_disk import Wide, fill, load, run
+from tests.features.test_full_disk import Wide, fill, load, run
 if hasattr(os, "posix_fallocate"):
     del os.posix_fallocate
 disk = Path({disk!r})
@@ -110,7 +110,7 @@ except KernelscopeError as error:
 
 
 def test_a_process_that_meets_a_full_disk_ends_with_exit_code_7(disk):
-    code = FILLED.format(here=str(Path(__file__).parent), disk=str(disk))
+    code = FILLED.format(here=str(Path(__file__).parents[2]), disk=str(disk))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 7, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -7,11 +7,11 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from test_store import features, write
 
 from kernelscope.errors import UnreadableInput
 from kernelscope.features import outline
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore
+from tests.features.test_store import features, write
 
 LAYER = "layers/0000/features"
 N, D = 50, 5

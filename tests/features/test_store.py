@@ -102,7 +102,7 @@ def test_a_disk_without_room_is_told_before_work(tmp_path, monkeypatch):
 KILLED = """
 import sys, time
 sys.path.insert(0, {here!r})
-from test_store import features, write
+from tests.features.test_store import features, write
 write({path!r}, features(20_000), batch=64)
 """
 
@@ -114,7 +114,7 @@ def test_a_killed_writer_is_gone_on_with_bit_for_bit(tmp_path):
     killed = 0
     for number in range(3):
         path = tmp_path / f"{number}.h5"
-        code = KILLED.format(here=str(Path(__file__).parent), path=str(path))
+        code = KILLED.format(here=str(Path(__file__).parents[2]), path=str(path))
         process = subprocess.Popen([sys.executable, "-c", code])
         while process.poll() is None and not path.with_name(path.name + ".partial").exists():
             time.sleep(0.01)

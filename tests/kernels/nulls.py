@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from kernelscope.kernels.chance import Chance, chance
-from kernelscope.kernels.companions import centred
-from kernelscope.kernels.exact import well_scaled_sums
-from kernelscope.kernels.moments import both_moments
-from kernelscope.kernels.permutations import shuffled
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import well_scaled_sums
+from kernelscope.kernels.statistics.chance import Chance, chance
+from kernelscope.kernels.statistics.moments import both_moments
+from kernelscope.kernels.statistics.permutations import shuffled
 
 CLASSES = 10
 
@@ -64,6 +64,6 @@ def related(kind: str, n: int, d: int, kept: float, rng: np.random.Generator) ->
 def chance_of(X_S: np.ndarray, X_T: np.ndarray, *, shuffles: bool = True, seed: int = 0) -> Chance:
     """What a report says of chance; without shuffles, from sums alone."""
     scaled = well_scaled_sums(teacher=X_T, student=X_S)
-    middle = centred(scaled)
+    middle = centre(scaled)
     shuffling = (lambda: shuffled(teacher=X_T, student=X_S, seed=seed)) if shuffles else None
     return chance(scaled.sums, middle.sums, both_moments(middle), shuffling)

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from kernel_oracles import kernel, means
 
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError
-from kernelscope.kernels.landmarks import kmeans
+from kernelscope.kernels.nystrom.choosing import kmeans
 from kernelscope.kernels.snapshot import Teacher
+from tests.kernels.kernel_oracles import kernel, means
 
 norm = np.linalg.norm
 

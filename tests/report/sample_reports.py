@@ -28,6 +28,7 @@ from kernelscope.report.fields import (
     Warning,
     WorstExample,
 )
+from kernelscope.report.report import TransferReport
 from kernelscope.report.similarity_fields import (
     Calibration,
     ClassFlips,
@@ -37,7 +38,6 @@ from kernelscope.report.similarity_fields import (
     TopK,
     WithinClass,
 )
-from kernelscope.report.transfer import TransferReport
 
 TEACHER = "out/teacher.pt"
 EXAMPLES = 450

@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from sample_reports import full_report, with_pair
 
 import kernelscope as ks
 from kernelscope.errors import GateFailed, UsageError
 from kernelscope.features.arrays import ArrayFeatures
-from kernelscope.report.attribution import NOT_SAMPLED, ROWS_TELL
+from kernelscope.report.document import flat_fields
 from kernelscope.report.fields import Comparison
 from kernelscope.report.gates import POINT, SAME_FILE, SMALL, Gate, NoWorseThan, judge, remarks
-from kernelscope.report.grid import NOTE, STREAMED
-from kernelscope.report.transfer import TransferReport, flat_fields
+from kernelscope.report.notes import NOT_SAMPLED, NOTE, ROWS_TELL, STREAMED
+from kernelscope.report.report import TransferReport
+from tests.report.sample_reports import full_report, with_pair
 
 TEACHER, CE, KD, KDA = (network.name for network in full_report().networks)
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from injuries import ACCUSATIONS, INJURIES, injured, shams
-from sample_reports import full_report
 
 import kernelscope as ks
 from kernelscope.report import fields
 from kernelscope.report.verdict import FINDINGS, Limit, sentence, verdict
+from tests.report.injuries import ACCUSATIONS, INJURIES, injured, shams
+from tests.report.sample_reports import full_report
 
 SPECTRUM = fields.FeatureSpectrum(64, 20.0, 0.1, mean_share=0.1, centred_effective_rank=20.0)
 

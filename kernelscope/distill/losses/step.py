@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from kernelscope.networks.pooling import pool
+from kernelscope.activations.pooling import pool
 
 
 @dataclass(frozen=True)

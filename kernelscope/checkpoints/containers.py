@@ -1,0 +1,265 @@
+"""Where in a file a network's weights stand: the dict around them, the prefix before their names.
+
+Nothing is guessed: weights are taken where names, shapes and kinds of numbers fit the whole architecture, and never
+a part of it. A file that fits in two places is refused, unless their roles tell them apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from kernelscope.checkpoints import fitting, stubs
+from kernelscope.checkpoints.weights_file import require_dense
+from kernelscope.errors import UnreadableInput, one_line
+
+#: dicts in which training programs keep weights, most usual first
+CONTAINERS = (
+    "state_dict", "model", "model_state_dict", "net", "network", "module", "student", "teacher", "weights", "params",
+    "ema", "model_ema", "ema_state_dict", "state_dict_ema",
+)  # fmt: skip
+ROLES = ("teacher", "student")
+#: parts that wrappers put inside names, not only before them
+_WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+MAX_PLACES, MAX_DEPTH = 100_000, 12
+#: more networks than this in one file are not told apart
+MAX_NETWORKS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A dict of tensors in a file: ``where`` names the keys that lead to it ('' for the file itself)."""
+
+    where: str
+    tensors: dict[str, torch.Tensor]
+    kind: str = "state dict"
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network's weights as found, and what was done to find them.
+
+    ``alone`` unless other weights under the same names, which may be those of another network, stand in the file too.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    where: str
+    prefix: str
+    left: int = 0
+    added: int = 0
+    alone: bool = True
+    constants: int = 0
+
+    @property
+    def name(self) -> str:
+        """The place and the prefix, for a message."""
+        return f"{self.where}{':' if self.where and self.prefix else ''}{self.prefix}" or "the file itself"
+
+    def remarks(self) -> list[str]:
+        """What was done, for the notes of a report."""
+        said = []
+        if self.where:
+            said.append(f"weights were found under {one_line(self.where, 60)!r}")
+        if self.prefix:
+            said.append(f"prefix {one_line(self.prefix, 60)!r} was taken off their names")
+        if self.left:
+            said.append(f"{counted(self.left, 'tensor')} under other names left aside")
+        if self.added:
+            said.append(f"{counted(self.added, 'missing BatchNorm counter')} set to 0")
+        if self.constants:
+            said.append(f"{counted(self.constants, 'constant')} that the network makes itself left out")
+        return said
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 tensor``, ``1,000 tensors``, ``2 classes``."""
+    many = f"{thing}es" if thing.endswith("s") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else many}"
+
+
+def places(document: Any, name: str) -> list[Place]:
+    """Every dict of tensors in a file, the usual containers first, and networks that were pickled whole.
+
+    Raises:
+        UnreadableInput: a file that nests without end.
+    """
+    found: list[Place] = []
+    waiting: list[tuple[str, Any, int]] = [("", document, 0)]
+    seen: set[int] = set()
+    networks = 0
+    for where, value, depth in waiting:  # grows as it goes: breadth first
+        if id(value) in seen or depth > MAX_DEPTH or _is_optimizer(value):
+            continue
+        seen.add(id(value))
+        if len(seen) > MAX_PLACES:
+            raise UnreadableInput(f"{name} nests more than {MAX_PLACES:,} dicts and lists; save its state_dict alone")
+        if stubs.is_module(value):
+            networks += 1
+            if networks > MAX_NETWORKS:
+                raise UnreadableInput(f"{name} holds more than {MAX_NETWORKS} pickled networks; save one state_dict")
+            found.append(Place(where, stubs.module_weights(value), f"pickled {value.name}"))
+            continue
+        tensors = _tensors(value)
+        if tensors:
+            found.append(Place(where, tensors))
+        waiting += [(f"{where}/{key}" if where else key, inner, depth + 1) for key, inner in _inner(value)]
+    return sorted(found, key=_rank)
+
+
+def _rank(place: Place) -> int:
+    last = place.where.rpartition("/")[2]
+    return CONTAINERS.index(last) if last in CONTAINERS else len(CONTAINERS) + ("optimizer" in place.where)
+
+
+def _tensors(value: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(value, dict):
+        return {}
+    return {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, torch.Tensor)}
+
+
+def _is_optimizer(value: Any) -> bool:
+    """Whether a dict is an optimizer's state: tensors of every weight's shape, and not one weight."""
+    return isinstance(value, dict) and {"state", "param_groups"} <= value.keys()
+
+
+def _inner(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value holds that may hold weights."""
+    if isinstance(value, dict):
+        items = [(one_line(str(key), 60) if isinstance(key, (str, int)) else "?", item) for key, item in value.items()]
+    elif isinstance(value, (list, tuple)):
+        items = [(str(i), item) for i, item in enumerate(value)]
+    elif isinstance(value, stubs.Stub):
+        items = [(value.name.rpartition(".")[2], item) for item in value.parts()]
+    else:
+        items = []
+    return (pair for pair in items if isinstance(pair[1], (dict, list, tuple, stubs.Stub)))
+
+
+def weights_for(network: nn.Module, document: Any, name: str, role: str | None = None) -> Weights:
+    """The one place in a file, and the prefix, under which everything fits the network.
+
+    Raises:
+        UnreadableInput: no weights at all, or several that fit. Mismatch: none fits. See :func:`fitting.require_fit`.
+    """
+    found = places_with_weights(document, name)
+    named = [weights for place in found for weights in under_prefixes(place, network.state_dict())]
+    if not named and (constants := _constants(network)):
+        named = [weights for place in found for weights in _without(constants, place, network.state_dict())]
+    for weights in named:
+        require_dense(weights.tensors, name)
+    fit = [weights for weights in named if fitting.misfit(network, weights.tensors) is None]
+    if not fit:
+        first = named[0].tensors if named else found[0].tensors
+        require_dense(first, name)
+        fitting.require_fit(network, first, name)
+    chosen = one_of(different(fit), name, role)
+    return replace(chosen, alone=len(different(named)) == 1)
+
+
+def _constants(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that a network makes for itself and does not save, such as the numbers of positions; by their name."""
+    saved = network.state_dict()
+    made = {key: value for key, value in network.named_buffers() if key not in saved}
+    return {key: value for key, value in made.items() if not value.is_meta}
+
+
+def _without(constants: dict[str, torch.Tensor], place: Place, expected: dict[str, torch.Tensor]) -> Iterator[Weights]:
+    """The weights of a place whose file saved such constants, as earlier releases did, with the same values."""
+
+    def redundant(key: str, value: torch.Tensor) -> bool:
+        return any(
+            key == name or key.endswith(f".{name}")
+            for name, made in constants.items()
+            if made.shape == value.shape and torch.equal(made.to(value.dtype), value)
+        )
+
+    kept = {key: value for key, value in place.tensors.items() if not redundant(key, value)}
+    for weights in under_prefixes(replace(place, tensors=kept), expected):
+        yield replace(weights, constants=len(place.tensors) - len(kept))
+
+
+def places_with_weights(document: Any, name: str) -> list[Place]:
+    found = places(document, name)
+    if found:
+        return found
+    if isinstance(document, dict):
+        require_dense({key: value for key, value in document.items() if isinstance(value, torch.Tensor)}, name)
+        raise UnreadableInput(f"{name} holds no weights; save a state_dict by torch.save")
+    kind = document.name if isinstance(document, stubs.Stub) else type(document).__name__
+    raise UnreadableInput(f"{name} holds a {one_line(kind, 60)}, not weights; save a state_dict by torch.save")
+
+
+def under_prefixes(place: Place, expected: dict[str, torch.Tensor]) -> Iterator[Weights]:
+    """The weights of a place under every prefix that leads to all of the expected names and to no others."""
+    probe = max((key for key in expected if not key.endswith(fitting.COUNTER)), key=len, default=None)
+    if probe is None:  # the longest name ends no other of them, so it is found once for each network
+        return
+    for tensors in spellings(place.tensors):
+        found = False
+        for prefix in prefixes_before(probe, tensors):
+            inner = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+            if not prefix:
+                inner.pop("n_averaged", None)  # AveragedModel's count of averages
+            complete = fitting.with_counters(inner, expected)
+            if set(complete) == set(expected):
+                found = True
+                yield Weights(
+                    complete, place.where, prefix, len(tensors) - len(inner), added=len(complete) - len(inner)
+                )
+        if found:
+            return
+
+
+def prefixes_before(name: str, tensors: dict[str, torch.Tensor]) -> list[str]:
+    """What stands before ``name`` where it ends the name of a tensor, shortest first."""
+    found = [key.removesuffix(name) for key in tensors if key.endswith(name)]
+    return sorted((prefix for prefix in found if prefix == "" or prefix.endswith(".")), key=len)[:MAX_NETWORKS]
+
+
+def spellings(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+    """The names as they are, and without the parts that wrappers put inside them."""
+    yield tensors
+    plain = {_WRAPPERS.sub("", key): value for key, value in tensors.items()}
+    if len(plain) == len(tensors) and plain.keys() != tensors.keys():
+        yield plain
+
+
+def different(found: list[Weights]) -> list[Weights]:
+    """The same weights kept twice in a file count once."""
+    if len(found) > MAX_NETWORKS:
+        return found
+    kept: list[Weights] = []
+    for weights in found:
+        if not any(_same(weights.tensors, other.tensors) for other in kept):
+            kept.append(weights)
+    return kept
+
+
+def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(
+        value is b[key] or (value.dtype == b[key].dtype and torch.equal(value, b[key])) for key, value in a.items()
+    )
+
+
+def one_of(found: list[Weights], name: str, role: str | None) -> Weights:
+    """The only one, or the only one of the role that is asked for.
+
+    Raises:
+        UnreadableInput: naming the places.
+    """
+    chosen = found
+    if len(chosen) > 1 and role is not None:
+        chosen = [w for w in found if role in _words(w)] or [w for w in found if not _words(w) & set(ROLES)]
+    if len(chosen) == 1:
+        return chosen[0]
+    where = one_line(", ".join(weights.name for weights in found), 70)
+    raise UnreadableInput(f"{name} holds {len(found)} networks that fit ({where}); save the one you mean alone")
+
+
+def _words(weights: Weights) -> set[str]:
+    return set(re.split(r"[^a-z]+", weights.name.lower()))

@@ -1,0 +1,150 @@
+"""What a checkpoint or a network is, in numbers and words, for a reader who has not run it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelscope.checkpoints import containers, weights_file
+from kernelscope.checkpoints.checkpoint import from_document, is_described
+from kernelscope.checkpoints.fitting import FLOATS
+from kernelscope.checkpoints.recognition import MAX_TRIES, recognise
+from kernelscope.checkpoints.stubs import Stub
+from kernelscope.checkpoints.weights_file import Contents, unlike_weights
+from kernelscope.errors import one_line
+
+#: what a description repeats from a checkpoint, in this order
+FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file of weights holds, without building the network or running any of the file's code.
+
+    Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
+    same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
+    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``.
+
+    Raises:
+        UnreadableInput: the file is damaged or of another kind.
+    """
+    path = Path(path)
+    contents = weights_file.read(path)
+    if is_described(contents.document):
+        checkpoint = from_document(contents.document, path)
+        fields = {name: getattr(checkpoint, name) for name in FIELDS}
+        fields["training"] = {
+            key: value for key, value in checkpoint.training.items() if key not in ("history", "trajectory")
+        }
+        return _counted(path, contents, "kernelscope checkpoint", dict(checkpoint.state_dict)) | fields
+    return _of_stranger(path, contents)
+
+
+def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "kind": kind,
+        "bytes": sum(file.stat().st_size for file in contents.paths),
+        "sha256": contents.sha256,
+        "tensors": len(weights),
+        "values": sum(tensor.numel() for tensor in weights.values()),
+        "dtypes": dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
+        "names": list(weights),
+    }
+
+
+def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
+    """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
+    with weights_file.door(path):
+        found = containers.places(contents.document, str(path))
+        fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
+    place = fits[0][0] if fits else found[0] if found else None
+    tensors, kind = ({}, _kind(contents.document)) if place is None else (place.tensors, place.kind)
+    if isinstance(contents.document, torch.Tensor):
+        tensors = {"": contents.document}
+    where = place.where if place is not None else ""
+    others = [
+        f"{other.where or 'the file itself'} ({containers.counted(len(other.tensors), 'tensor')})"
+        for other in found
+        if other != place
+    ]
+    first = fits[0][1].weights if fits else None
+    return _counted(path, contents, f"{kind} under {where!r}" if where else kind, tensors) | {
+        "file": contents.kind,
+        "container": where,
+        "prefix": first.prefix if first else "",
+        "fits": [(known.arch, known.arch_kwargs, known.weights.name, known.stems) for _, known in fits],
+        "others": others,
+        "stubbed": contents.stubbed,
+        "remarks": (*contents.remarks, *(first.remarks() if first else ()), *_oddities(tensors)),
+    }
+
+
+def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
+    """What keeps tensors from being weights, the first of each kind."""
+    odd = {key: unlike_weights(value) for key, value in tensors.items()}
+    found = [f"{key} is {kind}, not a dense tensor" for key, kind in odd.items() if kind is not None][:1]
+    if not weights_file.owns_its_bytes({key: value for key, value in tensors.items() if odd[key] is None}):
+        return [*found, "its tensors share their bytes"]
+    floats = ((key, value) for key, value in tensors.items() if odd[key] is None and value.dtype in FLOATS)
+    wrong = (key for key, value in floats if not bool(torch.isfinite(value).all()))
+    return [*found, *(f"{key} holds NaN or infinite values" for key in itertools.islice(wrong, 1))]
+
+
+def _kind(document: Any) -> str:
+    name = document.name if isinstance(document, Stub) else type(document).__name__
+    return "a tensor" if isinstance(document, torch.Tensor) else f"a {one_line(name, 60)}"
+
+
+def lines(description: dict[str, Any]) -> list[str]:
+    """A description for reading: one fact a line."""
+    d = description
+    dtypes = ", ".join(f"{count} {name}" for name, count in d["dtypes"].items())
+    found = [
+        f"{one_line(d['path'], 1000)}: {d['kind']}",
+        f"{d['tensors']:,} tensors, {d['values']:,} values ({dtypes})" if d["tensors"] else "no tensors",
+        f"{d['bytes']:,} bytes, sha256 {d['sha256']}",
+    ]
+    if "arch" not in d:
+        return found + _lines_of_stranger(d)
+    found.append(f"arch: {one_line(d['arch'])}{_pairs(d['arch_kwargs'], ' (', ')')}")
+    for name in ("input", "data", "metrics", "training", "versions"):
+        if d[name]:
+            found.append(f"{name}: {_pairs(d[name])}")
+    if d["preprocess"]:
+        found.append("preprocess: " + "; ".join(_pairs(operation) for operation in d["preprocess"]))
+    if d["classes"]:
+        found.append(f"classes: {len(d['classes'])} ({one_line(', '.join(d['classes']), 80)})")
+    found.append(f"created: {one_line(d['created'])}")
+    return found
+
+
+def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
+    names = ", ".join(one_line(name, 60) for name in d["names"][:6])
+    found = [f"read as: {d['file']}", f"names: {names}{', …' if len(d['names']) > 6 else ''}"]
+    if d["stubbed"]:
+        words = one_line(", ".join(d["stubbed"]), 300)
+        found.append(f"not imported, read as inert stubs: {containers.counted(len(d['stubbed']), 'class')}: {words}")
+    if d["others"]:
+        found.append(f"also in it: {one_line(', '.join(d['others'][:6]), 300)}{', …' if len(d['others']) > 6 else ''}")
+    found += [one_line(remark) for remark in d["remarks"]]
+    if not d["fits"]:
+        return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
+    for arch, options, name, stems in d["fits"]:
+        alike = f", with stem {' or '.join(stems)} alike" if stems else ""
+        found.append(f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}{alike}")
+    arch, options, _, stems = d["fits"][0]
+    if not stems:
+        return [*found, "it needs no --teacher-arch or --student-arch"]
+    given = json.dumps({**options, "stem": stems[0]})
+    return [*found, f"pass --teacher-arch {arch} --teacher-arch-kwargs '{given}', or the same with --student-arch"]
+
+
+def _pairs(values: dict[str, Any], before: str = "", after: str = "") -> str:
+    text = ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
+    return f"{before}{one_line(text, 300)}{after}" if text else ""

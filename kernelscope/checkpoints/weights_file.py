@@ -1,0 +1,271 @@
+"""The door for files of weights: what is checked before a file is loaded, how it is loaded without running any of its
+code, and what may be raised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelscope import files
+from kernelscope.checkpoints import archive, pickle_program, stubs, tensor_files
+from kernelscope.checkpoints.archive import COPY, MEND
+from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+
+ZIP_MAGIC = b"PK\x03\x04"
+LEGACY_PICKLES = 4  #: magic number, protocol, system and object: what a file from before torch 1.6 begins with
+UNCHECKED = "carries no checksums: damage to its numbers cannot be seen"
+_NOT_ALLOCATED = re.compile(r"you tried to allocate (\d+) bytes")
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What was read: plain data, tensors on the CPU and stubs.
+
+    Attributes:
+        document: what the file holds.
+        kind: which kind of file it is, in words.
+        stubbed: classes it names that were not imported; their objects are stubs in ``document``.
+        remarks: what a reader of numbers made from it should know.
+        paths: the files themselves; several where a folder is read.
+    """
+
+    document: Any
+    kind: str
+    stubbed: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes; of a folder over its files' names and digests."""
+        return files.sha256(self.paths[0]) if len(self.paths) == 1 else tensor_files.folder_sha256(self.paths)
+
+
+def read(path: str | os.PathLike[str]) -> Contents:
+    """The plain data and tensors in a file that ``torch.save`` or safetensors wrote, or in a Hugging Face folder.
+
+    Raises:
+        UnreadableInput: for whatever is wrong with the file, in one line.
+        ResourceError: not enough memory.
+    """
+    with door(path):
+        if tensor_files.is_weights_folder(Path(path)):
+            return _folder(Path(path))
+        return _file(files.require_readable(path))
+
+
+@contextlib.contextmanager
+def door(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever happens while a stranger's file is read or looked through, the file is to blame for.
+
+    Raises:
+        UnreadableInput, ResourceError: in one line, for any exception.
+    """
+    try:
+        yield
+    except KernelscopeError:
+        raise
+    except MemoryError as error:
+        raise _too_large(path) from error
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused is None:
+            raise UnreadableInput(f"{path} is damaged or not a torch file; {MEND}") from error
+        raise _needs_code(path, refused[1], "save its state_dict alone") from error
+    except pickle_program.UnsafeProgram as error:
+        raise UnreadableInput(
+            f"{path} holds {error}, which is not read; save its dense state_dict by torch.save"
+        ) from error
+    except PermissionError as error:
+        raise UnreadableInput(f"{path} may not be read by this user; change its permissions") from error
+    except Exception as error:  # torch raises a dozen kinds, all mean the same
+        if _lacks_memory(error, path):
+            raise _too_large(path) from error
+        kind = type(error).__name__
+        raise UnreadableInput(f"{one_line(str(path))} is truncated or damaged ({kind}); {MEND}") from error
+
+
+def _lacks_memory(error: Exception, path: str | os.PathLike[str]) -> bool:
+    """Whether the machine is too small for what the file holds; a file may also claim what it does not hold."""
+    asked = _NOT_ALLOCATED.search(str(error))
+    if asked is not None:
+        return int(asked[1]) <= 2 * Path(path).stat().st_size
+    return isinstance(error, OSError) and error.errno == errno.ENOMEM
+
+
+def _require_memory(path: Path, size: int) -> None:
+    """Stop before the system has to stop us; where it does not tell what is free, go on."""
+    try:
+        free = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        return
+    if free is not None and size > int(free[1]) * 1024:
+        raise _too_large(path)
+
+
+def _file(path: Path) -> Contents:
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    _refuse_other_kinds(path, head)
+    _require_memory(path, path.stat().st_size)
+    if tensor_files.is_safetensors(head, path.stat().st_size):
+        tensors = tensor_files.read_safetensors(path)
+        return Contents(tensors, "safetensors file", remarks=(UNCHECKED,), paths=(path,))
+    if zipfile.is_zipfile(path):
+        archive.check_archive(path)
+        return _zipped(path)
+    if head.startswith(ZIP_MAGIC):  # its directory stands at the end: without one no checksum could be checked
+        raise UnreadableInput(f"{path} is truncated after {path.stat().st_size:,} bytes; {COPY}")
+    if head[257:262] == b"ustar" or not head.startswith(b"\x80"):
+        raise UnreadableInput(f"{path} is not a torch file; {MEND}")
+    return _legacy(path)
+
+
+def _zipped(path: Path) -> Contents:
+    """An archive: refused classes become stubs."""
+    with zipfile.ZipFile(path) as opened:
+        content = opened.read(archive.pickle_in(opened.namelist()))
+    program = pickle_program.survey(io.BytesIO(content), len(content))
+    refused = set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    attack = stubs.harmful(refused | program.globals)
+    if attack is not None:
+        raise _needs_code(path, attack, "do not unpickle it")
+    document = _quietly(lambda: stubs.load(path, refused, program))
+    return Contents(document, "torch file", stubbed=tuple(sorted(refused)), paths=(path,))
+
+
+def _legacy(path: Path) -> Contents:
+    """A file from before torch 1.6, whose classes cannot be listed: refused unless it is plain."""
+    with path.open("rb") as stream:
+        program = pickle_program.survey(stream, path.stat().st_size, LEGACY_PICKLES)
+    attack = stubs.harmful(program.globals)
+    if attack is not None:
+        raise _needs_code(path, attack, "do not unpickle it")
+    document = _quietly(lambda: torch.load(path, map_location="cpu", weights_only=True))
+    return Contents(document, "torch file of the old kind", remarks=(UNCHECKED,), paths=(path,))
+
+
+def _quietly(load: Callable[[], Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own remarks on old or odd files; what matters is raised
+        return load()
+
+
+def _folder(folder: Path) -> Contents:
+    """All tensors of a Hugging Face folder, one dict over its shards."""
+    shards, names = tensor_files.shards_of(folder)
+    _require_memory(folder, sum(shard.stat().st_size for shard in shards))
+    tensors: dict[Any, Any] = {}
+    stubbed: set[str] = set()
+    remarks: set[str] = set()
+    for shard in shards:
+        found = _file(shard)
+        if not isinstance(found.document, dict):
+            raise UnreadableInput(f"{shard} holds a {type(found.document).__name__}, not weights by name; {MEND}")
+        tensor_files.require_indexed(shard, set(found.document), names)
+        tensors |= found.document
+        stubbed |= set(found.stubbed)
+        remarks |= set(found.remarks)
+    return Contents(tensors, "Hugging Face folder", tuple(sorted(stubbed)), tuple(sorted(remarks)), tuple(shards))
+
+
+def require_dense(state_dict: dict[Any, Any], path: str | os.PathLike[str]) -> None:
+    """Every value of a file's state dict is an ordinary tensor that the file really holds.
+
+    A tensor may declare any shape over a few bytes (stride 0), no bytes at all (meta), or an inconsistent sparse
+    layout on which the next product crashes the process.
+
+    Raises:
+        UnreadableInput: naming the first that is not.
+    """
+    for key, value in state_dict.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise UnreadableInput(
+                f"{path} holds a {type(value).__name__} as {one_line(str(key), 60)!r} among its weights; "
+                "save tensors by name only"
+            )
+        kind = unlike_weights(value)
+        if kind is not None:
+            raise UnreadableInput(f"{path} holds {one_line(key, 60)} {kind}, expected a dense tensor; save it dense")
+    if not owns_its_bytes(state_dict):
+        raise UnreadableInput(f"{path} holds many large tensors over the same bytes; save them without sharing")
+
+
+def unlike_weights(value: torch.Tensor) -> str | None:
+    """How a tensor differs from a plain one, in words."""
+    if value.device.type != "cpu":
+        return f"on device {value.device.type}"
+    if value.is_nested:
+        return "nested"
+    if value.layout != torch.strided:
+        return str(value.layout).removeprefix("torch.")
+    if value.is_quantized:
+        return "quantized"
+    if value.untyped_storage().nbytes() < value.numel() * value.element_size():
+        return f"of {value.numel():,} values over {value.untyped_storage().nbytes():,} bytes"
+    return None
+
+
+def owns_its_bytes(tensors: dict[str, torch.Tensor]) -> bool:
+    """Weights may be tied, but a thousand large tensors over the bytes of one are a way to fill the memory."""
+    claimed = sum(value.nbytes for value in tensors.values())
+    held = {s.data_ptr(): s.nbytes() for s in (value.untyped_storage() for value in tensors.values())}
+    return claimed <= max(2**28, 4 * sum(held.values()))
+
+
+def _too_large(path: str | os.PathLike[str]) -> ResourceError:
+    return ResourceError(f"{path} needs more memory than there is; free some or use a larger machine")
+
+
+def _needs_code(path: str | os.PathLike[str], name: str, mend: str) -> UnreadableInput:
+    return UnreadableInput(f"{path} holds objects that need code to load ({one_line(name, 60)}); {mend}")
+
+
+def _refuse_other_kinds(path: Path, head: bytes) -> None:
+    """Tell the usual mistakes by their first bytes."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"version https://git-lfs"):
+        raise UnreadableInput(f"{path} is a git-lfs pointer, not a checkpoint; run git lfs pull")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise UnreadableInput(f"{path} is an HTML page, not a checkpoint; download the file itself")
+    for magic, what, mend in _OTHERS:
+        if head.startswith(magic):
+            raise UnreadableInput(f"{path} is {what}, not a checkpoint; {mend}")
+    if head[257:262] == b"ustar":
+        raise UnreadableInput(f"{path} is a tar archive; unpack it, or save its state_dict by a newer torch")
+    if text.startswith((b"{", b"[")) and not tensor_files.is_safetensors(head, path.stat().st_size):
+        raise UnreadableInput(f"{path} is JSON text, not a checkpoint; {MEND}")
+    if head.startswith(b"\x80") and len(head) > 1 and head[1] > 2:
+        raise UnreadableInput(
+            f"{path} is a pickle of protocol {head[1]}, which may run code; save its state_dict by torch.save"
+        )
+
+
+_OTHERS: Sequence[tuple[bytes, str, str]] = (
+    (b"\x89HDF", "an HDF5 file", MEND),
+    (b"\x93NUMPY", "a NumPy array", MEND),
+    (b"\x1f\x8b", "a gzip file", "unpack it first"),
+    (b"BZh", "a bzip2 file", "unpack it first"),
+    (b"\xfd7zXZ", "an xz file", "unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstandard file", "unpack it first"),
+    (b"7z\xbc\xaf", "a 7-zip archive", "unpack it first"),
+    (b"Rar!", "a RAR archive", "unpack it first"),
+    (b"GGUF", "a GGUF file", MEND),
+    (b"%PDF", "a PDF page", "download the file itself"),
+    (b"\x89PNG", "a PNG image", MEND),
+    (b"\x7fELF", "a program", MEND),
+    (b"MZ", "a program", MEND),
+)

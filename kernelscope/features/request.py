@@ -1,0 +1,51 @@
+"""Which examples, which layers, how pooled, how run: one value from the command line to the forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kernelscope.datasets.reading import Reading
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How features of networks are obtained; of no effect on feature files and arrays.
+
+    Attributes:
+        data, split, limit, n, skip_unreadable, preprocess: which examples, and what is done to them before they are
+            run; see :func:`kernelscope.measurement.measure.measure`.
+        layers, pool: which activations become rows, and how.
+        batch_size, device, dtype: how networks run, and the type features are stored in.
+        cache: keep features for the next call.
+        features: False to keep no file: every reading of the features runs the network.
+        accuracy_check: refuse a network whose top-1 is not what its checkpoint states.
+        progress: called with a network's name, examples done and their number.
+    """
+
+    data: Any = None
+    split: str | None = None
+    limit: int | None = None
+    n: int | None = None
+    skip_unreadable: bool = False
+    preprocess: list[dict[str, Any]] | None = None
+    layers: str | Sequence[str] | None = None
+    pool: str = "auto"
+    batch_size: int = 256
+    device: str = "cpu"
+    dtype: str = "float32"
+    cache: bool = True
+    features: bool = True
+    accuracy_check: bool = True
+    progress: Progress | None = None
+
+    def reading(self, seed: int = 0) -> Reading:
+        """How a data set is read."""
+        return Reading(seed=seed, n=self.n, limit=self.limit, skip_unreadable=self.skip_unreadable)
+
+    def of(self, layers: str | Sequence[str] | None) -> Request:
+        """The same of other layers."""
+        return replace(self, layers=layers)

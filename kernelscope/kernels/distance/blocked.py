@@ -1,0 +1,136 @@
+"""Blocked route: ‖K_S − K_T‖_F from the n × n kernels themselves, a block at a time, nothing stored.
+
+The second opinion for every other route, and the cheap one where n ≤ 2 (d_S + d_T). Blocks above the diagonal
+count twice; squares of the *difference* are summed, so nothing cancels: the relative error is about u / loss
+(THEORY B.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import DegenerateKernel, ResourceError
+from kernelscope.kernels.distance.gram import ZERO_TEACHER
+from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, frobenius, gamma
+from kernelscope.kernels.rows import Rows, numpy_block, require_finite, require_same_examples, row_blocks
+
+DEFAULT_MEMORY_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class BlockedNorms:
+    """Frobenius norms over all n² entries, with a proved bound on the error of the difference's."""
+
+    difference: float
+    student: float
+    teacher: float
+    trace_student: float
+    trace_teacher: float
+    bar: float
+    teacher_error: float
+
+
+def blocked_norms(
+    *,
+    teacher: Rows,
+    student: Rows,
+    device: str = "cpu",
+    single: bool = False,
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+) -> BlockedNorms:
+    """‖K_S − K_T‖_F, ‖K_S‖_F and ‖K_T‖_F by upper-triangular blocks. Costs n² (d_S + d_T) / 2 multiply-adds.
+
+    Args:
+        teacher: features ``X_T``, shape ``(n, d_T)``.
+        student: features ``X_S``, shape ``(n, d_S)``, of the same examples in the same order.
+        device: any torch device; TF32 is off inside and as it was before afterwards.
+        single: multiply in float32 (row norms in float32, their squares summed in float64).
+        memory_bytes: what the blocks may take together.
+
+    Raises:
+        Mismatch, NumericalError, DegenerateKernel: as :func:`kernelscope.kernels.distance.gram.gram_sums`.
+        ResourceError: if not even a block of one row fits in ``memory_bytes``.
+    """
+    import torch
+
+    n = require_same_examples(teacher, student)
+    dtype = torch.float32 if single else torch.float64
+    rows = block_size(n, student.shape[1] + teacher.shape[1], 4 if single else 8, memory_bytes)
+    squares: list[float] = []
+
+    def load(X: Rows, start: int) -> Any:
+        block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
+        return torch.from_numpy(block).to(device, dtype)
+
+    with full_precision_matmul(), torch.inference_mode():
+        for i in range(0, n, rows):
+            S_i, T_i = load(student, i), load(teacher, i)
+            for j in range(i, n, rows):
+                S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
+                difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
+                norms = torch.linalg.vector_norm(difference, dim=1).double()
+                squares.append((1.0 if i == j else 2.0) * float(norms.square().sum()))
+    if not all(map(math.isfinite, squares)):
+        require_finite(teacher, "teacher features")
+        require_finite(student, "student features")
+        raise DegenerateKernel("features are so large that their products overflow; divide both by a common factor")
+    (norm_S, trace_S), (norm_T, trace_T) = _norm_and_trace(student), _norm_and_trace(teacher)
+    if norm_T == 0:
+        raise DegenerateKernel(ZERO_TEACHER)
+    value = math.sqrt(math.fsum(squares))
+    u = SINGLE_ROUNDOFF if single else UNIT_ROUNDOFF
+    # each entry is one chain of d_S + d_T products; narrowing float64 features to float32 adds two roundings
+    entries = gamma(student.shape[1] + teacher.shape[1] + (4 if single else 2), u) * (trace_S + trace_T)
+    summing = gamma(rows + 3, u) + gamma(rows + 3)
+    teacher_error = gamma(n + teacher.shape[1] ** 2 + 4) * trace_T
+    return BlockedNorms(
+        difference=value,
+        student=norm_S,
+        teacher=norm_T,
+        trace_student=trace_S,
+        trace_teacher=trace_T,
+        bar=1.01 * (entries + (u + summing) * value),
+        teacher_error=1.01 * teacher_error,
+    )
+
+
+def block_size(n: int, width: int, item_bytes: int, memory_bytes: int) -> int:
+    """Rows per block so that two pairs of row blocks and two square ones fit; at most 4,096, where BLAS is fastest.
+
+    Raises:
+        ResourceError: if one row does not fit.
+    """
+    rows = min(n, 4096)
+    while rows > 1 and item_bytes * (2 * rows * rows + 2 * rows * width) > memory_bytes:
+        rows = rows // 2 if rows > 64 else rows - 1
+    if item_bytes * (2 + 2 * width) > memory_bytes:
+        raise ResourceError(f"{memory_bytes:,} bytes do not hold one row of {width:,} features; raise --max-memory")
+    return rows
+
+
+@contextlib.contextmanager
+def full_precision_matmul() -> Iterator[None]:
+    """TF32 off inside, as it was before afterwards: its 10-bit products alone cost 9e-5 of the loss."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _norm_and_trace(X: Rows) -> tuple[float, float]:
+    """``(‖X Xᵀ‖_F, ‖X‖_F²)``, from whichever of the two Grams is smaller."""
+    if X.shape[0] <= X.shape[1]:
+        whole = np.concatenate([block for _, block in row_blocks(X)])
+        return frobenius(whole @ whole.T), float(np.sum(whole * whole))
+    G = sum(block.T @ block for _, block in row_blocks(X))
+    return frobenius(np.asarray(G)), float(np.trace(G))

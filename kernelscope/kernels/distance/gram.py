@@ -1,0 +1,340 @@
+"""Gram route: the transfer loss from ``ZᵀZ``, ``Z = [X_S, X_T]``, summed in one pass over the examples.
+
+    ‖K_S − K_T‖_F² = ‖G_SS‖_F² + ‖G_TT‖_F² − 2 ‖G_ST‖_F²        (THEORY B.1)
+
+Costs n (d_S + d_T)² / 2 multiply-adds and (d_S + d_T)² numbers of memory, whatever n is. The three norms cancel, so
+they are formed and added without error (E.1); what is left is the rounding of the Gram itself, about u / loss² of the
+loss: beyond that the information is gone, and another route is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.distance.accumulate import (
+    MOST_ROWS,
+    BlockSum,
+    PairSum,
+    TorchPairSum,
+    block_rows,
+    summation_chain,
+)
+from kernelscope.kernels.rounding import (
+    UNIT_ROUNDOFF,
+    evaluation_error,
+    frobenius,
+    gamma,
+    norm_roundings,
+    sum_of_products,
+)
+from kernelscope.kernels.row_views import Affine
+from kernelscope.kernels.rows import (
+    BLOCK_ROWS,
+    Rows,
+    entry_error,
+    numpy_block,
+    require_finite,
+    require_same_examples,
+    row_blocks,
+)
+
+COMFORTABLE = (1e-100, 1e100)  #: kernel norms whose squares float64 holds in full
+ZERO_TEACHER = "teacher features are all zero, so the loss has nothing to be relative to; check the layer"
+
+
+@dataclass(frozen=True)
+class BlockErrors:
+    """Proved bounds on ``‖·‖_F`` of the errors of G_SS, G_TT and G_ST."""
+
+    student: float
+    teacher: float
+    cross: float
+
+
+def summation_errors(gram: np.ndarray, d_student: int, chain: int) -> BlockErrors:
+    """Errors of a Gram whose entries are chains of roundings: ``‖|X|ᵀ|X|‖_F <= ‖X‖_F²`` (THEORY B.3)."""
+    g = 1.01 * gamma(chain + 2)
+    diagonal = np.diag(gram)
+    trace_S, trace_T = float(diagonal[:d_student].sum()), float(diagonal[d_student:].sum())
+    return BlockErrors(g * trace_S, g * trace_T, g * math.sqrt(trace_S * trace_T))
+
+
+def with_row_errors(errors: BlockErrors, sums: GramSums, rows_S: float, rows_T: float) -> BlockErrors:
+    """The same for Grams of rows that are themselves off by ``rows_S`` and ``rows_T`` in Frobenius norm."""
+    if rows_S == rows_T == 0:
+        return errors
+    spectral_S, spectral_T = math.sqrt(sums.norm_student), math.sqrt(sums.norm_teacher)  # ‖X‖_2² <= ‖K‖_F
+    return BlockErrors(
+        errors.student + 1.01 * (2 * spectral_S * rows_S + rows_S**2),
+        errors.teacher + 1.01 * (2 * spectral_T * rows_T + rows_T**2),
+        errors.cross + 1.01 * (spectral_S * rows_T + spectral_T * rows_S + rows_S * rows_T),
+    )
+
+
+@dataclass(frozen=True)
+class GramSums:
+    """What one pass leaves: the Gram of ``Z = [X_S, X_T]`` and, if asked for, the column sums, in double precision.
+
+    ``errors`` bounds what is wrong with the Gram, and ``sums_error`` the Euclidean norm of what is wrong with the
+    column sums, relative to ``√n ‖Z‖_F``; ``rest`` is what the Gram leaves out where its sums are known to more than
+    double precision; ``halves`` the Grams of the even and of the odd rows, when asked for.
+    """
+
+    n: int
+    d_student: int
+    gram: np.ndarray
+    column_sums: np.ndarray | None
+    errors: BlockErrors
+    sums_error: float = 0.0
+    rest: np.ndarray | None = None
+    halves: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Σ_i z_i, shape ``(d_S + d_T,)``.
+
+        Raises:
+            DegenerateKernel: if the pass was made without them.
+        """
+        if self.column_sums is None:
+            raise DegenerateKernel("these sums were taken without column sums; take them with means=True")
+        return self.column_sums
+
+    @property
+    def d_teacher(self) -> int:
+        return len(self.gram) - self.d_student
+
+    @property
+    def G_SS(self) -> np.ndarray:
+        return self.gram[: self.d_student, : self.d_student]
+
+    @property
+    def G_TT(self) -> np.ndarray:
+        return self.gram[self.d_student :, self.d_student :]
+
+    @property
+    def G_ST(self) -> np.ndarray:
+        return self.gram[: self.d_student, self.d_student :]
+
+    @cached_property
+    def norm_student(self) -> float:
+        """‖K_S‖_F = ‖G_SS‖_F."""
+        return frobenius(self.G_SS)
+
+    @cached_property
+    def norm_teacher(self) -> float:
+        """‖K_T‖_F = ‖G_TT‖_F."""
+        return frobenius(self.G_TT)
+
+    @cached_property
+    def norm_cross(self) -> float:
+        """‖G_ST‖_F, whose square is ⟨K_S, K_T⟩."""
+        return frobenius(self.G_ST)
+
+    @property
+    def trace_student(self) -> float:
+        """‖X_S‖_F² = tr K_S."""
+        return float(np.trace(self.G_SS))
+
+    @property
+    def trace_teacher(self) -> float:
+        return float(np.trace(self.G_TT))
+
+    @cached_property
+    def difference_squared(self) -> float:
+        """‖K_S − K_T‖_F², as rounded: may come out a little below 0 for kernels that agree."""
+        return self.weighted_norms(1.0, 1.0, -2.0)
+
+    def weighted_norms(self, student: float, teacher: float, cross: float) -> float:
+        """``w_S ‖K_S‖² + w_T ‖K_T‖² + w_ST ‖G_ST‖²`` without cancellation; weights are powers of two up to sign."""
+        d = self.d_student
+        parts = [(student, slice(0, d), slice(0, d)), (teacher, slice(d, None), slice(d, None))]
+        parts += [(cross, slice(0, d), slice(d, None))]
+        high = [(w, self.gram[rows, columns], self.gram[rows, columns]) for w, rows, columns in parts]
+        if self.rest is None:
+            return sum_of_products(high)
+        mixed = [(2 * w, self.gram[rows, columns], self.rest[rows, columns]) for w, rows, columns in parts]
+        low = [(w, self.rest[rows, columns], self.rest[rows, columns]) for w, rows, columns in parts]
+        return sum_of_products([*high, *mixed, *low])
+
+    def certified_bar(self) -> float:
+        """Proved bound on the error of :attr:`difference_squared` (THEORY B.3, E.1)."""
+        a, b, c, e = self.norm_student, self.norm_teacher, self.norm_cross, self.errors
+        entries = 2 * a * e.student + e.student**2 + 2 * b * e.teacher + e.teacher**2
+        entries += 2 * (2 * c * e.cross + e.cross**2)
+        forming = 4 * UNIT_ROUNDOFF * abs(self.difference_squared)
+        forming += evaluation_error(self.gram.size, a * a + b * b + 2 * c * c)
+        return 1.01 * (entries + forming)
+
+    def norm_error(self, which: str) -> float:
+        """Proved bound on the error of ``norm_student``, ``norm_teacher`` or ``norm_cross``; ``which`` names it."""
+        block = {"student": self.G_SS, "teacher": self.G_TT, "cross": self.G_ST}[which]
+        forming = gamma(norm_roundings(block)) * frobenius(block)
+        rest = 0.0 if self.rest is None else UNIT_ROUNDOFF * frobenius(block)
+        return 1.01 * (float(getattr(self.errors, which)) + forming + rest)
+
+    def centred(self) -> GramSums:
+        """The sums of features with their means removed, by downdating: ``G − n μ μᵀ``.
+
+        Loses what :meth:`mean_share` says, and its errors say so; with a large offset sum shifted rows instead.
+        """
+        s, d = self.sums, self.d_student
+        gram = self.gram - np.outer(s, s) / self.n
+        means = [float(np.linalg.norm(part)) / math.sqrt(self.n) for part in (s[:d], s[d:])]  # √n ‖μ‖
+        offs = [self.sums_error * math.sqrt(trace) for trace in (self.trace_student, self.trace_teacher)]
+        norms = [self.norm_student, self.norm_teacher, self.norm_cross]
+
+        def error(before: float, i: int, j: int, norm: float) -> float:
+            outer = means[i] * offs[j] + means[j] * offs[i] + offs[i] * offs[j]
+            return 1.01 * (before + outer + 4 * UNIT_ROUNDOFF * (means[i] * means[j] + norm))
+
+        e = self.errors
+        return GramSums(
+            self.n,
+            d,
+            gram,
+            np.zeros_like(s),
+            BlockErrors(
+                error(e.student, 0, 0, norms[0]), error(e.teacher, 1, 1, norms[1]), error(e.cross, 0, 1, norms[2])
+            ),
+            rest=self.rest,
+        )
+
+    def without(self, student: bool, teacher: bool) -> GramSums:
+        """The sums with the named networks' features all 0."""
+        if not student and not teacher:
+            return self
+        keep = np.where(np.arange(len(self.gram)) < self.d_student, not student, not teacher).astype(float)
+        e = self.errors
+        return replace(
+            self,
+            gram=self.gram * np.outer(keep, keep),
+            errors=BlockErrors(
+                0.0 if student else e.student, 0.0 if teacher else e.teacher, 0.0 if student or teacher else e.cross
+            ),
+            rest=None if self.rest is None else self.rest * np.outer(keep, keep),
+        )
+
+    def times(self, *, student: float, teacher: float) -> GramSums:
+        """The sums of features times these factors > 0, without column sums and halves."""
+        is_student = np.arange(len(self.gram)) < self.d_student
+        weights, e, rounding = np.where(is_student, student, teacher), self.errors, 4 * UNIT_ROUNDOFF
+
+        def scaled(matrix: np.ndarray) -> np.ndarray:
+            return matrix * weights[:, None] * weights  # in turn: the product of weights may underflow
+
+        return GramSums(
+            self.n,
+            self.d_student,
+            scaled(self.gram),
+            None,
+            BlockErrors(
+                student * (student * (e.student + rounding * self.norm_student)),
+                teacher * (teacher * (e.teacher + rounding * self.norm_teacher)),
+                student * (teacher * (e.cross + rounding * self.norm_cross)),
+            ),
+            rest=None if self.rest is None else scaled(self.rest),
+        )
+
+    def mean_share(self) -> float:
+        """Largest ratio of ‖X‖_F² to ‖X − mean‖_F² over the two networks: the digits that centring cancels."""
+        shares = []
+        for part in (slice(0, self.d_student), slice(self.d_student, None)):
+            total = float(np.trace(self.gram[part, part]))
+            within = total - float(self.sums[part] @ self.sums[part]) / self.n
+            shares.append(total / within if within > 0 else (math.inf if total > 0 else 1.0))
+        return max(shares)
+
+
+def gram_sums(
+    *,
+    teacher: Rows,
+    student: Rows,
+    device: str = "cpu",
+    halves: bool = False,
+    means: bool = True,
+    may_vanish: bool = False,
+) -> GramSums:
+    """One pass over both networks' features.
+
+    Args:
+        teacher: features ``X_T``, shape ``(n, d_T)``.
+        student: features ``X_S``, shape ``(n, d_S)``, of the same examples in the same order.
+        device: where the products are formed; ``"cpu"`` uses BLAS ``syrk``, others torch in double precision.
+        halves: also keep the Grams of even and odd rows (for cross-fitting), at no extra cost.
+        means: also sum the columns, which centring and chance need; the loss alone does not.
+        may_vanish: accept an all-zero teacher (centred features of one repeated example).
+
+    Raises:
+        Mismatch: different numbers of rows, or none.
+        NumericalError: NaN or infinite features, with their number and first row.
+        DegenerateKernel: an all-zero teacher.
+    """
+    n = require_same_examples(teacher, student)
+    d_S, d_T = student.shape[1], teacher.shape[1]
+
+    def empty() -> PairSum | TorchPairSum:
+        return PairSum(d_S, d_T, means) if device == "cpu" else TorchPairSum(d_S, d_T, means, device)
+
+    parts = [empty() for _ in range(2 if halves else 1)]
+    for start in range(0, n, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, n)
+        X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
+        for first, part in enumerate(parts):
+            part.add(X_S[first :: len(parts)], X_T[first :: len(parts)])
+    grams = [part.gram() for part in parts]
+    gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]
+    sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
+    _require_usable(gram, d_S, teacher, student, may_vanish)
+    chain = summation_chain(n, block_rows(d_S + d_T) if device == "cpu" else MOST_ROWS) + len(parts) - 1
+    plain = GramSums(n, d_S, gram, sums, summation_errors(gram, d_S, chain))
+    off = [
+        entry_error(X, math.sqrt(trace))
+        for X, trace in ((student, plain.trace_student), (teacher, plain.trace_teacher))
+    ]
+    return replace(
+        plain,
+        errors=with_row_errors(plain.errors, plain, *off),
+        sums_error=1.01 * gamma(chain + 2) + max(e / t for e, t in zip(off, _lengths(plain))),
+        halves=(grams[0], grams[1]) if halves else None,
+    )
+
+
+def without_mean(X: Rows) -> Affine:
+    """Rows less their mean: taken off once, and what is left of it by rounding once more. Two passes."""
+    once = Affine(X, shift=_mean(X)[0])
+    if not np.isfinite(once.shift).all():  # for the caller to see
+        return once
+    left, error = _mean(once)
+    return Affine(once, shift=left, shift_error=error)
+
+
+def _mean(X: Rows) -> tuple[np.ndarray, float]:
+    """The mean of the rows, and a bound on the Euclidean norm of its error."""
+    total, square = BlockSum(lambda: np.zeros(X.shape[1])), 0.0
+    for _, block in row_blocks(X):
+        total.add(block.sum(axis=0))
+        square += float(np.vdot(block, block))
+    n = X.shape[0]
+    return total.total() / n, 1.01 * gamma(summation_chain(n, BLOCK_ROWS) + 3) * math.sqrt(square / n)
+
+
+def _lengths(sums: GramSums) -> tuple[float, float]:
+    """‖X_S‖_F and ‖X_T‖_F, infinite where 0, so that an error over it is 0."""
+    both = [math.sqrt(trace) if trace > 0 else math.inf for trace in (sums.trace_student, sums.trace_teacher)]
+    return both[0], both[1]
+
+
+def _require_usable(gram: np.ndarray, d_S: int, teacher: Rows, student: Rows, may_vanish: bool) -> None:
+    """NaN, Inf and a zero teacher all show in the Gram, so looking for them costs no pass."""
+    if not np.isfinite(gram).all():
+        require_finite(teacher, "teacher features")
+        require_finite(student, "student features")
+        raise DegenerateKernel("features are so large that their products overflow; divide both by a common factor")
+    if not may_vanish and not gram[d_S:, d_S:].any():
+        raise DegenerateKernel(ZERO_TEACHER)

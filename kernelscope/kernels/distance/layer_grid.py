@@ -1,0 +1,216 @@
+"""All teacher layers against all student layers in one pass: every own Gram once, every cross product once.
+
+T × S pairs taken one by one read each layer as often as the other network has layers, and form its Gram as often.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_chain
+from kernelscope.kernels.distance.gram import (
+    COMFORTABLE,
+    ZERO_TEACHER,
+    BlockErrors,
+    GramSums,
+    summation_errors,
+    with_row_errors,
+)
+from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
+from kernelscope.kernels.rounding import frobenius, gamma, two_sum
+from kernelscope.kernels.rows import (
+    BLOCK_ROWS,
+    Constancy,
+    Rows,
+    entry_error,
+    numpy_block,
+    require_finite,
+    require_same_examples,
+)
+
+Key = tuple[str, str]  #: role (``teacher`` or ``student``) and name of a layer
+Two = tuple[np.ndarray, np.ndarray | None]  #: a matrix, and what it leaves out where more is known
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSums:
+    """Grams and column sums of every layer, and the cross products of every pair, each for even and for odd rows.
+
+    ``lengths``: by layer and half, the lengths of slices that bound errors, where rows were sliced; ``same``: the
+    (teacher, student) layers that hold the same numbers; ``constant``: whether a layer is the same for all examples.
+    """
+
+    n: int
+    own: dict[Key, tuple[Two, Two]]
+    sums: dict[Key, np.ndarray]
+    cross: tuple[Two, Two]
+    columns: dict[Key, slice]
+    same: frozenset[Key]
+    row_errors: dict[Key, float]
+    constant: dict[Key, bool]
+    lengths: dict[Key, list[list[tuple[float, float]]]] = field(default_factory=dict)
+
+    def pair(self, teacher_layer: str, student_layer: str) -> GramSums:
+        """What :func:`kernelscope.kernels.distance.gram.gram_sums` gives for these two layers, halves included."""
+        keys: tuple[Key, Key] = (("student", student_layer), ("teacher", teacher_layer))
+        S, T = (self.own[key] for key in keys)
+        rows, columns = (self.columns[key] for key in keys)
+        halves, rests = [], []
+        for h in (0, 1):
+            G_ST, rest_ST = self.cross[h]
+            halves.append(_assembled(S[h][0], T[h][0], G_ST[rows, columns]))
+            rest_S, rest_T = S[h][1], T[h][1]
+            if rest_S is not None and rest_T is not None and rest_ST is not None:
+                rests.append(_assembled(rest_S, rest_T, rest_ST[rows, columns]))
+        gram, lost = two_sum(halves[0], halves[1])
+        rest = lost + rests[0] + rests[1] if rests else None
+        chain = summation_chain(self.n, BLOCK_ROWS) + 1
+        plain = GramSums(
+            self.n,
+            len(S[0][0]),
+            gram,
+            np.concatenate([self.sums[key] for key in keys]),
+            summation_errors(gram, len(S[0][0]), chain) if rest is None else self._slice_errors(*keys, chain),
+            sums_error=1.01 * gamma(chain + 2) if rest is None else 4 * gamma(4),
+            rest=rest,
+            halves=(halves[0], halves[1]),
+        )
+        off = (self.row_errors[key] for key in keys)
+        return replace(plain, errors=with_row_errors(plain.errors, plain, *off))
+
+    def _slice_errors(self, student: Key, teacher: Key, chain: int) -> BlockErrors:
+        S, T = self.lengths[student], self.lengths[teacher]
+
+        def error(first: list[list[tuple[float, float]]], second: list[list[tuple[float, float]]]) -> float:
+            return math.fsum(slice_error(chain, a, b) for a, b in zip(first, second))
+
+        return BlockErrors(error(S, S), error(T, T), error(S, T))
+
+    @property
+    def comfortable(self) -> bool:
+        """Whether every layer's kernel norm is far from over- and underflow, so that no layer needs rescaling."""
+        norms = [frobenius(even[0] + odd[0]) for even, odd in self.own.values()]
+        return all(norm == 0 or COMFORTABLE[0] < norm < COMFORTABLE[1] for norm in norms)
+
+
+def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once: bool = False) -> LayerSums:
+    """One pass over all layers of both networks.
+
+    Args:
+        teacher, student: features ``(n, d)`` by layer name, of the same n examples in the same order.
+        once: rows cannot be read again, so that the sums have to be sharp enough for small losses too: about four
+            times the cost, see :mod:`kernelscope.kernels.distance.slices`.
+
+    Raises:
+        Mismatch: different numbers of rows. NumericalError: NaN or infinite features, with their layer.
+        DegenerateKernel: an all-zero teacher layer.
+    """
+    layers: dict[Key, Rows] = {("teacher", name): X for name, X in teacher.items()}
+    layers |= {("student", name): X for name, X in student.items()}
+    n = max(require_same_examples(T, S) for T in teacher.values() for S in student.values())
+    columns, widths = _columns(layers)
+    half_sums: type[_PlainHalf] | type[_SlicedHalf] = _SlicedHalf if once else _PlainHalf
+    halves = half_sums(layers, widths), half_sums(layers, widths)
+    same = {(t, s) for t in teacher for s in student if teacher[t].shape == student[s].shape}
+    constant = {key: Constancy(X) for key, X in layers.items()}
+    for start in range(0, n, BLOCK_ROWS):
+        block = {key: numpy_block(X, start, min(start + BLOCK_ROWS, n)) for key, X in layers.items()}
+        same = {(t, s) for t, s in same if np.array_equal(block["teacher", t], block["student", s])}
+        for key, part in block.items():
+            constant[key].see(part)
+        for first, half in enumerate(halves):
+            half.add({key: np.ascontiguousarray(part[first::2], np.float64) for key, part in block.items()})
+    own = {key: (halves[0].own(key), halves[1].own(key)) for key in layers}
+    for (role, name), grams in own.items():
+        if not all(np.isfinite(G).all() for G, _ in grams):
+            require_finite(layers[role, name], f"{role} features of layer {name}")
+            raise DegenerateKernel(f"{role} features of layer {name} overflow when multiplied; divide by a factor")
+        if role == "teacher" and not any(G.any() for G, _ in grams):
+            raise DegenerateKernel(f"layer {name}: {ZERO_TEACHER}")
+    return LayerSums(
+        n,
+        own,
+        {key: halves[0].sums(key) + halves[1].sums(key) for key in layers},
+        (halves[0].cross(), halves[1].cross()),
+        columns,
+        frozenset(same),
+        {
+            key: entry_error(layers[key], math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))))
+            for key, (even, odd) in own.items()
+        },
+        {key: seen.so_far for key, seen in constant.items()},
+        {key: [half.lengths(key) for half in halves] for key in layers} if once else {},
+    )
+
+
+class _PlainHalf:
+    """Sums over every second row, in double precision."""
+
+    def __init__(self, layers: Mapping[Key, Rows], widths: tuple[int, int]) -> None:
+        self._own = {key: OwnSum(X.shape[1]) for key, X in layers.items()}
+        self._cross = CrossSum(*widths)
+
+    def add(self, rows: dict[Key, np.ndarray]) -> None:
+        for key, part in rows.items():
+            self._own[key].add(part.T)
+        # one product of all layers side by side: larger ones are faster
+        sides = ([part for (role, _), part in rows.items() if role == of] for of in ("student", "teacher"))
+        S, T = (side[0] if len(side) == 1 else np.hstack(side) for side in sides)
+        self._cross.add(S.T, T.T)
+
+    def own(self, key: Key) -> Two:
+        return self._own[key].gram(), None
+
+    def sums(self, key: Key) -> np.ndarray:
+        return np.asarray(self._own[key].sums)
+
+    def cross(self) -> Two:
+        return self._cross.total(), None
+
+    def lengths(self, key: Key) -> list[tuple[float, float]]:
+        return []
+
+
+class _SlicedHalf:
+    """The same to more than double precision."""
+
+    def __init__(self, layers: Mapping[Key, Rows], widths: tuple[int, int]) -> None:
+        self._own = {key: SlicedOwnSum(X.shape[1]) for key, X in layers.items()}
+        self._cross = SlicedCrossSum(*widths)
+
+    def add(self, rows: dict[Key, np.ndarray]) -> None:
+        cut = {key: sliced(part) for key, part in rows.items()}
+        for key, part in cut.items():
+            self._own[key].add(part)
+        S, T = (side_by_side([part for (role, _), part in cut.items() if role == of]) for of in ("student", "teacher"))
+        self._cross.add(S, T)
+
+    def own(self, key: Key) -> Two:
+        return self._own[key].in_two()
+
+    def sums(self, key: Key) -> np.ndarray:
+        return self._own[key].sums
+
+    def cross(self) -> Two:
+        return self._cross.in_two()
+
+    def lengths(self, key: Key) -> list[tuple[float, float]]:
+        return self._own[key].lengths
+
+
+def _assembled(SS: np.ndarray, TT: np.ndarray, ST: np.ndarray) -> np.ndarray:
+    return np.block([[SS, ST], [ST.T, TT]])
+
+
+def _columns(layers: Mapping[Key, Rows]) -> tuple[dict[Key, slice], tuple[int, int]]:
+    """Where each layer stands among its network's, and how wide all layers of student and teacher are."""
+    widths, columns = {"student": 0, "teacher": 0}, {}
+    for (role, name), X in layers.items():
+        columns[role, name] = slice(widths[role], widths[role] + X.shape[1])
+        widths[role] += X.shape[1]
+    return columns, (widths["student"], widths["teacher"])

@@ -1,0 +1,1 @@
+"""Landmarks, Nyström approximations, and the paper's bounds on them."""

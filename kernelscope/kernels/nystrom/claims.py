@@ -1,0 +1,204 @@
+"""The paper's claims on one pair of layers: as printed and as corrected, both sides of each, and which holds.
+
+A printed claim that fails is a finding about the paper; a corrected one that fails would be a bug here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from kernelscope.kernels.nystrom.bounds import TOLERANCE, Bound, Lemma1, bounds, theorem1
+from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+
+TRACKS = 0.1  #: an estimate tracks the truth if it comes within this share of it
+
+
+@dataclass(frozen=True)
+class Statement:
+    """``left <= right`` (or ``>=``, as ``formula`` says) with numbers in it.
+
+    ``slack`` is how many times too large the larger side is, >= 1 where the statement holds, None where a side is 0;
+    ``vacuous``: it would hold of any two kernels with these norms.
+    """
+
+    formula: str
+    left: float
+    right: float
+    holds: bool
+    slack: float | None
+    vacuous: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim; ``assumption`` says which of the printed one's assumptions failed, None if none did."""
+
+    name: str
+    about: str
+    printed: Statement | None
+    corrected: Statement | None
+    assumption: str | None
+
+
+def claims(
+    sums: NystromSums, truth: float, norm_student: float, norm_teacher: float, lemma: Lemma1 | None, *, printed: bool
+) -> tuple[Claim, ...]:
+    """Every claim of the paper for these landmarks.
+
+    Args:
+        sums: from :func:`kernelscope.kernels.nystrom.nystrom.partial`.
+        truth: ‖K_S − K_T‖_F; norm_student, norm_teacher: ‖K_S‖_F, ‖K_T‖_F, in the same units.
+        lemma: from :func:`kernelscope.kernels.nystrom.bounds.lemma1`, None where landmarks assign nothing.
+        printed: whether the sums are of the features as they are; rescaled ones say nothing of the printed
+            Corollaries and of eigenvalues above 1, which are not of degree two.
+    """
+    known = {bound.name: bound for bound in bounds(sums, truth, norm_student, norm_teacher)}
+    return (
+        *_theorem1(sums),
+        _corollary(
+            known, truth, "corollary1", "2ε + 2c²‖A_S−A_T‖", "hypot(r_S,r_T) + (‖A_S‖₂+‖A_T‖₂)‖A_S−A_T‖", printed
+        ),
+        _corollary(
+            known, truth, "corollary2", "2ε + 3c²‖C_S−C_T‖", "hypot(r_S,r_T) + (y_S+y_T)‖dC‖ + y_S y_T‖dW‖", printed
+        ),
+        _eigenvalues(sums, printed),
+        *([] if lemma is None else [_lemma1(lemma)]),
+        *_theorem2(known, truth),
+        _tracking(sums, truth),
+    )
+
+
+def _theorem1(sums: NystromSums) -> list[Claim]:
+    """The residual of each network: as printed, and between the best possible and what the groups leave."""
+    found = []
+    for role, network, stated in zip("TS", (sums.teacher, sums.student), theorem1(sums)):
+        left = network.residual
+        right, formula = network.K_norm, f"‖K_{role}−K~_{role}‖ <= ‖K_{role}‖"
+        if network.FF_norm is not None and sums.counts is not None:
+            # R = F (I − P) Fᵀ; what cutting D at its rank left of Y D adds in the Schatten norm of order 4
+            cut = math.sqrt(float(sums.counts.max()) * network.cut_W)
+            right = (math.sqrt(network.FF_norm) + cut) ** 2
+            formula = f"‖K_{role}−K~_{role}‖ <= ‖F_{role} F_{role}ᵀ‖"
+        found.append(
+            Claim(
+                name=f"theorem1_{'teacher' if role == 'T' else 'student'}",
+                about="Theorem 1: landmarks approximate the kernel",
+                printed=_at_most(
+                    f"‖K_{role}−K~_{role}‖ <= ‖K_{role}−K_{role},k‖ + m^(−1/4)‖K_{role}‖",
+                    left,
+                    stated.tail + stated.epsilon,
+                    TOLERANCE * network.K_norm,
+                    network.K_norm,
+                ),
+                corrected=_at_most(formula, left, right, TOLERANCE * network.K_norm, network.K_norm),
+                assumption=stated.assumption,
+            )
+        )
+    return found
+
+
+def _corollary(
+    known: dict[str, Bound], truth: float, name: str, as_printed: str, as_corrected: str, printed: bool
+) -> Claim:
+    on_paper = known.get(f"{name}_paper") if printed else None
+    return Claim(
+        name=name,
+        about=f"Corollary {name[-1]}: the partial matrices bound the loss",
+        printed=None if on_paper is None else _from_bound(on_paper, f"‖Δ‖ <= {as_printed}", truth),
+        corrected=_from_bound(known[name], f"‖Δ‖ <= {as_corrected}", truth) if name in known else None,
+        assumption=None if on_paper is None else on_paper.assumption,
+    )
+
+
+def _eigenvalues(sums: NystromSums, printed: bool) -> Claim:
+    """The Corollaries' assumption; no corrected bound needs it."""
+    smallest = min(sums.teacher.spectrum.min, sums.student.spectrum.min)
+    statement = Statement("λ_min(W) > 1", smallest, 1.0, smallest > 1, None, False)
+    deficient = [
+        f"W_{r} has rank {w.rank} of {sums.m}" for r, w in zip("TS", (sums.teacher, sums.student)) if w.rank < sums.m
+    ]
+    return Claim(
+        name="eigenvalues",
+        about="the smallest eigenvalue of W exceeds 1",
+        printed=statement if printed else None,
+        corrected=None,
+        assumption="; ".join(deficient) or None,
+    )
+
+
+def _lemma1(lemma: Lemma1) -> Claim:
+    """Both sides of the tightest of the sampled pairs, as multiples of the right one."""
+
+    def statement(formula: str, worst: float) -> Statement:
+        return Statement(formula, worst, 1.0, lemma.violations == 0, 1 / worst if worst > 0 else None, False)
+
+    return Claim(
+        name="lemma1",
+        about=f"Lemma 1, entry by entry, on {lemma.pairs:,} sampled pairs",
+        printed=statement("|Δ_ij| / (e‖x_S−d_S‖ + e‖x_T−d_T‖ + |dC_lj|) <= 1", lemma.worst),
+        corrected=statement("the same with the rows' own norms for e", lemma.worst_own),
+        assumption=None,
+    )
+
+
+def _theorem2(known: dict[str, Bound], truth: float) -> list[Claim]:
+    if "theorem2" not in known:
+        return []
+    found = [
+        Claim(
+            name="theorem2",
+            about="Theorem 2: distances to landmarks bound the loss",
+            printed=_from_bound(known["theorem2"], "‖Δ‖ <= n e (A_S + A_T) + B", truth),
+            corrected=_from_bound(known["theorem2_frobenius"], "‖Δ‖ <= ‖F_S X_Sᵀ‖ + ‖F_T X_Tᵀ‖ + ‖Y dCᵀ‖", truth),
+            assumption=None,
+        ),
+        Claim(
+            name="theorem2_quadratic",
+            about="Theorem 2, sharpened to squares of the distances",
+            printed=None,
+            corrected=_from_bound(known["theorem2_quadratic"], "‖Δ‖ <= ‖M‖ + hypot(‖F_S F_Sᵀ‖, ‖F_T F_Tᵀ‖)", truth),
+            assumption=None,
+        ),
+    ]
+    if "class_centres_upper" not in known:
+        return found
+    for end, formula in (("lower", "LB <= ‖Δ‖"), ("upper", "‖Δ‖ <= hypot(LB, ‖F_S F_Sᵀ‖, ‖F_T F_Tᵀ‖)")):
+        found.append(
+            Claim(
+                name=f"class_centres_{end}",
+                about="exact class centres: what they see, and what they cannot",
+                printed=None,
+                corrected=_from_bound(known[f"class_centres_{end}"], formula, truth),
+                assumption=None,
+            )
+        )
+    return found
+
+
+def _tracking(sums: NystromSums, truth: float) -> Claim:
+    """Figure 4's estimate against the loss; proved is, of exact centres, that the expanded one never exceeds it."""
+    loss, estimate = sums.over_teacher(truth), sums.paper_estimate
+    expanded, corrected = sums.expanded_estimate, None
+    if expanded is not None and sums.exact_centres:
+        corrected = _at_most("(Σ n_l‖dC_l‖²)^½ / ‖K_T‖ <= loss", expanded, loss, 2 * TOLERANCE, math.inf)
+    near = abs(estimate - loss) <= TRACKS * loss
+    slack = None if min(estimate, loss) <= 0 else max(estimate / loss, loss / estimate)
+    return Claim(
+        name="estimate",
+        about="the estimate from landmarks tracks the loss",
+        printed=Statement("‖C_S−C_T‖ / ‖K_T‖ within 10 % of the loss", estimate, loss, near, slack, False),
+        corrected=corrected,
+        assumption=None,
+    )
+
+
+def _from_bound(bound: Bound, formula: str, truth: float) -> Statement:
+    lower = bound.kind == "lower"
+    small, large = (bound.value, truth) if lower else (truth, bound.value)
+    return Statement(formula, small, large, bound.holds, large / small if small > 0 else None, bound.vacuous)
+
+
+def _at_most(formula: str, left: float, right: float, tolerance: float, trivial: float) -> Statement:
+    slack = right / left if left > tolerance else None  # below it both sides are rounding
+    return Statement(formula, left, right, left <= right + tolerance, slack, right >= trivial)

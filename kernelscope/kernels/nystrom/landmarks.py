@@ -1,0 +1,95 @@
+"""Landmarks, the noun: groups of examples, one landmark vector per group and network (the paper's D_S and D_T).
+
+Teacher and student live in different spaces, so a landmark is not a point: each network's landmark vector is the
+mean of *its own* features over the group. Class means, k-means cells and sampled rows are then one noun, and the
+same groups serve both networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import Mismatch, UsageError
+from kernelscope.kernels.nystrom.clusters import sum_by_group
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+from kernelscope.kernels.rows import Rows, as_rows, row_blocks, storage_roundoff, take_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """m groups of n examples: a partition (``assignment``) or single rows (``indices``).
+
+    ``assignment``: shape ``(n,)``, the group of each example, −1 for none; no group is empty.
+    ``indices``: shape ``(m,)``, the row each landmark is.
+    """
+
+    strategy: str
+    n: int
+    m: int
+    seed: int | None = None
+    assignment: np.ndarray | None = None
+    indices: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if (self.assignment is None) == (self.indices is None):
+            raise UsageError("landmarks need either an assignment or row indices; give one of them")
+
+    @property
+    def is_partition(self) -> bool:
+        """Whether every landmark is the mean of a group, so that Theorem 2, PY and the ANOVA exist."""
+        return self.assignment is not None
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """n_l, examples in each group, shape ``(m,)``."""
+        if self.assignment is None:
+            return np.ones(self.m, np.int64)
+        return np.bincount(self.assignment[self.assignment >= 0], minlength=self.m)
+
+    @property
+    def repeats(self) -> int:
+        """How often the most frequent row serves as a landmark; 1 unless row indices repeat."""
+        return 1 if self.indices is None else int(np.unique(self.indices, return_counts=True)[1].max())
+
+    def of(self, X: Any) -> np.ndarray:
+        """Landmark vectors ``(m, d)`` in float64: means of X's own rows per group. One pass, O(n d).
+
+        Raises:
+            Mismatch: if X has another number of rows than the landmarks were chosen from.
+        """
+        rows = as_rows(X)
+        if rows.shape[0] != self.n:
+            raise Mismatch(
+                f"landmarks are groups of {self.n} examples, features have {rows.shape[0]}; choose landmarks again"
+            )
+        if self.indices is not None:
+            return take_rows(rows, self.indices)
+        assert self.assignment is not None
+        return group_means(rows, self.assignment, self.m)
+
+    def noise(self, X: Any) -> float:
+        """‖·‖_2 of what rounding may have added to :meth:`of`: means of large rows that cancel are not to be trusted.
+
+        u of the stored type, or some sixteen roundings of the sum, times the groups' mean row norms; 0 for single
+        rows. One pass.
+        """
+        if self.assignment is None:
+            return 0.0
+        rows = as_rows(X)
+        with np.errstate(over="ignore"):
+            lengths = np.concatenate([np.linalg.norm(block, axis=1) for _, block in row_blocks(rows)])
+        means = group_means(lengths[:, None], self.assignment, self.m)
+        return max(16 * UNIT_ROUNDOFF, storage_roundoff(rows)) * float(np.linalg.norm(means))
+
+
+def group_means(X: Rows, assignment: np.ndarray, m: int) -> np.ndarray:
+    """Means ``(m, d)`` over the groups of ``assignment`` (−1: none); zero for an empty group."""
+    total = np.zeros((m, X.shape[1]))
+    for start, block in row_blocks(X):
+        total += sum_by_group(block, assignment[start : start + len(block)], m)
+    counts = np.bincount(assignment[assignment >= 0], minlength=m)
+    return total / np.maximum(counts, 1)[:, None]

@@ -1,0 +1,1 @@
+"""Closed forms, random pairs and attacks that every installation can run."""

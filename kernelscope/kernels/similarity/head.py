@@ -1,0 +1,302 @@
+"""The head rung: what the best linear head on the student would leave of the loss (THEORY B.11, E.4).
+
+    min_M ‖X_S M X_Sᵀ − K_T‖_F = ‖K_T − P K_T P‖_F,        P the projector on the columns of X_S
+
+The best M is positive semidefinite, so it is a linear head A on the student, M = A Aᵀ. With E = X_T − P X_T,
+``‖K_T − PK_TP‖² = 2⟨EᵀE, (PX_T)ᵀ(PX_T)⟩ + ‖EᵀE‖²``: no cancellation. E comes from the Gram where its condition allows,
+else from one more pass over the rows, else from their R-factor. Columns are brought to length 1 first, which leaves P
+as it is: channels of different scale are not a bad condition.
+
+The intervals are estimates, not proofs: first-order bounds with the worst constants seen, and attacked in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from kernelscope.kernels.distance.accumulate import OwnSum, block_rows
+from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.distance.gram import GramSums
+from kernelscope.kernels.distance.tsqr import half_factors, merge
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_products
+from kernelscope.kernels.rows import row_blocks, storage_roundoff
+
+RTOL, ATOL = 1e-6, 1e-9  #: half-widths up to which a cheaper way is taken, as for the loss
+BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways can tell from 0
+
+
+class Rung(float):
+    """A remainder of the loss, and where its exact value for the features as stored lies."""
+
+    interval: tuple[float, float]
+
+    def __new__(cls, value: float, interval: tuple[float, float]) -> Self:
+        self = super().__new__(cls, value)
+        self.interval = interval
+        return self
+
+
+class Head(Rung):
+    """The head rung; ``rank`` of the student's ``columns`` that are not 0 were above ``tolerance`` · σ_1 and kept."""
+
+    rank: int
+    columns: int
+    tolerance: float
+
+    @classmethod
+    def of(cls, rung: Rung, fit: _Fit | _FactorFit) -> Head:
+        self = cls(rung, rung.interval)
+        self.rank, self.columns, self.tolerance = fit.rank, fit.columns, fit.tolerance
+        return self
+
+    def at_most(self, other: Rung) -> Head:
+        """This head, or ``other`` where that leaves less: a scalar is a linear head, which no rank cut must hide."""
+        if self <= other:
+            return self
+        least = Head(other, (min(self.interval[0], other.interval[0]), other.interval[1]))
+        least.rank, least.columns, least.tolerance = self.rank, self.columns, self.tolerance
+        return least
+
+
+class Factors:
+    """R-factors of ``[X_S, X_T]`` for even and for odd rows, computed where something asks: 4 to 6 times a Gram."""
+
+    def __init__(self, scaled: ScaledSums) -> None:
+        self._scaled = scaled
+
+    @cached_property
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        return half_factors(self._scaled.student, self._scaled.teacher)
+
+    @cached_property
+    def whole(self) -> np.ndarray:
+        return merge(*self.halves)
+
+
+def rank_tolerance(scaled: ScaledSums) -> float:
+    """Singular values of X_S, columns brought to length 1, up to this times the largest count as rounding.
+
+    ``max(max(n, d) u, u_in)`` with u_in the stored type's roundoff: what arithmetic cannot tell from 0, and what
+    storing the features in less than float64 makes of 0.
+    """
+    sums = scaled.sums
+    return max(max(sums.n, sums.d_student) * UNIT_ROUNDOFF, storage_roundoff(scaled.student))
+
+
+def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
+    """``min_M ‖X_S M X_Sᵀ − K_T‖_F / ‖K_T‖_F`` over all examples, in sample."""
+    sums = scaled.sums
+    fit = _Fit(sums.G_SS, sums.G_ST, rank_tolerance(scaled))
+    if scaled.same:
+        return Head.of(Rung(0.0, (0.0, 0.0)), fit)
+    found = None
+    if fit.reliable(BY_GRAM) or (scaled.once and fit.rank):
+        found = _from_gram(sums, fit)
+    if not scaled.once and not _resolved(found) and fit.reliable(BY_PROJECTION):
+        found = _from_projection(scaled, fit)
+    if not scaled.once and not _resolved(found):
+        return _from_factors(scaled, (factors or Factors(scaled)).whole)
+    if found is None:  # nothing of the student is left to fit with
+        found = Rung(1.0, (1.0, 1.0))
+    return Head.of(found, fit)
+
+
+class _Fit:
+    """Least squares fit of ``X_T ≈ X_S A`` from Grams: eigenvalues of ``D⁻¹ G_SS D⁻¹``, D the lengths of columns."""
+
+    def __init__(self, G_SS: np.ndarray, G_ST: np.ndarray, tolerance: float) -> None:
+        lengths = np.sqrt(np.maximum(np.diag(G_SS), 0.0))
+        self.present = lengths > 0
+        self.inverse_lengths = 1 / lengths[self.present]
+        self.columns, self.tolerance = len(self.inverse_lengths), tolerance
+        scaled = G_SS[np.ix_(self.present, self.present)] * np.outer(self.inverse_lengths, self.inverse_lengths)
+        self.values: np.ndarray
+        self.values, vectors = np.linalg.eigh(scaled) if self.columns else (np.zeros(0), np.zeros((0, 0)))
+        self.largest = float(self.values[-1]) if self.columns else 0.0
+        noise = 16 * self.columns * UNIT_ROUNDOFF
+        kept = self.values > max(tolerance**2, noise) * self.largest
+        self.rank, self._V = int(kept.sum()), vectors[:, kept]
+        self._kept = self.values[kept]
+        self.scaled_coefficients = self.inverse(G_ST[self.present] * self.inverse_lengths[:, None])
+        self.A = np.zeros((len(G_SS), G_ST.shape[1]))
+        self.A[self.present] = self.scaled_coefficients * self.inverse_lengths[:, None]
+
+    def inverse(self, columns: np.ndarray) -> np.ndarray:
+        """Pseudo-inverse of the scaled Gram times ``columns``."""
+        result: np.ndarray = (self._V / self._kept) @ (self._V.T @ columns)
+        return result
+
+    @property
+    def condition(self) -> float:
+        return self.largest / float(self._kept[0]) if self.rank else 1.0
+
+    def reliable(self, least: float) -> bool:
+        """Whether rounding of the Gram leaves no doubt which eigenvalues are 0; those cut above ``least`` are meant."""
+        cut_for_good = self.tolerance**2 > least
+        return self.rank > 0 and (cut_for_good or float(self.values[0]) > least * self.largest)
+
+    @property
+    def reach(self) -> float:
+        """√d ‖D A‖_F, what an error of X_S relative to its columns is multiplied by."""
+        return math.sqrt(self.columns) * frobenius(self.scaled_coefficients)
+
+
+def _from_gram(sums: GramSums, fit: _Fit) -> Rung:
+    """``EᵀE = [−A; I]ᵀ G [−A; I]``: an error of A enters as its square."""
+    left = sums.G_SS @ fit.A - sums.G_ST
+    rest = sums.G_TT - sums.G_ST.T @ fit.A + fit.A.T @ left
+    relative = max(
+        e / t
+        for e, t in (
+            (sums.errors.student, sums.trace_student),
+            (sums.errors.teacher, sums.trace_teacher),
+        )
+        if t > 0
+    )
+    relative += 8 * UNIT_ROUNDOFF * math.sqrt(len(sums.gram))
+    off = relative * (math.sqrt(sums.trace_teacher) + fit.reach) ** 2
+    off += (UNIT_ROUNDOFF * fit.columns * fit.condition) ** 2 * sums.trace_teacher
+    return rung(sums.G_TT, rest, off)
+
+
+def _from_projection(scaled: ScaledSums, fit: _Fit) -> Rung:
+    """``E = X_T − X_S A`` row by row, then cleaned of what of X_S is still in it."""
+    d_S, step = scaled.sums.d_student, block_rows(len(scaled.sums.gram))
+    total, both = OwnSum(len(scaled.sums.gram), means=False), np.empty((step, len(scaled.sums.gram)))
+    for (_, S_block), (_, T_block) in zip(row_blocks(scaled.student), row_blocks(scaled.teacher)):
+        for start in range(0, len(S_block), step):
+            X_S, X_T = S_block[start : start + step], T_block[start : start + step]
+            rows = both[: len(X_S)]
+            rows[:, :d_S] = X_S
+            np.subtract(X_T, X_S @ fit.A, out=rows[:, d_S:])
+            total.add(rows.T)
+    gram = total.gram()
+    left = gram[:d_S, d_S:][fit.present] * fit.inverse_lengths[:, None]
+    cleaned = left.T @ fit.inverse(left)
+    rest = gram[d_S:, d_S:] - cleaned
+    length = math.sqrt(max(0.0, float(np.trace(rest))))
+    of_rows = 2 * UNIT_ROUNDOFF * (fit.reach + math.sqrt(scaled.sums.trace_teacher))
+    off = 2 * length * of_rows + of_rows**2 + UNIT_ROUNDOFF * 64 * length**2
+    off += (1e-6 + UNIT_ROUNDOFF * fit.columns * fit.condition) * frobenius(cleaned)
+    return rung(scaled.sums.G_TT, rest, off)
+
+
+def _from_factors(scaled: ScaledSums, R: np.ndarray) -> Head:
+    """From the R-factor of ``[X_S, X_T]``, which stands for the rows: singular values down to u are seen."""
+    d_S = scaled.sums.d_student
+    fit = _FactorFit(R[:, :d_S], R[:, d_S:], rank_tolerance(scaled))
+    length = frobenius(fit.left)
+    off = 2 * length * fit.off + fit.off**2
+    found = rung(R[:, d_S:].T @ R[:, d_S:], fit.left.T @ fit.left, off)
+    return Head.of(found, fit)
+
+
+class _FactorFit:
+    """Least squares fit of ``R_T ≈ R_S A`` by the singular values of R_S, columns brought to length 1."""
+
+    def __init__(self, R_S: np.ndarray, R_T: np.ndarray, tolerance: float) -> None:
+        lengths = np.linalg.norm(R_S, axis=0)
+        self.present, self.tolerance = lengths > 0, tolerance
+        self.columns = int(self.present.sum())
+        U, sigma, Vt = np.linalg.svd(R_S[:, self.present] / lengths[self.present], full_matrices=False)
+        self.rank = int(np.count_nonzero(sigma > tolerance * sigma[0])) if self.columns else 0
+        U, sigma, Vt = U[:, : self.rank], sigma[: self.rank], Vt[: self.rank]
+        along = U.T @ R_T
+        self.left = R_T - U @ along
+        self.left -= U @ (U.T @ self.left)
+        self._scaled = Vt.T @ (along / sigma[:, None])
+        self._condition = float(sigma[0] / sigma[-1]) if self.rank else 1.0
+        self._length = frobenius(R_T)
+        self.A = np.zeros((R_S.shape[1], R_T.shape[1]))
+        self.A[self.present] = self._scaled / lengths[self.present][:, None]
+
+    @property
+    def off(self) -> float:
+        """On P X_T in Frobenius norm: columns are off by some u each, and P turns with them by condition · u."""
+        reach = math.sqrt(max(1, self.columns)) * frobenius(self._scaled)
+        return 16 * UNIT_ROUNDOFF * (reach + self._condition * frobenius(self.left) + self._length)
+
+
+def rung(G_TT: np.ndarray, rest: np.ndarray, off: float) -> Rung:
+    """From EᵀE, known to within ``off`` in Frobenius norm."""
+    norm = frobenius(G_TT)
+    unit = 2.0 ** -math.frexp(norm)[1]  # so that no square of a tiny teacher underflows
+    rest, whole, off = rest * unit, G_TT * unit, off * unit
+    squared = sum_of_products([(2.0, rest, whole), (-1.0, rest, rest)])
+    # the derivative is 2 (‖K_T‖ − …), and no head does worse than none
+    bar = 2 * off * frobenius(whole) + off * off
+    ends = [math.sqrt(min(max(0.0, x), frobenius(whole) ** 2)) / (norm * unit) for x in (squared - bar, squared + bar)]
+    value = math.sqrt(max(0.0, squared)) / (norm * unit)
+    return Rung(min(max(value, ends[0]), ends[1]), (ends[0], ends[1]))
+
+
+def head_held_out(scaled: ScaledSums, factors: Factors | None = None) -> Rung | None:
+    """The head fitted on half of the examples and measured on the other half, both ways, root mean square.
+
+    ``A = X_S⁺ X_T`` on one half, then ``‖X_S A Aᵀ X_Sᵀ − K_T‖_F / ‖K_T‖_F`` on the other. None if the sums keep no
+    halves, or a half has fewer than twice as many examples as the student has features.
+    """
+    sums = scaled.sums
+    if sums.halves is None or sums.n // 2 < 2 * sums.d_student:
+        return None
+    if not all(half[sums.d_student :, sums.d_student :].any() for half in sums.halves):
+        return None
+    found = _held_out_by_gram(scaled)
+    if scaled.once or _resolved(found):
+        return found
+    return _held_out_by_factors(scaled, (factors or Factors(scaled)).halves)
+
+
+def _held_out_by_gram(scaled: ScaledSums) -> Rung | None:
+    sums = scaled.sums
+    d_S, halves = sums.d_student, sums.halves
+    assert halves is not None
+    squares, bars = [], []
+    for fitted, tested in (halves, halves[::-1]):
+        fit = _Fit(fitted[:d_S, :d_S], fitted[:d_S, d_S:], rank_tolerance(scaled))
+        if not fit.reliable(BY_GRAM) and not scaled.once:
+            return None
+        # columns [X_S A, X_T] have the Gram below, and the loss is that of a pair with these features
+        unit = 2.0 ** -math.frexp(frobenius(tested[d_S:, d_S:]))[1]
+        teacher, cross = tested[d_S:, d_S:] * unit, fit.A.T @ tested[:d_S, d_S:] * unit
+        student = fit.A.T @ tested[:d_S, :d_S] @ fit.A * unit
+        norm = frobenius(teacher)
+        square = sum_of_products([(1.0, student, student), (1.0, teacher, teacher), (-2.0, cross, cross)])
+        relative = sums.errors.teacher / sums.trace_teacher + 8 * UNIT_ROUNDOFF * math.sqrt(len(sums.gram))
+        off = relative * (math.sqrt(float(np.trace(teacher))) + fit.reach * math.sqrt(unit)) ** 2
+        squares.append(square / norm**2)
+        bars.append(4 * off * (frobenius(student) + norm + frobenius(cross)) / norm**2)
+    return _root_mean(squares, bars)
+
+
+def _held_out_by_factors(scaled: ScaledSums, halves: tuple[np.ndarray, np.ndarray]) -> Rung:
+    """From the R-factors of both halves, each of which stands for its rows; nothing cancels."""
+    d_S = scaled.sums.d_student
+    squares, bars = [], []
+    for fitted, tested in (halves, halves[::-1]):
+        fit = _FactorFit(fitted[:, :d_S], fitted[:, d_S:], rank_tolerance(scaled))
+        S, T = tested[:, :d_S] @ fit.A, tested[:, d_S:]
+        teacher = T @ T.T
+        difference, norm = S @ S.T - teacher, frobenius(teacher)
+        off = 2 * fit.off * (frobenius(S) + frobenius(T)) / norm
+        off += 16 * UNIT_ROUNDOFF * (frobenius(S) ** 2 + frobenius(T) ** 2) / norm
+        loss = frobenius(difference) / norm
+        squares.append(loss * loss)
+        bars.append(2 * loss * off + off * off)
+    return _root_mean(squares, bars)
+
+
+def _root_mean(squares: list[float], bars: list[float]) -> Rung:
+    mean, bar = sum(squares) / len(squares), sum(bars) / len(bars)
+    return Rung(math.sqrt(max(0.0, mean)), (math.sqrt(max(0.0, mean - bar)), math.sqrt(max(0.0, mean + bar))))
+
+
+def _resolved(found: Rung | None) -> bool:
+    if found is None:
+        return False
+    low, high = found.interval
+    return (high - low) / 2 <= max(RTOL * found, ATOL)

@@ -1,0 +1,261 @@
+"""Exact nearest neighbours: float32 products rule out what cannot be near, float64 differences decide the rest.
+
+``‖q − x‖²`` orders the rows as ``q·x − ‖x‖²/2`` does. One product of rows with three columns more gives an upper
+bound of that, its rounding included; a row is dropped only if its upper bound lies below the k-th largest lower
+bound. What is left, some k rows a query, is measured again as a sum of squared differences in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelscope.kernels.distance.blocked import full_precision_matmul
+from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, gamma
+from kernelscope.kernels.rows import Rows, numpy_block, row_blocks, take_rows
+
+QUERY_ROWS, INDEX_ROWS = 4096, 4096
+CACHED_ROWS = 256  #: candidates measured at a time, so that their differences stay in cache
+GROUP = 64  #: columns whose maximum is compared first
+MOST_CANDIDATES = 48  #: per query and neighbour; with more, as where many rows are equal, everything is measured
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """For a block of queries the places among the k nearest: ``keys`` query · n + row, sorted, and what share of a
+    place each has (1, or less where rows are tied at the k-th); ``tied`` queries have such a tie."""
+
+    keys: np.ndarray
+    share: np.ndarray
+    tied: int
+
+    def common(self, other: Shares) -> float:
+        """Places that both name: Σ min of the two shares, so that equal answers have all places in common."""
+        _, mine, theirs = np.intersect1d(self.keys, other.keys, assume_unique=True, return_indices=True)
+        return float(np.minimum(self.share[mine], other.share[theirs]).sum())
+
+
+class Index:
+    """Rows to be searched, held in float32 about their mean."""
+
+    def __init__(self, X: Rows, device: str = "cpu") -> None:
+        import torch
+
+        self.X, self.device = X, device
+        self.n, d = X.shape
+        total = np.zeros(d)
+        for _, block in row_blocks(X):
+            total += block.sum(axis=0)
+        self.mean = total / self.n
+        self.error = gamma(d + 8, SINGLE_ROUNDOFF)
+        self.lengths = np.empty(self.n)
+        wide = np.zeros((self.n, d + 2), np.float32)
+        for start, block in row_blocks(X):
+            part = block - self.mean
+            squares = np.einsum("ij,ij->i", part, part)
+            stop = start + len(part)
+            self.lengths[start:stop] = np.sqrt(squares)
+            wide[start:stop, :d] = part
+            wide[start:stop, d] = -0.5 * (1 - 4 * self.error) * squares
+            wide[start:stop, d + 1] = 2 * self.error * self.lengths[start:stop]
+        self.wide = torch.from_numpy(wide).to(device)
+        self.room: Any = None
+
+    def search(self, start: int, stop: int, k: int, Q: Rows | None = None) -> Shares:
+        """The k nearest rows of queries ``start:stop``, none of them the query's own number.
+
+        Args:
+            Q: where the queries' features are, shape ``(n, d)``; by default the index itself.
+        """
+        queries = numpy_block(self.X if Q is None else Q, start, stop).astype(np.float64)
+        found = self._candidates(queries - self.mean, start, k)
+        if found is None:
+            return self._all_measured(queries, start, k)
+        query, row = found
+        distances = self._measured(queries, query, row)
+        return _shares(distances, query, row, k, self.n, 16 * queries.shape[1] * UNIT_ROUNDOFF)
+
+    def _candidates(self, centred: np.ndarray, start: int, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """(query, row) of every row that may be among the k nearest, queries in order; None if they are too many."""
+        import torch
+
+        count, d = centred.shape
+        if self.n <= 8 * k or self.n < GROUP:
+            return None
+        wide = np.ones((count, d + 2), np.float32)
+        wide[:, :d] = centred
+        lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))
+        wide[:, d + 1] = lengths
+        Q = torch.from_numpy(wide).to(self.device)
+        pool = _Pool(count, k, lengths, self)
+        with full_precision_matmul(), torch.inference_mode():
+            for first in range(0, self.n, INDEX_ROWS):
+                rows = self.wide[first : first + INDEX_ROWS]
+                upper = self._product(count, len(rows))
+                if upper.is_cpu:  # NumPy's BLAS was the faster one wherever both were timed
+                    np.matmul(Q.numpy(), rows.numpy().T, out=upper.numpy())
+                else:
+                    torch.mm(Q, rows.T, out=upper)
+                own = np.arange(max(start, first), min(start + count, first + upper.shape[1]))
+                if len(own):
+                    upper[torch.from_numpy(own - start), torch.from_numpy(own - first)] = -torch.inf
+                pool.add(upper, first)
+                if pool.overflows:
+                    return None
+        return pool.finished()
+
+    def _product(self, count: int, rows: int) -> Any:
+        """Room for a product, the same every time: fresh memory costs more than the comparison it is for."""
+        import torch
+
+        if self.room is None or len(self.room) < count * rows:
+            self.room = torch.empty(count * rows, device=self.device)
+        return self.room[: count * rows].view(count, rows)
+
+    def _measured(self, queries: np.ndarray, query: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """‖q − x‖² of each candidate, in float64."""
+        distances = np.empty(len(row))
+        step = max(1, 2**22 // queries.shape[1])
+        for low in range(0, len(row), step):
+            wanted, where = np.unique(row[low : low + step], return_inverse=True)
+            rows = take_rows(self.X, wanted)
+            for begin in range(low, min(low + step, len(row)), CACHED_ROWS):
+                part = slice(begin, min(begin + CACHED_ROWS, low + step))
+                gap = rows[where[part.start - low : part.stop - low]] - queries[query[part]]
+                distances[part] = np.einsum("ij,ij->i", gap, gap)
+        return distances
+
+    def _all_measured(self, queries: np.ndarray, start: int, k: int) -> Shares:
+        """Every distance of these queries in float64, for few rows, or where many are equally far."""
+        answers = []
+        step = max(1, 2**23 // self.n)
+        for low in range(0, len(queries), step):
+            part = queries[low : low + step] - self.mean
+            lengths = np.einsum("ij,ij->i", part, part)
+            distances = np.empty((len(part), self.n))
+            for first, block in row_blocks(self.X):
+                index = block - self.mean
+                squares = np.einsum("ij,ij->i", index, index)
+                distances[:, first : first + len(block)] = lengths[:, None] + squares - 2 * (part @ index.T)
+            own = np.arange(len(part))
+            distances[own, start + low + own] = np.inf
+            noise = 4 * gamma(queries.shape[1] + 4) * (np.sqrt(lengths) + self.lengths.max()) ** 2
+            near = distances <= (np.partition(distances, k - 1, axis=1)[:, k - 1] + noise)[:, None]
+            query, row = np.nonzero(near)
+            answers.append(_shares(distances[near], query, row, k, self.n, 0.0, noise))
+            answers[-1].keys[:] += low * self.n
+        return Shares(
+            np.concatenate([a.keys for a in answers]),
+            np.concatenate([a.share for a in answers]),
+            sum(a.tied for a in answers),
+        )
+
+
+class _Pool:
+    """Candidates of a block of queries, and for each query what a row's upper bound must reach."""
+
+    def __init__(self, count: int, k: int, lengths: np.ndarray, index: Index) -> None:
+        import torch
+
+        self.count, self.k, self.index = count, k, index
+        self.lengths = lengths
+        self.query, self.row = np.empty(0, np.int64), np.empty(0, np.int64)
+        self.lower, self.upper = np.empty(0), np.empty(0)
+        self.fresh: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.waiting = 0
+        self.needed = np.full(count, -np.inf)
+        self.threshold = torch.full((count, 1), -torch.inf, device=index.device)
+
+    @property
+    def overflows(self) -> bool:
+        return len(self.query) + self.waiting > MOST_CANDIDATES * self.k * self.count
+
+    def add(self, upper: Any, first: int) -> None:
+        """Take in a block of upper bounds ``(count, rows)`` of the index's rows from ``first``."""
+        if first == 0:
+            self._start(upper)
+        whole = upper.shape[1] // GROUP * GROUP
+        highest = upper[:, :whole].reshape(self.count, -1, GROUP).amax(2)
+        query, group = (highest >= self.threshold).nonzero(as_tuple=True)
+        values = upper[:, :whole].reshape(self.count, -1, GROUP)[query, group]
+        hit, column = (values >= self.threshold[query]).nonzero(as_tuple=True)
+        self._take(query[hit], group[hit] * GROUP + column, values[hit, column], first)
+        if whole < upper.shape[1]:
+            query, column = (upper[:, whole:] >= self.threshold).nonzero(as_tuple=True)
+            self._take(query, column + whole, upper[query, column + whole], first)
+        if self.waiting > self.count * self.k // 2:
+            self._sift()
+
+    def _start(self, upper: Any) -> None:
+        """A first threshold, from the best of the first block; they are taken in with all others that reach it."""
+        import torch
+
+        if upper.shape[1] < self.k:
+            return
+        best, row = (part.cpu().numpy() for part in torch.topk(upper, self.k, dim=1))
+        self._require(self._lower(np.arange(self.count)[:, None], row, best.astype(np.float64)).min(axis=1))
+
+    def _take(self, query: Any, column: Any, value: Any, first: int) -> None:
+        self.fresh.append((query.cpu().numpy(), column.cpu().numpy() + first, value.double().cpu().numpy()))
+        self.waiting += len(query)
+
+    def _sift(self) -> None:
+        """Raise what must be reached to the k-th largest lower bound, and drop what does not reach it."""
+        query, row, upper = (np.concatenate(parts) for parts in zip(*self.fresh))
+        self.fresh, self.waiting = [], 0
+        lower = np.concatenate([self.lower, self._lower(query, row, upper)])
+        query, row = np.concatenate([self.query, query]), np.concatenate([self.row, row])
+        upper = np.concatenate([self.upper, upper])
+        order = np.lexsort((-lower, query))
+        query, row, lower, upper = query[order], row[order], lower[order], upper[order]
+        begins = np.searchsorted(query, np.arange(self.count + 1))
+        has = np.diff(begins) >= self.k
+        needed = self.needed.copy()
+        needed[has] = lower[begins[:-1][has] + self.k - 1]
+        self._require(needed)
+        kept = upper >= needed[query]
+        self.query, self.row, self.lower, self.upper = query[kept], row[kept], lower[kept], upper[kept]
+
+    def _lower(self, query: np.ndarray, row: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """What q·x − ‖x‖²/2 is at least, where ``upper`` came out for what it is at most."""
+        lengths = self.index.lengths[row]
+        return upper - 4 * self.index.error * lengths * (self.lengths[query] + lengths)
+
+    def _require(self, needed: np.ndarray) -> None:
+        import torch
+
+        self.needed = needed
+        below = np.nextafter(needed.astype(np.float32), -np.inf)
+        self.threshold = torch.from_numpy(below)[:, None].to(self.index.device)
+
+    def finished(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.waiting:
+            self._sift()
+        return self.query, self.row
+
+
+def _shares(
+    distances: np.ndarray,
+    query: np.ndarray,
+    row: np.ndarray,
+    k: int,
+    n: int,
+    relative: float,
+    absolute: np.ndarray | None = None,
+) -> Shares:
+    """Places from candidates' distances, queries in order: whole ones below the k-th distance, shared ones at it."""
+    count = int(query[-1]) + 1
+    begins = np.searchsorted(query, np.arange(count + 1))
+    order = np.lexsort((distances, query))
+    kth = distances[order][begins[:-1] + k - 1]
+    slack = kth * relative if absolute is None else absolute
+    nearer = distances < (kth - slack)[query]
+    at = ~nearer & (distances <= (kth + slack)[query])
+    whole, sharing = (np.bincount(query[mask], minlength=count) for mask in (nearer, at))
+    share = np.where(nearer, 1.0, ((k - whole) / sharing)[query])
+    kept = nearer | at
+    keys = query[kept] * n + row[kept]
+    ordered = np.argsort(keys, kind="stable")
+    return Shares(keys[ordered], share[kept][ordered], int(np.count_nonzero(sharing > k - whole)))

@@ -1,0 +1,114 @@
+"""Do the networks agree on who is near whom? Overlap of nearest neighbours, and recall in the teacher's index.
+
+A Gram matrix is dominated by its large directions, neighbourhoods by its small ones: kernels can agree where
+neighbourhoods do not (THEORY B.11). Neighbours are by Euclidean distance between features, a row is not its own.
+Where several rows are equally far, those at the k-th place share the places that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernelscope.errors import Mismatch
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.row_views import Affine, Mapped
+from kernelscope.kernels.rows import Rows
+from kernelscope.kernels.similarity.nearest import QUERY_ROWS, Index, Shares
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """``overlap``: share of each example's k nearest that both networks name, on average; ``chance`` = k / (n − 1).
+
+    ``recall``: share of the teacher's own k nearest that a student's features find when they query the teacher's,
+    None where widths differ; ``recall_aligned``: the same after the best rotation, scale and shift of the student.
+    ``tied``: share of the queries, in either network, with a tie at the k-th place.
+    """
+
+    k: int
+    overlap: float
+    chance: float
+    recall: float | None
+    recall_aligned: float
+    tied: float
+
+
+def neighbours(scaled: ScaledSums, *, k: int = 10, recall: bool = True, device: str = "cpu") -> Neighbours:
+    """Exact for the features as stored: float32 products propose, float64 differences decide.
+
+    Costs n² d multiply-adds for each network, twice that with ``recall``; both features are held in float32.
+
+    Args:
+        scaled: from :func:`kernelscope.kernels.distance.exact.well_scaled_sums`.
+        k: neighbours of each example, 1 … n − 1.
+        recall: also query the teacher's features with the student's.
+
+    Raises:
+        Mismatch: k is not below n.
+    """
+    n, teacher, student = _require_fewer(k, scaled.sums.n), scaled.teacher, scaled.student
+    indices = Index(teacher, device), Index(student, device)
+    queries: list[tuple[Index, Rows | None]] = [(indices[0], None), (indices[1], None)]
+    if recall:
+        queries.append((indices[0], aligned(scaled)))
+        if teacher.shape[1] == student.shape[1]:
+            queries.append((indices[0], student))
+    found = np.zeros(len(queries))
+    tied = 0
+    for answers in _together(queries, n, k):
+        own = answers[0]
+        found += [own.common(other) for other in answers]
+        tied += own.tied + answers[1].tied
+    shares = (found / (n * k)).tolist()
+    return Neighbours(
+        k=k,
+        overlap=shares[1],
+        chance=k / (n - 1),
+        recall=shares[3] if len(shares) == 4 else None,
+        recall_aligned=shares[2] if recall else shares[1],
+        tied=tied / (2 * n),
+    )
+
+
+def shared(X: Rows, Y: Rows, *, k: int, device: str = "cpu") -> float:
+    """``overlap`` alone, of two networks neither of which is the teacher.
+
+    Raises:
+        Mismatch: k is not below n.
+    """
+    n = _require_fewer(k, X.shape[0])
+    queries: list[tuple[Index, Rows | None]] = [(Index(X, device), None), (Index(Y, device), None)]
+    return sum(mine.common(theirs) for mine, theirs in _together(queries, n, k)) / (n * k)
+
+
+def _require_fewer(k: int, n: int) -> int:
+    """n, if it is enough for k neighbours."""
+    if not 1 <= k < n:
+        raise Mismatch(f"{k} neighbours asked for among {n} examples; ask for 1 to {n - 1}")
+    return n
+
+
+def _together(queries: list[tuple[Index, Rows | None]], n: int, k: int) -> Iterator[list[Shares]]:
+    """The answers to every list of queries, a block of examples at a time."""
+    for start in range(0, n, QUERY_ROWS):
+        stop = min(start + QUERY_ROWS, n)
+        yield [index.search(start, stop, k, Q) for index, Q in queries]
+
+
+def aligned(scaled: ScaledSums) -> Rows:
+    """The student's features after the best rotation, scale and shift towards the teacher's (Procrustes).
+
+    ``s (X_S − μ_S) Q + μ_T`` with Q and s least squares; where the student is wider, what rotates out of the
+    teacher's space is the same for every row of the index, so it is left out.
+    """
+    middle = centre(scaled)
+    U, sigma, Vt = np.linalg.svd(middle.sums.G_ST, full_matrices=False)
+    trace = middle.sums.trace_student
+    scale = float(sigma.sum()) / trace if trace > 0 else 0.0
+    d_S = scaled.sums.d_student
+    mean = scaled.sums.sums / scaled.sums.n
+    return Mapped(Affine(scaled.student, shift=mean[:d_S]), scale * (U @ Vt), mean[d_S:])

@@ -1,0 +1,58 @@
+"""Procrustes distance: how far apart the two features are once they are centred, brought to length 1 and rotated.
+
+With centred ``X_S`` and ``X_T``, ``min_Q ‖X_S / ‖X_S‖ − X_T Q / ‖X_T‖‖_F = √(2 − 2 ‖X_Sᵀ X_T‖_* / (‖X_S‖_F ‖X_T‖_F))``
+over rotations Q, narrower features padded with zeros (Schönemann 1966; Williams and others 2021; THEORY E.7).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.rows import row_blocks
+
+CANCELS = 1e-3  #: squared distance below which one minus a cosine would cancel, and the rows themselves are compared
+TELLS = 1e-8  #: squared distance that one minus a cosine still tells to a millionth
+
+
+def procrustes(centred: ScaledSums) -> float | None:
+    """The distance, 0 (equal up to rotation, scale and shift) … √2 (orthogonal); right to about u, tiny ones too.
+
+    Args:
+        centred: from :func:`kernelscope.kernels.distance.centring.centre`. Costs a singular value decomposition of
+            ``X_Sᵀ X_T``, and two passes over the rows where the distance is below 0.03.
+
+    None where a network's features are constant, and where rows that cannot be read again are too close to tell.
+    """
+    sums = centred.sums
+    lengths = math.sqrt(sums.trace_student), math.sqrt(sums.trace_teacher)
+    if min(lengths) == 0:
+        return None
+    if centred.same:
+        return 0.0
+    squared = 2 - 2 * float(np.linalg.svd(sums.G_ST, compute_uv=False).sum()) / (lengths[0] * lengths[1])
+    if squared > CANCELS or (centred.once and squared > TELLS):
+        return math.sqrt(squared)
+    return None if centred.once else _residual(centred)
+
+
+def _residual(centred: ScaledSums) -> float:
+    """‖X_S / ‖X_S‖ − X_T Q / ‖X_T‖‖_F from the rows; an error of Q counts squared, since Q is where it is least.
+
+    Lengths are those of the rows: what is left of a Gram once means are taken off has lost digits.
+    """
+    length_S, length_T = (
+        math.sqrt(math.fsum(float(np.vdot(block, block)) for _, block in row_blocks(X)))
+        for X in (centred.student, centred.teacher)
+    )
+    U, _, Vt = np.linalg.svd(centred.sums.G_ST, full_matrices=True)
+    k = min(centred.sums.G_ST.shape)
+    # Q takes the teacher's space into the student's; where the student is narrower, the rest of the teacher stays
+    turn, rest = Vt[:k].T @ U[:, :k].T / length_T, Vt[k:].T / length_T
+    squared = 0.0
+    for (_, X_S), (_, X_T) in zip(row_blocks(centred.student), row_blocks(centred.teacher)):
+        inside, outside = X_S / length_S - X_T @ turn, X_T @ rest
+        squared += float(np.vdot(inside, inside)) + float(np.vdot(outside, outside))
+    return math.sqrt(squared)

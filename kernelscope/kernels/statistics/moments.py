@@ -1,0 +1,194 @@
+"""The moments of two centred kernels' product under shuffling of one's examples, in closed form (THEORY B.11).
+
+``X = ⟨P K_S Pᵀ, K_T⟩`` over uniform permutations P has moments that are sums over patterns of equal indices; what they
+need of each kernel costs one pass over its features.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.rounding import frobenius
+from kernelscope.kernels.row_views import Affine
+from kernelscope.kernels.rows import BLOCK_ROWS, Rows, row_blocks, take_rows
+from kernelscope.kernels.similarity.cka import cka
+
+EXACT_CUBES = 2048  #: up to so many examples Σ k_ij³ is summed over all pairs, above over those of as many drawn ones
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over the entries of one centred kernel K, in units in which ‖K‖_F = 1.
+
+    ``entries`` k_ii, shape ``(n,)``; ``diagonal`` Σ k_ii, ``diagonal_2`` Σ k_ii², ``diagonal_3`` Σ k_ii³, ``cube``
+    tr K³, ``mixed`` Σ k_ii (K²)_ii, ``linked`` Σ k_ii k_ij k_jj, ``entries_3`` Σ k_ij³.
+    """
+
+    n: int
+    entries: np.ndarray
+    diagonal: float
+    diagonal_2: float
+    diagonal_3: float
+    cube: float
+    mixed: float
+    linked: float
+    entries_3: float
+
+
+def both_moments(centred_pair: ScaledSums) -> tuple[Moments, Moments] | None:
+    """:func:`moments` of the student and of the teacher; None where one of them is constant over the examples."""
+    G = centred_pair.sums
+    if cka(G) is None:
+        return None
+    return moments(centred_pair.student, G.G_SS), moments(centred_pair.teacher, G.G_TT)
+
+
+def moments(X: Rows, G: np.ndarray) -> Moments:
+    """Of ``K = X Xᵀ``, X centred, with its Gram G; one pass, n d² multiply-adds."""
+    n, norm = X.shape[0], frobenius(G)
+    unit = 1 / math.sqrt(norm)
+    diagonals, squares, linked = [], [], np.zeros(X.shape[1])
+    for _, block in row_blocks(X):
+        rows = block * unit
+        k = np.einsum("ij,ij->i", rows, rows)
+        diagonals.append(k)
+        squares.append(np.einsum("ij,ij->i", rows @ (G / norm), rows))
+        linked += k @ rows
+    k, q = np.concatenate(diagonals), np.concatenate(squares)
+    eigenvalues = np.linalg.eigvalsh(G / norm)
+    return Moments(
+        n=n,
+        entries=k,
+        diagonal=float(k.sum()),
+        diagonal_2=float(k @ k),
+        diagonal_3=float(np.sum(k**3)),
+        cube=float(np.sum(eigenvalues**3)),
+        mixed=float(k @ q),
+        linked=float(linked @ linked),
+        entries_3=float(np.sum(k**3)) + _off_diagonal_cubes(Affine(X, scale=unit)),
+    )
+
+
+def _off_diagonal_cubes(X: Rows) -> float:
+    """Σ_{i≠j} k_ij³, over all pairs or scaled up from those among examples drawn once and for all."""
+    n = X.shape[0]
+    if n <= EXACT_CUBES:
+        rows = np.concatenate([block for _, block in row_blocks(X)])
+    else:
+        rows = take_rows(X, np.sort(np.random.default_rng(0).choice(n, EXACT_CUBES, replace=False)))
+    m, total = len(rows), 0.0
+    for start in range(0, m, BLOCK_ROWS // 4):
+        K = rows[start : start + BLOCK_ROWS // 4] @ rows.T
+        np.fill_diagonal(K[:, start:], 0.0)
+        total += float(np.einsum("ij,ij,ij->", K, K, K))
+    return total if m == n else total * (n * (n - 1.0)) / (m * (m - 1.0))
+
+
+def skewness(S: Moments, T: Moments, sd: float | None) -> float | None:
+    """Third moment of CKA over sd³; needs n >= 6."""
+    if S.n < 6 or not sd:
+        return None
+    return float(_traceless(S) @ _third_moment_form(S.n) @ _traceless(T)) / sd**3
+
+
+def _traceless(M: Moments) -> np.ndarray:
+    """The five sums of ``K − (tr K / (n−1)) H`` that are not 0: cube, diagonal_3, mixed, linked, entries_3.
+
+    Taking off a multiple of H = I − 11ᵀ/n takes off the mean of ⟨P K Pᵀ, L⟩ and changes nothing else, so third
+    moments of these kernels are central and no large numbers cancel.
+    """
+    n, t, s2 = M.n, M.diagonal, M.diagonal_2
+    c = t / (n - 1)
+    e = c * (n - 1) / n  # what comes off every diagonal entry; c / n is added to every other
+    diagonal_3 = M.diagonal_3 - 3 * e * s2 + 3 * e**2 * t - n * e**3
+    others = (M.entries_3 - M.diagonal_3) + 3 * (c / n) * (1 - s2) - 3 * (c / n) ** 2 * t + n * (n - 1) * (c / n) ** 3
+    return np.array(
+        [
+            M.cube - 3 * c + 3 * c * c * t - c**3 * (n - 1),
+            diagonal_3,
+            M.mixed - 2 * c * s2 + c * e * t - e + 2 * e * c * t - e * c * c * (n - 1),
+            M.linked - c * (s2 - t * t / n),
+            others + diagonal_3,
+        ]
+    )
+
+
+PATTERNS = ("cube", "diagonal_3", "mixed", "linked", "entries_3")
+
+
+@cache
+def _third_moment_form(n: int) -> np.ndarray:
+    """The 5 × 5 matrix B with ``E X³ = a(K)ᵀ B a(L)``, a the sums of :func:`_traceless`.
+
+    X³ is a sum over six indices. Sort its terms by which of them are equal (203 partitions): under a uniform
+    permutation a pattern with b distinct indices contributes (Σ over distinct indices of K) (the same of L) /
+    (n (n−1) … (n−b+1)). Sums over distinct indices follow from unrestricted ones by Möbius inversion.
+    """
+    patterns, distinct = _distinct_sums()
+    weights = [1.0 / math.perm(n, blocks) if blocks <= n else 0.0 for blocks in patterns]
+    form: np.ndarray = distinct.T @ (np.array(weights)[:, None] * distinct)
+    return form
+
+
+@cache
+def _distinct_sums() -> tuple[tuple[int, ...], np.ndarray]:
+    """For each partition of six indices its number of blocks, and its sum over distinct indices as a combination of
+    the five unrestricted sums that do not vanish."""
+    partitions = list(_partitions(6))
+    named = [_pattern(p) for p in partitions]
+    coefficients = np.zeros((len(partitions), len(PATTERNS)))
+    for i, fine in enumerate(partitions):
+        for coarse, name in zip(partitions, named):
+            if name is not None and (merged := _merged_blocks(fine, coarse)) is not None:
+                sign = math.prod((-1) ** (k - 1) * math.factorial(k - 1) for k in merged)
+                coefficients[i, PATTERNS.index(name)] += sign
+    return tuple(max(p) + 1 for p in partitions), coefficients
+
+
+def _partitions(size: int) -> Iterator[tuple[int, ...]]:
+    """Set partitions as growth strings: the block of each index, blocks numbered as they appear."""
+    for text in itertools.product(range(size), repeat=size - 1):
+        blocks = (0, *text)
+        if all(blocks[i] <= max(blocks[:i]) + 1 for i in range(1, size)):
+            yield blocks
+
+
+def _pattern(partition: tuple[int, ...]) -> str | None:
+    """Which sum the graph with edges (0,1), (2,3), (4,5) on the blocks is; None where it vanishes.
+
+    Rows of a centred kernel sum to 0, so a block met only once makes the sum 0; so does a loop alone, the trace.
+    """
+    edges = sorted(tuple(sorted(partition[i : i + 2])) for i in (0, 2, 4))
+    degree = np.bincount(partition)
+    if degree.min() == 1:
+        return None
+    loops = sum(a == b for a, b in edges)
+    blocks = len(degree)
+    if loops == 3:
+        return "diagonal_3" if blocks == 1 else None
+    if loops == 2:
+        return "linked" if blocks == 2 and edges[0] != edges[2] and any(a != b for a, b in edges) else None
+    if loops == 1:
+        plain = [edge for edge in edges if edge[0] != edge[1]]
+        loop = next(edge[0] for edge in edges if edge[0] == edge[1])
+        return "mixed" if plain[0] == plain[1] and loop in plain[0] else None
+    return "entries_3" if blocks == 2 else "cube"
+
+
+def _merged_blocks(fine: tuple[int, ...], coarse: tuple[int, ...]) -> list[int] | None:
+    """How many blocks of ``fine`` lie in each block of ``coarse``; None if one is cut."""
+    home: dict[int, int] = {}
+    for f, c in zip(fine, coarse):
+        if home.setdefault(f, c) != c:
+            return None
+    counts = [0] * (max(coarse) + 1)
+    for c in home.values():
+        counts[c] += 1
+    return counts

@@ -1,0 +1,76 @@
+"""``audit``: the paper's claims one by one on real pairs of layers, as printed and as corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
+from kernelscope.kernels.nystrom.bounds import lemma1
+from kernelscope.kernels.nystrom.claims import claims
+from kernelscope.kernels.nystrom.nystrom import partial
+from kernelscope.measurement.landmark_numbers import choose_landmarks
+from kernelscope.measurement.layer_pairs import LayerPair, matches
+from kernelscope.report.audit import AuditReport, PairAudit, Tracking
+
+
+def audit(
+    *, teacher: Any, student: Any, landmarks: Any = None, device: str = "cpu", seed: int = 0, **inputs: Any
+) -> AuditReport:
+    """Theorem 1, Corollaries 1 and 2, Lemma 1, Theorem 2, the eigenvalue assumption and the estimate, on real pairs.
+
+    Args:
+        teacher, student, inputs: as of :func:`kernelscope.measurement.measure.measure`: what is read, not how
+            the loss is computed.
+        landmarks: by default class means where labels are known, else k-means cells.
+        device: a torch device for forward passes and Grams.
+        seed: of landmarks and of the pairs of examples that Lemma 1 is tried on.
+
+    Raises:
+        UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
+    """
+    _, matched = matches(teacher=teacher, student=student, device=device, **inputs)
+    audited = tuple(
+        _audit_pair(pair, landmarks=landmarks, device=device, seed=seed) for match in matched for pair in match.pairs()
+    )
+    return AuditReport(audited, _tracking(audited))
+
+
+def _audit_pair(pair: LayerPair, *, landmarks: Any, device: str, seed: int) -> PairAudit:
+    scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, device=device)
+    loss = loss_from_sums(scaled)
+    chosen = choose_landmarks(landmarks, pair.examples, scaled, seed)
+    sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
+    lemma = None
+    if chosen.is_partition:
+        lemma = lemma1(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, seed=seed)
+    found = claims(
+        sums,
+        loss.norm_difference / scaled.unit,
+        scaled.sums.norm_student,
+        scaled.sums.norm_teacher,
+        lemma,
+        printed=scaled.unit == 1,
+    )
+    return PairAudit(
+        teacher=pair.names["teacher"],
+        student=pair.names["student"],
+        teacher_layer=pair.names["teacher_layer"],
+        student_layer=pair.names["student_layer"],
+        n=scaled.sums.n,
+        landmarks=chosen.strategy,
+        m=chosen.m,
+        transfer_loss=loss.value,
+        estimate=sums.paper_estimate,
+        claims=found,
+    )
+
+
+def _tracking(pairs: Sequence[PairAudit]) -> Tracking:
+    agreeing = compared = 0
+    for a, b in combinations(pairs, 2):
+        if (a.teacher_layer, a.student_layer) == (b.teacher_layer, b.student_layer):
+            compared += 1
+            agreeing += (a.transfer_loss - b.transfer_loss) * (a.estimate - b.estimate) > 0
+    return Tracking(agreeing, compared)

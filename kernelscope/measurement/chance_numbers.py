@@ -1,0 +1,57 @@
+"""What chance gives, into the report's ``null`` and the words that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.statistics.best_of_many import Searched
+from kernelscope.kernels.statistics.chance import chance, tail_is_known
+from kernelscope.kernels.statistics.moments import Moments
+from kernelscope.kernels.statistics.permutations import Shuffled, shuffled
+from kernelscope.report import fields
+
+
+def null_fields(
+    scaled: ScaledSums,
+    centred: ScaledSums,
+    own: tuple[Moments, Moments] | None,
+    seed: int,
+    searched: Searched | None = None,
+) -> tuple[fields.Null, tuple[str, ...]]:
+    """Chance of one pair; ``searched`` where it is one of a grid, whose permutations then serve it too."""
+
+    def shuffling() -> Shuffled | None:
+        return searched.alone if searched else shuffled(teacher=scaled.teacher, student=scaled.student, seed=seed)
+
+    found = chance(scaled.sums, centred.sums, own, shuffling)
+    null = fields.Null(
+        transfer_loss=found.transfer_loss,
+        cka_mean=found.cka_mean,
+        cka_sd=found.cka_sd,
+        cka_skewness=found.cka_skewness,
+        p_value=found.p_value,
+        above_chance=found.above_chance,
+        p_corrected=None if found.p_value is None or searched is None else searched.p_corrected,
+    )
+    return null, tuple(chance_notes(null, scaled.sums.n, found.shuffled, searched))
+
+
+def chance_notes(null: fields.Null, n: int, shuffled: Shuffled | None, searched: Searched | None) -> Iterator[str]:
+    """Where p-values are from, if not from closed forms, and what the best of a grid is worth."""
+    if null.p_value is None:
+        return
+    if not tail_is_known(null.cka_skewness):
+        why = "not known" if null.cka_skewness is None else f"{null.cka_skewness:.1f}"
+        if shuffled is None:
+            yield f"null.p_value is Cantelli's upper limit: the examples that were drawn are all alike (skewness {why})"
+        else:
+            yield f"null.p_value by {_permutations(shuffled, n)}; a closed form would not hold (skewness {why})"
+    if searched is not None and searched.best and searched.among > 1:
+        by = _permutations(searched.alone, n)
+        yield f"best of {searched.among} pairs: corrected p {searched.p_corrected:.2g}, by {by} common to all pairs"
+
+
+def _permutations(shuffled: Shuffled, n: int) -> str:
+    drawn = f"{shuffled.examples:,} drawn" if shuffled.examples < n else f"{n:,}"
+    return f"{shuffled.permutations:,} permutations of {drawn} examples"

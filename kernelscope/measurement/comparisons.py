@@ -1,0 +1,40 @@
+"""Which of two students has the lower loss, and whether another sample of examples would say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from kernelscope.kernels.statistics.sampling import LeaveOut, paired_difference
+from kernelscope.report.fields import Comparison, PairReport
+
+
+def compare(measured: Sequence[tuple[PairReport, LeaveOut | None]]) -> tuple[Comparison, ...]:
+    """Every two students at the same layers, the better one first."""
+    found = []
+    for (a, parts_a), (b, parts_b) in combinations(measured, 2):
+        if (a.teacher_layer, a.student_layer) != (b.teacher_layer, b.student_layer):
+            continue
+        if parts_a is None or parts_b is None or not np.array_equal(parts_a.sizes, parts_b.sizes):
+            continue
+        if a.transfer_loss > b.transfer_loss:
+            (a, parts_a), (b, parts_b) = (b, parts_b), (a, parts_a)
+        estimate = paired_difference(parts_a, parts_b)
+        if estimate is not None:
+            found.append(
+                Comparison(
+                    teacher_layer=a.teacher_layer,
+                    student_layer=a.student_layer,
+                    first=a.student,
+                    second=b.student,
+                    difference=estimate.value,
+                    interval=estimate.interval,
+                    rounding_interval=(
+                        a.rounding_interval[0] - b.rounding_interval[1],
+                        a.rounding_interval[1] - b.rounding_interval[0],
+                    ),
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,112 @@
+"""Every teacher layer against every student layer, from one pass over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
+from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
+from kernelscope.kernels.nonlinear.functions import Kernel
+from kernelscope.kernels.similarity import ladder
+from kernelscope.kernels.similarity.cka import cka
+from kernelscope.kernels.statistics.best_of_many import Searched, best_of_many
+from kernelscope.kernels.statistics.moments import Moments, moments
+from kernelscope.measurement.chance_numbers import null_fields
+from kernelscope.measurement.layer_pairs import LayerPair, Match
+from kernelscope.measurement.pair_numbers import (
+    Measured,
+    PairSettings,
+    companion_fields,
+    identity_fields,
+    ladder_intervals,
+    loss_fields,
+    loss_intervals,
+)
+from kernelscope.measurement.similarity_numbers import distance_fields, prefix_fields
+from kernelscope.measurement.warnings import head_cautions
+from kernelscope.report import fields
+from kernelscope.report.notes import NOTE, STREAMED
+
+
+def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
+    """One :class:`PairReport` for every two layers: the loss, the ladder, CKA and chance."""
+    pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
+    teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
+    student = {s: pair.student for (_, s), pair in pairs.items()}
+    if match.streamed:
+        from kernelscope.features.streaming import StreamedFeatures, side_by_side
+
+        side_by_side([s.store for s in (match.teacher, match.student) if isinstance(s.store, StreamedFeatures)])
+    sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
+    known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
+    found = {} if match.streamed else search(pairs.values(), settings.seed)
+    return [_measure(pair, sums, known, settings, found.get(layers)) for layers, pair in pairs.items()]
+
+
+def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) -> dict[tuple[str, str], Searched]:
+    """Chance of each pair of a grid as one of those searched, by the teacher's and the student's layer."""
+    teacher, student = {}, {}
+    for pair in pairs:
+        teacher[pair.names["teacher_layer"]], student[pair.names["student_layer"]] = pair.teacher, pair.student
+    return best_of_many(teacher=teacher, student=student, seed=seed, kernel=kernel)
+
+
+def _measure(
+    pair: LayerPair,
+    sums: LayerSums,
+    known: dict[tuple[str, str], Moments] | None,
+    settings: PairSettings,
+    searched: Searched | None,
+) -> Measured:
+    """``known``: moments met so far; None where they would cost another pass through the networks."""
+    t, s = pair.names["teacher_layer"], pair.names["student_layer"]
+    if sums.comfortable:
+        scaled = ScaledSums(
+            pair.teacher,
+            pair.student,
+            sums.pair(t, s),
+            1.0,
+            (t, s) in sums.same,
+            once=known is None,
+            constant=(sums.constant["student", s], sums.constant["teacher", t]),
+        )
+    else:  # some layer's squares leave float64: each pair then gets a scale of its own
+        scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
+    loss = loss_from_sums(scaled, rtol=settings.rtol)
+    centred = centre(scaled)
+    rungs = ladder.rungs(scaled, centred)
+    own = None if known is None else _moments(pair, centred, known)
+    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
+    prefixes, on_prefixes = prefix_fields(scaled, settings.dims, settings.rtol)
+    report = fields.PairReport(
+        **identity_fields(pair, pair.kernel),
+        **loss_fields(loss),
+        **companion_fields(loss, scaled, centred, own, rungs, null),
+        **distance_fields(centred, with_gulp=False),
+        prefixes=prefixes,
+        intervals=loss_intervals(loss) | ladder_intervals(rungs),
+        warnings=tuple(head_cautions(scaled.sums, rungs.head)),
+        notes=(*pair.notes, NOTE if known is not None else STREAMED, *on_chance, *on_prefixes),
+    )
+    return Measured(report, None)
+
+
+def _moments(
+    pair: LayerPair, centred: ScaledSums, known: dict[tuple[str, str], Moments]
+) -> tuple[Moments, Moments] | None:
+    """Of both layers, each read once for all the pairs it is in."""
+    if cka(centred.sums) is None:
+        return None
+    found = []
+    sides: tuple[tuple[str, Any, Any], ...] = (
+        ("student", centred.student, centred.sums.G_SS),
+        ("teacher", centred.teacher, centred.sums.G_TT),
+    )
+    for role, X, G in sides:
+        key = (role, pair.names[f"{role}_layer"])
+        if key not in known:
+            known[key] = moments(X, G)
+        found.append(known[key])
+    return found[0], found[1]

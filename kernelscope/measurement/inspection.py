@@ -1,0 +1,95 @@
+"""What a file holds, in lines for a person; nothing in it is run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kernelscope.activations.layer_table import layer_rows
+from kernelscope.checkpoints import description as networks
+from kernelscope.checkpoints import weights_file
+from kernelscope.checkpoints.checkpoint import load_checkpoint
+from kernelscope.checkpoints.description import lines
+from kernelscope.checkpoints.loading import load
+from kernelscope.features.store import FeatureStore, is_feature_file, open_features
+from kernelscope.files import is_folder, require_readable
+
+SOME_ROWS = 10_000
+MAX_VALUES = 2**20  #: of one example that a network is asked about; the shape comes from the file
+
+
+def describe(
+    path: Path,
+    *,
+    verify: bool = False,
+    arch: str | None = None,
+    arch_kwargs: dict[str, Any] | None = None,
+    shape: Sequence[int] | None = None,
+) -> Iterator[str]:
+    """Lines about a checkpoint or feature file; ``verify`` checks every checksum of a feature file as well.
+
+    Args:
+        arch, arch_kwargs: of a network whose file does not say it; the caller's own code then runs.
+        shape: of one example, for a network whose file does not say that.
+
+    Raises:
+        UnreadableInput: if it is neither, or damaged.
+    """
+    if not is_folder(path) and is_feature_file(require_readable(path)):  # a folder may be one of weights
+        yield from _features(path, verify)
+        return
+    described = networks.describe(path)
+    yield from lines(described)
+    if arch is not None or (shape is not None and "arch" not in described):
+        loaded = load(path, arch=arch, arch_kwargs=arch_kwargs)
+        yield from _layers(loaded.module, shape, SOME_ROWS)
+    elif "arch" in described:
+        checkpoint = load_checkpoint(path)
+        said = checkpoint.input.get("shape") if shape is None else list(shape)
+        sizes = [size for size in said if isinstance(size, int) and size > 0] if isinstance(said, list) else []
+        if not sizes or sizes != said or math.prod(sizes) > MAX_VALUES:
+            yield f"layers are not listed, as input is no shape of up to {MAX_VALUES:,} values"
+            return
+        with weights_file.door(checkpoint.path or "checkpoint"):
+            yield from list(_layers(checkpoint.network(), sizes, checkpoint.data.get("n") or SOME_ROWS))
+
+
+def _layers(network: Any, shape: Sequence[int] | None, n: int) -> Iterator[str]:
+    """Layers that may be asked for, with what they put out for one example, and what n rows of it take."""
+    if shape is None and not hasattr(network, "dummy_inputs"):
+        yield "layers are not listed, as the input is not known; pass --input, such as 3,224,224"
+        return
+    yield f"layers (any of them may be named in --layers; size of {n:,} pooled rows in float32):"
+    rows = layer_rows(network, shape)
+    longest = max((len(row.path) for row in rows), default=0)
+    for row in rows:
+        size = "×".join(map(str, row.shape)) if row.shape else "–"
+        taken = "" if row.width is None else _in_units(4 * n * row.width)
+        calls = "" if row.calls == 1 else f", {row.calls} calls"
+        yield f"  {row.path:<{longest}}  {row.kind:<18} {size:<14} {taken}{calls}"
+
+
+def _in_units(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if size >= 100 or unit == "B" else f"{size:.1f} {unit}"
+
+
+def _features(path: Path, verify: bool) -> Iterator[str]:
+    store = open_features(path)
+    yield f"{path}: features of {store.n:,} examples, {len(store.layers)} layers"
+    for layer in store.layers:
+        shape = store.features(layer).shape
+        yield f"  {layer}: {shape[0]:,} × {shape[1]:,}"
+    for name, value in (("network", store.arch), ("weights sha256", store.checkpoint_sha256), ("top-1", store.top1)):
+        if value is not None:
+            yield f"{name}: {value}"
+    yield f"labels: {'none' if store.labels is None else f'{len(set(store.labels.tolist()))} classes'}"
+    yield f"order sha256: {store.order_sha256 or 'none (rows carry no ids)'}"
+    if verify and isinstance(store, FeatureStore):
+        store.verify()
+        yield "every checksum fits"

@@ -1,0 +1,118 @@
+"""What landmarks say of a pair: Nyström quantities, W's spectra, the decomposition by groups, the paper's bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import UnreadableInput
+from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.nystrom.anova import anova
+from kernelscope.kernels.nystrom.bounds import NAMES, bounds, theorem2
+from kernelscope.kernels.nystrom.choosing import Landmarks, parse
+from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+from kernelscope.measurement.layer_pairs import Examples
+from kernelscope.report import fields
+
+
+def landmark_fields(scaled: ScaledSums, chosen: Landmarks, sums: NystromSums, truth: float) -> dict[str, Any]:
+    """The fields of a :class:`PairReport` that need landmarks; ``truth`` is ‖K_S − K_T‖_F of the scaled features."""
+    return {
+        "landmarks": fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed),
+        "nystrom": _nystrom(sums, scaled.unit),
+        "landmark_spectrum": _landmark_spectra(scaled, sums),
+        "anova": _anova(sums),
+        "paper": _paper(sums, truth, scaled),
+    }
+
+
+def choose_landmarks(asked: str | Landmarks | None, examples: Examples, scaled: ScaledSums, seed: int) -> Landmarks:
+    """The landmarks asked for; by default class means where labels are known, else k-means cells."""
+    if isinstance(asked, Landmarks):
+        return asked
+    return parse(
+        asked, n=scaled.sums.n, labels=examples.labels, teacher=scaled.teacher, seed=seed, read_rows=_read_rows
+    )
+
+
+def _read_rows(path: str | os.PathLike[str]) -> np.ndarray:
+    try:
+        rows: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnreadableInput(
+            f"landmark rows {path} cannot be read as .npy ({error}); save them with numpy.save"
+        ) from error
+    return rows
+
+
+def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:
+    return fields.Nystrom(
+        partial_norm=sums.partial_norm * unit,
+        partial_ratio=sums.partial_ratio,
+        expanded_estimate=sums.expanded_estimate,
+        residual_teacher=sums.teacher.residual * unit,
+        residual_student=sums.student.residual * unit,
+        tail_teacher=sums.teacher.tail * unit,
+        tail_student=sums.student.tail * unit,
+    )
+
+
+def _landmark_spectra(scaled: ScaledSums, sums: NystromSums) -> fields.LandmarkSpectra:
+    """Eigenvalues of W for the features themselves: the paper's "above 1" is about these, not about rescaled ones."""
+    both = []
+    for network in (sums.teacher, sums.student):
+        spectrum = network.spectrum
+        eigenvalues = tuple(value * scaled.unit for value in spectrum.eigenvalues)
+        both.append(
+            fields.LandmarkSpectrum(
+                eigenvalues=eigenvalues,
+                min=spectrum.min * scaled.unit,
+                max=spectrum.max * scaled.unit,
+                rank=spectrum.rank,
+                condition=spectrum.condition,
+                below_one=sum(value < 1 for value in eigenvalues),
+            )
+        )
+    return fields.LandmarkSpectra(*both)
+
+
+def _anova(sums: NystromSums) -> fields.Anova | None:
+    shares = anova(sums) if sums.exact_centres else None
+    return None if shares is None else fields.Anova(**dataclasses.asdict(shares))
+
+
+def _paper(sums: NystromSums, truth: float, scaled: ScaledSums) -> fields.Paper:
+    """Bounds and terms; values are in the units of norm_difference, that is of the features as given."""
+    unit = scaled.unit
+    found = {b.name: b for b in bounds(sums, truth, scaled.sums.norm_student, scaled.sums.norm_teacher)}
+    if unit != 1:  # the printed corollaries are not of degree two, so their values do not scale back
+        found = {name: bound for name, bound in found.items() if not name.endswith("_paper")}
+    terms = theorem2(sums)
+    root = unit**0.5
+    return fields.Paper(
+        estimate=sums.paper_estimate,
+        theorem2=None
+        if terms is None
+        else fields.Theorem2(
+            e=terms.e * root,
+            term_a_student=terms.term_a_student * root,
+            term_a_teacher=terms.term_a_teacher * root,
+            term_b=terms.term_b * unit,
+            bound=terms.bound * unit,
+        ),
+        bounds={
+            name: None
+            if name not in found
+            else fields.BoundValue(
+                value=found[name].value * unit,
+                over_truth=found[name].over_truth,
+                holds=found[name].holds,
+                vacuous=found[name].vacuous,
+                assumption=found[name].assumption,
+            )
+            for name in NAMES
+        },
+    )

@@ -1,0 +1,267 @@
+"""Which teacher layer meets which student layer, row by row the same examples, with what is known of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelscope.activations.layer_names import among, split
+from kernelscope.errors import Mismatch, UnreadableInput, UsageError
+from kernelscope.features.request import Request
+from kernelscope.kernels.rows import Rows
+from kernelscope.measurement.inputs import Side, open_sides
+
+UNTRAINED = "untrained student"
+POSITIONS = ("token", "patch")  #: poolings that leave every position a row
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What is known of the rows: class, group (rows of one group were drawn together), identity.
+
+    ``labels_of_rows``: False where rows are positions, and labels those of the inputs that they stand in.
+    """
+
+    labels: np.ndarray | None
+    ids: np.ndarray | None
+    classes: tuple[str, ...]
+    order_sha256: str | None
+    split: str | None
+    groups: np.ndarray | None = None
+    labels_of_rows: bool = True
+
+    def class_name(self, label: int) -> str:
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPair:
+    """Two layers' features of the same examples in the same order, and the fields of a report that name them.
+
+    ``as_given``: the pair before anything was done to its rows; None if nothing was.
+    """
+
+    teacher: Rows
+    student: Rows
+    examples: Examples
+    names: dict[str, Any]
+    notes: tuple[str, ...]
+    kernel: str = "linear"
+    as_given: LayerPair | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A teacher and one student over the same examples: their features and which of their layers are compared.
+
+    ``grid``: every teacher layer against every student layer was asked for. ``streamed``: a network runs each time that
+    features are read. ``references``: by name, features of other
+    networks paired with the teacher's.
+    """
+
+    teacher: Side
+    student: Side
+    features: Any
+    examples: Examples
+    layers: tuple[tuple[str, str], ...]
+    grid: bool = False
+    streamed: bool = False
+    references: dict[str, Any] = field(default_factory=dict)
+
+    def pair(self, teacher_layer: str, student_layer: str) -> LayerPair:
+        X_T, X_S = self.features.pair(teacher_layer, student_layer)
+        names = {
+            "teacher": self.teacher.name,
+            "student": self.student.name,
+            "teacher_layer": teacher_layer,
+            "student_layer": student_layer,
+            "pool": self.student.store.pool(student_layer),
+            "unit": self.unit(student_layer),
+        }
+        notes = tuple(dict.fromkeys((*self.teacher.notes, *self.student.notes, *self.features.notes)))
+        return LayerPair(X_T, X_S, self.examples, names, notes)
+
+    def unit(self, student_layer: str) -> str:
+        """What a row is: an example, or one of its tokens or patches."""
+        pools = [self.student.store.pool(student_layer), *map(self.teacher.store.pool, self.teacher.store.layers)]
+        return next((pool for pool in pools if pool in POSITIONS), "example")
+
+    def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
+        """The layer of a reference that stands beside this pair, and its rows; None if it has no such layer."""
+        features = self.references[name]
+        layers = features.student.layers
+        for layer in (pair.names["teacher_layer"], pair.names["student_layer"]):
+            if layer in layers:
+                return layer, features.pair(pair.names["teacher_layer"], layer)[1]
+        return (layers[0], features.pair(pair.names["teacher_layer"], layers[0])[1]) if len(layers) == 1 else None
+
+    def pairs(self) -> Iterator[LayerPair]:
+        for teacher_layer, student_layer in self.layers:
+            yield self.pair(teacher_layer, student_layer)
+
+
+def matches(
+    *,
+    teacher: Any,
+    student: Any,
+    labels: Any = None,
+    groups: Any = None,
+    align: str | None = None,
+    pairs: str | None = None,
+    teacher_arch: str | None = None,
+    teacher_arch_kwargs: dict[str, Any] | None = None,
+    student_arch: str | Sequence[str | None] | None = None,
+    student_arch_kwargs: Any = None,
+    references: Mapping[str, Any] | None = None,
+    untrained: int | None = None,
+    **extraction: Any,
+) -> tuple[Side, list[Match]]:
+    """The teacher, and every student matched to it; arguments as of :func:`kernelscope.measurement.measure.measure`."""
+    students = list(student) if isinstance(student, (list, tuple)) else [student]
+    if not students:
+        raise UsageError("no student given; pass at least one")
+    archs, archs_kwargs = (_one_each(value, len(students)) for value in (student_arch, student_arch_kwargs))
+    options = Request(**extraction)
+    sides = open_sides(
+        teacher,
+        students,
+        options,
+        teacher_arch=(teacher_arch, teacher_arch_kwargs),
+        student_archs=list(zip(archs, archs_kwargs)),
+        references=references,
+        untrained=untrained,
+        pairs=pairs,
+    )
+    found = []
+    for side, fresh in zip(sides.students, sides.untrained):
+        beside = {**sides.references, **({} if fresh is None else {UNTRAINED: fresh})}
+        found.append(_match(sides.teacher, side, beside, labels, groups, align, options.layers, pairs))
+    return sides.teacher, found
+
+
+def _match(
+    teacher: Side,
+    student: Side,
+    references: Mapping[str, Side],
+    labels: Any,
+    groups: Any,
+    align: str | None,
+    layers: str | Sequence[str] | None,
+    pairs: str | None,
+) -> Match:
+    from kernelscope.features.pair import FeaturePair
+
+    features = FeaturePair(teacher.store, student.store, align=align)
+    if groups is None:
+        groups = _inputs(features.ids, (teacher, student))
+    examples = Examples(
+        features.labels if labels is None else _one_per_example(labels, features.n, "labels", "class"),
+        features.ids,
+        features.classes,
+        features.order_sha256,
+        student.split,
+        None if groups is None else _one_per_example(groups, features.n, "groups", "group"),
+        labels_of_rows=labels is not None or _pools((teacher, student)).isdisjoint(POSITIONS),
+    )
+    return Match(
+        teacher,
+        student,
+        features,
+        examples,
+        layers=tuple(_layer_pairs(teacher.store.layers, student.store.layers, layers, pairs)),
+        grid=pairs == "all",
+        streamed=any(hasattr(side.store, "rows") for side in (teacher, student)),
+        references={name: FeaturePair(teacher.store, side.store, align=align) for name, side in references.items()},
+    )
+
+
+def _inputs(ids: np.ndarray | None, sides: Sequence[Side]) -> np.ndarray | None:
+    """The input that each row came from, since rows of one input were drawn together; None where every row is its own.
+
+    The first 12 bytes of a position's id are its example's (:meth:`Listening.example_rows`); rows of an array that bear
+    the same id are of one input.
+    """
+    if ids is None:
+        return None
+    pools = _pools(sides)
+    if pools.isdisjoint(POSITIONS) and pools != {None}:  # extracted: an example is a row, whose id is its own
+        return None
+    of_input = ids if pools.isdisjoint(POSITIONS) else ids[:, :12]
+    _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
+    in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
+    return in_order[groups.reshape(-1)] if len(first) < len(ids) else None
+
+
+def _pools(sides: Sequence[Side]) -> set[str | None]:
+    return {side.store.pool(layer) for side in sides for layer in side.store.layers}
+
+
+def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:
+    """Labels or groups as given: an ``.npy`` file, an array or a tensor of n whole numbers or words.
+
+    Raises:
+        UnreadableInput: a file that is no array. Mismatch: not one whole number per example.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        try:
+            given = np.load(Path(given), allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UnreadableInput(f"{name} {given} cannot be read as .npy ({error}); save with numpy.save") from error
+    values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    if values.ndim != 1 or len(values) != n:
+        raise Mismatch(f"{name} have shape {values.shape}, expected ({n},); give one {noun} per example")
+    if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
+        raise Mismatch(f"{name} are not whole numbers; give {noun} indices")
+    return np.unique(values, return_inverse=True)[1] if values.dtype.kind in "US" else values.astype(np.int64)
+
+
+def _layer_pairs(
+    teacher_layers: Sequence[str],
+    student_layers: Sequence[str],
+    layers: str | Sequence[str] | None,
+    pairs: str | None,
+) -> list[tuple[str, str]]:
+    """Which teacher layer against which student layer.
+
+    Raises:
+        UsageError: if a named layer does not exist, or nothing pairs up.
+    """
+    if pairs == "all":
+        return [(t, s) for t in teacher_layers for s in student_layers]
+    if pairs:
+        found = []
+        for text in pairs.split(","):
+            t, equals, s = text.partition("=")
+            found.append((t.strip(), s.strip() if equals else t.strip()))
+        for (t, s), text in zip(found, pairs.split(",")):
+            if t not in teacher_layers or s not in student_layers:
+                raise UsageError(
+                    f"pair {text!r} names a layer that is not there; teacher: {', '.join(teacher_layers)}; "
+                    f"student: {', '.join(student_layers)}"
+                )
+        return found
+    if len(teacher_layers) == len(student_layers) == 1:
+        return [(teacher_layers[0], student_layers[0])]
+    shared = [name for name in teacher_layers if name in student_layers]
+    if layers:
+        shared = among(split(layers), shared)
+    if not shared:
+        raise UsageError(
+            f"no layer is in both; teacher: {', '.join(teacher_layers)}; student: {', '.join(student_layers)}; "
+            "pass --pairs T=S"
+        )
+    return [(name, name) for name in shared]
+
+
+def _one_each(value: Any, count: int) -> list[Any]:
+    """One value for all, or one each."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != count:
+            raise UsageError(f"{len(value)} architectures for {count} students; give one, or one each")
+        return list(value)
+    return [value] * count

@@ -1,0 +1,214 @@
+"""``measure``: two or more networks in, a TransferReport out."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kernelscope.errors import UsageError
+from kernelscope.features.request import Progress
+from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
+from kernelscope.kernels.distance.exact import RTOL
+from kernelscope.kernels.nonlinear.functions import parse_kernel
+from kernelscope.kernels.similarity.prefixes import require_dims
+from kernelscope.measurement.baselines import References
+from kernelscope.measurement.comparisons import compare
+from kernelscope.measurement.grid import measure_grid, search
+from kernelscope.measurement.inputs import Side
+from kernelscope.measurement.kernel_numbers import measure_with_kernel
+from kernelscope.measurement.layer_pairs import Match, matches
+from kernelscope.measurement.output_numbers import output_fields
+from kernelscope.measurement.pair_numbers import Measured, PairSettings, measure_pair
+from kernelscope.measurement.preparation import Preparation
+from kernelscope.measurement.similarity_numbers import require_prefixes
+from kernelscope.report.fields import NetworkReport, PairReport
+from kernelscope.report.report import TransferReport
+from kernelscope.report.verdict import verdict
+from kernelscope.version import __version__
+
+
+def measure(
+    *,
+    teacher: Any,
+    student: Any,
+    labels: Any = None,
+    groups: Any = None,
+    data: Any = None,
+    split: str | None = None,
+    limit: int | None = None,
+    n: int | None = None,
+    skip_unreadable: bool = False,
+    preprocess: list[dict[str, Any]] | None = None,
+    align: str | None = None,
+    layers: str | Sequence[str] | None = None,
+    pairs: str | None = None,
+    pool: str = "auto",
+    landmarks: Any = None,
+    kernel: str = "linear",
+    centre: bool = False,
+    normalize: bool = False,
+    neighbours: int | None = None,
+    dims: Sequence[int] | None = None,
+    references: Mapping[str, Any] | None = None,
+    untrained: bool = False,
+    route: str = "auto",
+    rtol: float = RTOL,
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    device: str = "cpu",
+    dtype: str = "float32",
+    seed: int = 0,
+    batch_size: int = 256,
+    cache: bool = True,
+    features: bool = True,
+    accuracy_check: bool = True,
+    teacher_arch: str | None = None,
+    teacher_arch_kwargs: dict[str, Any] | None = None,
+    student_arch: str | Sequence[str | None] | None = None,
+    student_arch_kwargs: Any = None,
+    progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> TransferReport:
+    """How much of the teacher's kernel the student inherited, layer by layer, and how far the numbers can be trusted.
+
+    Args:
+        teacher: a checkpoint or feature file (path), an array, tensor or HDF5 dataset of shape ``(n, d_T)``, a dict of
+            them by layer name, a FeatureStore, or a module (with ``data``).
+        student: the same for the student, or a list of students.
+        labels: class of each example, shape ``(n,)``, or a path to an ``.npy`` file; known already for checkpoints.
+        groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
+            same form; sampling intervals then leave out whole groups.
+        data: examples to run networks on: a data set's name (see ``docs/data.md``), ``(X, y)``, a Dataset, a DataLoader
+            that does not shuffle, an iterable, a function that makes one of these; by default what checkpoints say.
+        split, limit: which part of the data, and how many of its first examples.
+        n: exactly so many of its first examples, which an iterable without a length needs.
+        skip_unreadable: leave out examples that cannot be read, with a note.
+        preprocess: operations in the place of those that data and checkpoints state.
+        align: ``"ids"`` to pair re-ordered feature files by example id.
+        layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``.
+        pairs: ``"T=S,..."`` pairs layers of different names; ``"all"`` measures every teacher layer against every
+            student layer.
+        pool: how maps and tokens become rows: auto, avg, mean, max, flatten, cls, last; token or patch makes every
+            position a row.
+        landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
+            means where labels are known, else k-means cells.
+        kernel: ``linear``, ``cosine``, ``ridge[:rho]``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000
+            examples the last two are estimated from drawn pairs unless ``route="blocked"``.
+        centre: take off each layer's mean first. normalize: then scale every row to length 1.
+        neighbours: how many nearest neighbours to compare, 0 for none; by default 10 of up to 10,000 examples.
+        dims: also compare the first k features of both networks (all of a narrower one), for each k of ``(64, 128)``.
+        references: by name, other networks or features to read the loss by, such as a reseeded teacher.
+        untrained: also measure an untrained copy of each student.
+        route, rtol, memory_bytes, device: see :func:`kernelscope.kernels.distance.exact.transfer_loss`.
+        dtype: storage type of extracted features; arithmetic is in float64.
+        seed: of landmarks that are drawn.
+        cache: keep extracted features for the next call.
+        features: False runs networks straight into the sums, once: no file, memory independent of n, and only the
+            numbers that one pass gives.
+        accuracy_check: refuse a network whose top-1 is more than half a point from what its checkpoint states for the
+            same examples.
+        progress: called with a network's name, examples done and their number while features are extracted.
+        announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
+
+    Raises:
+        UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
+    """
+    chosen = parse_kernel(kernel)
+    preparation, cuts = Preparation(chosen, centre, normalize), None if dims is None else require_dims(dims)
+    if not features:
+        wanted = {
+            "another kernel": not preparation.leaves_rows,
+            "the route " + route: route not in ("auto", "gram"),
+            "landmarks": landmarks is not None,
+            "neighbours": bool(neighbours),
+            "reference levels": bool(references) or untrained,
+            "groups": groups is not None,
+            "prefixes": dims is not None,
+        }
+        if asked := [name for name, given in wanted.items() if given]:
+            raise UsageError(f"{asked[0]} cannot come from one pass; leave out --no-features")
+    teacher_side, matched = matches(
+        teacher=teacher,
+        student=student,
+        labels=labels,
+        groups=groups,
+        align=align,
+        pairs=pairs,
+        teacher_arch=teacher_arch,
+        teacher_arch_kwargs=teacher_arch_kwargs,
+        student_arch=student_arch,
+        student_arch_kwargs=student_arch_kwargs,
+        references=references,
+        untrained=seed if untrained else None,
+        data=data,
+        split=split,
+        limit=limit,
+        n=n,
+        skip_unreadable=skip_unreadable,
+        preprocess=preprocess,
+        layers=layers,
+        pool=pool,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        cache=cache,
+        features=features,
+        accuracy_check=accuracy_check,
+        progress=progress,
+    )
+    if cuts is not None:
+        require_prefixes(cuts, [pair for match in matched for pair in match.pairs()], chosen)
+    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours, cuts)
+    levels = References(device, preparation)
+    measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
+    return TransferReport(
+        meta=_meta(settings),
+        networks=tuple(_network(side) for side in (teacher_side, *(match.student for match in matched))),
+        pairs=tuple(_with_verdict(each.report) for each in measured),
+        comparisons=compare([(each.report, each.parts) for each in measured]),
+    )
+
+
+def _network(side: Side) -> NetworkReport:
+    """Where rows come straight from a network, its top-1 is known only now."""
+    return replace(side.network, top1=side.store.top1) if hasattr(side.store, "top1") else side.network
+
+
+def _meta(settings: PairSettings) -> dict[str, Any]:
+    """When, with what, and what was asked for."""
+    return {
+        "kernelscope": __version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "device": settings.device,
+        "rtol": settings.rtol,
+        "route_asked": settings.route,
+        "seed": settings.seed,
+    }
+
+
+def _measure(match: Match, settings: PairSettings, preparation: Preparation, levels: References) -> Iterator[Measured]:
+    """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
+    if match.streamed or (match.grid and preparation.leaves_rows):
+        yield from measure_grid(match, settings)
+        return
+    found = search(map(preparation.of, match.pairs()), settings.seed, preparation.kernel) if match.grid else {}
+    for pair in match.pairs():
+        prepared, searched = preparation.of(pair), found.get((pair.names["teacher_layer"], pair.names["student_layer"]))
+        if preparation.kernel.has_features:
+            measured = measure_pair(prepared, settings, searched)
+        else:
+            measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)
+            answers, on_answers = output_fields(pair)
+            notes = (*measured.report.notes, *on_answers)
+            measured = replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
+        yield replace(measured, report=replace(measured.report, references=levels.beside(match, pair)))
+
+
+def _with_verdict(pair: PairReport) -> PairReport:
+    return replace(pair, verdict=verdict(pair))

@@ -1,0 +1,74 @@
+"""What two networks answer, as a report has it: from logits as they were given, whatever the kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernelscope.kernels.similarity import outputs
+from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
+from kernelscope.measurement.layer_pairs import Examples, LayerPair
+from kernelscope.report import similarity_fields as fields
+
+NO_INTERVAL = "examples come in groups, so the difference in accuracy carries no interval"
+NOT_OF_ROWS = "labels are those of whole inputs, not of every position: answers are compared, not marked"
+NOT_CLASSES = "labels are no numbers of the logits' classes: answers are compared, not marked"
+
+
+def output_fields(pair: LayerPair) -> tuple[fields.Outputs | None, tuple[str, ...]]:
+    """What the logits say, and notes on what could not be said; None unless both layers are logits of equal classes."""
+    given = pair.as_given or pair
+    layers = {pair.names["teacher_layer"], pair.names["student_layer"]}
+    if layers != {"logits"} or given.teacher.shape != given.student.shape:
+        return None, ()
+    labels, notes = _marks(given)
+    found = outputs.outputs(teacher=given.teacher, student=given.student, labels=labels)
+    grouped = found.flips is not None and given.examples.groups is not None
+    top, calibration = found.top_k, found.calibration
+    return (
+        fields.Outputs(
+            agreement=found.agreement,
+            kl=found.kl,
+            changed=found.changed,
+            top_k=None if top is None else fields.TopK(top.k, top.overlap, top.chance),
+            flips=None if found.flips is None else _flips(found.flips, given.examples, grouped),
+            calibration=None
+            if calibration is None
+            else fields.Calibration(calibration.bins, calibration.teacher, calibration.student),
+        ),
+        (*notes, *([NO_INTERVAL] if grouped else [])),
+    )
+
+
+def _marks(pair: LayerPair) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The right class of each row, or why there is none."""
+    labels = pair.examples.labels
+    if labels is None:
+        return None, ()
+    if not pair.examples.labels_of_rows:
+        return None, (NOT_OF_ROWS,)
+    if not outputs.are_classes(labels, *pair.teacher.shape):
+        return None, (NOT_CLASSES,)
+    return labels, ()
+
+
+def _flips(found: outputs.Flips, examples: Examples, grouped: bool) -> fields.Flips:
+    """``grouped``: examples were drawn together, so that an interval over single ones would be too narrow."""
+    return fields.Flips(
+        found.right_to_wrong,
+        found.wrong_to_right,
+        found.accuracy_difference,
+        None if grouped else found.interval,
+        None
+        if len(found.classes) > MOST_CLASSES
+        else tuple(
+            fields.ClassFlips(
+                examples.class_name(each.label),
+                each.n,
+                each.changed,
+                each.right_to_wrong,
+                each.wrong_to_right,
+                None if grouped else each.interval,
+            )
+            for each in found.classes
+        ),
+    )

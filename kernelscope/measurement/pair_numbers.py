@@ -1,0 +1,273 @@
+"""All numbers of one pair of layers, from the mathematics into the report's fields."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.plan import plan
+from kernelscope.kernels.distance.tsqr import r_factor
+from kernelscope.kernels.nystrom.choosing import Landmarks
+from kernelscope.kernels.nystrom.nystrom import partial
+from kernelscope.kernels.nystrom.spectrum import (
+    DifferenceSpectrum,
+    difference_spectrum,
+    difference_spectrum_of_gram,
+    feature_spectrum,
+)
+from kernelscope.kernels.rows import Rows, storage_roundoff
+from kernelscope.kernels.similarity import ladder
+from kernelscope.kernels.similarity.alignment import alignment, optimal_scale, scale_ratio
+from kernelscope.kernels.similarity.cka import cka, cka_debiased
+from kernelscope.kernels.similarity.neighbours import neighbours
+from kernelscope.kernels.statistics.best_of_many import Searched
+from kernelscope.kernels.statistics.moments import Moments, both_moments
+from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
+from kernelscope.measurement.attribution import attribute, attribution_fields
+from kernelscope.measurement.chance_numbers import null_fields
+from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
+from kernelscope.measurement.layer_pairs import LayerPair
+from kernelscope.measurement.similarity_numbers import similarity_fields
+from kernelscope.measurement.warnings import cautions, outliers_among, sampling_cautions
+from kernelscope.report import fields
+from kernelscope.report.fields import PairReport
+
+NEIGHBOURS = 10
+MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
+GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (THEORY B.2)
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """How a pair is measured."""
+
+    landmarks: str | Landmarks | None
+    route: str
+    rtol: float
+    memory_bytes: int
+    device: str
+    seed: int
+    announce: Callable[[str], None] | None = None
+    neighbours: int | None = None
+    dims: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A pair's report, and what comparing it with another student's needs of its examples."""
+
+    report: PairReport
+    parts: LeaveOut | None
+
+
+def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | None = None) -> Measured:
+    """Every number of a :class:`PairReport` for two layers whose rows correspond; ``searched``: see the grid."""
+    X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
+    if settings.announce is not None:
+        ahead = plan(n=X_T.shape[0], d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route)
+        settings.announce(f"{names['student']} {names['student_layer']}: {ahead}")
+    loss, scaled = _loss(X_T, X_S, settings)
+    centred = centre(scaled)
+    own = both_moments(centred)
+    chosen = choose_landmarks(settings.landmarks, examples, scaled, settings.seed)
+    sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
+    attribution = attribute(scaled, examples, loss.value)
+    rungs = ladder.rungs(scaled, centred)
+    spectrum = _difference_spectrum(scaled, loss)
+    outliers = outliers_among(attribution.rows, scaled)
+    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
+    companion = companion_fields(loss, scaled, centred, own, rungs, null)
+    companion["feature_spectrum"] = with_row_lengths(companion["feature_spectrum"], attribution.rows, scaled.unit)
+    similarity, on_similarity = similarity_fields(pair, scaled, centred, settings.dims, settings.rtol)
+    report = PairReport(
+        **identity_fields(pair, pair.kernel),
+        **loss_fields(loss),
+        **companion,
+        **attribution_fields(scaled, examples, attribution),
+        **landmark_fields(scaled, chosen, sums, loss.norm_difference / scaled.unit),
+        difference_spectrum=spectrum_fields(spectrum, scaled.unit),
+        neighbours=_neighbours(scaled, settings),
+        **similarity,
+        outliers=outliers,
+        intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals(spectrum, scaled.unit),
+        warnings=(
+            *cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head, outliers),
+            *sampling_cautions(attribution.estimate, examples),
+        ),
+        notes=(
+            *pair.notes,
+            *attribution.notes(examples, loss.interval),
+            *on_chance,
+            *_on_neighbours(scaled, settings),
+            *on_similarity,
+        ),
+    )
+    return Measured(report, attribution.parts)
+
+
+def _neighbours(scaled: ScaledSums, settings: PairSettings) -> fields.Neighbours | None:
+    """As many as were asked for; by default 10 of up to 10,000 examples, since their cost grows with n²."""
+    n = scaled.sums.n
+    k = settings.neighbours if settings.neighbours is not None else min(NEIGHBOURS, n - 1)
+    if k == 0 or (settings.neighbours is None and n > MOST_SEARCHED):
+        return None
+    return fields.Neighbours(**dataclasses.asdict(neighbours(scaled, k=k, device=settings.device)))
+
+
+def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...]:
+    left_out = settings.neighbours is None and scaled.sums.n > MOST_SEARCHED
+    return (
+        (f"neighbours are left out above {MOST_SEARCHED:,} examples; ask for them with --neighbours",)
+        if left_out
+        else ()
+    )
+
+
+def identity_fields(pair: LayerPair, kernel: str) -> dict[str, Any]:
+    """What was measured on what."""
+    return {
+        **pair.names,
+        "split": pair.examples.split,
+        "n": pair.teacher.shape[0],
+        "d_teacher": pair.teacher.shape[1],
+        "d_student": pair.student.shape[1],
+        "order_sha256": pair.examples.order_sha256,
+        "kernel": kernel,
+    }
+
+
+def loss_fields(loss: TransferLoss) -> dict[str, Any]:
+    """The number, and how far rounding is under control."""
+    return {
+        "transfer_loss": loss.value,
+        "rounding_interval": loss.interval,
+        "rounding_certified": loss.certified,
+        "resolved": loss.resolved,
+        "storage_floor": loss.storage_floor,
+        "route": loss.route,
+        "norm_teacher": loss.norm_teacher,
+        "norm_student": loss.norm_student,
+        "norm_difference": loss.norm_difference,
+    }
+
+
+def companion_fields(
+    loss: TransferLoss,
+    scaled: ScaledSums,
+    centred: ScaledSums,
+    own: tuple[Moments, Moments] | None,
+    rungs: ladder.Rungs,
+    null: fields.Null,
+) -> dict[str, Any]:
+    """What the Gram sums and the kernels' diagonals give without landmarks and without another pass."""
+    debiased = None if own is None else cka_debiased(centred.sums, own[0].entries, own[1].entries)
+    values: dict[str, Any] = {name: None if rung is None else float(rung) for name, rung in _by_name(rungs)}
+    return {
+        "alignment": alignment(scaled.sums),
+        "scale_ratio": scale_ratio(scaled.sums),
+        "optimal_scale": optimal_scale(scaled.sums),
+        "cka": cka(centred.sums),
+        "cka_debiased": debiased,
+        "centred_scale_ratio": scale_ratio(centred.sums) if centred.sums.norm_teacher > 0 else None,
+        "ladder": fields.Ladder(raw=loss.value, **values),
+        "null": null,
+        "feature_spectrum": _feature_spectra(scaled, centred),
+    }
+
+
+def _by_name(rungs: ladder.Rungs) -> list[tuple[str, Any]]:
+    return [(each.name, getattr(rungs, each.name)) for each in dataclasses.fields(rungs)]
+
+
+def loss_intervals(loss: TransferLoss) -> dict[str, fields.Interval]:
+    """Of the fields that are the loss in other units."""
+    return {"ladder.raw": loss.interval, "norm_difference": loss.norm_difference_interval}
+
+
+def ladder_intervals(rungs: ladder.Rungs) -> dict[str, fields.Interval]:
+    return {f"ladder.{name}": rung.interval for name, rung in _by_name(rungs) if rung is not None}
+
+
+def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fields.Interval]:
+    both = (
+        ("spectral_norm", found.spectral_norm, found.spectral_error),
+        ("nuclear_norm", found.nuclear_norm, found.nuclear_error),
+    )
+    return {
+        f"difference_spectrum.{name}": (max(0.0, value - error) * unit, (value + error) * unit)
+        for name, value, error in both
+    }
+
+
+def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
+    """The loss by the route asked for, and the Gram sums that everything else comes from, in one pass if they agree."""
+    scaled = well_scaled_sums(teacher=X_T, student=X_S, device=settings.device, halves=True)
+    n, p = scaled.sums.n, len(scaled.sums.gram)
+    by_blocks = settings.route in ("blocked", "tsqr") or (settings.route == "auto" and n <= 2 * p)
+    if not by_blocks:
+        return loss_from_sums(scaled, route=settings.route, rtol=settings.rtol), scaled
+    loss = transfer_loss(
+        teacher=X_T,
+        student=X_S,
+        route=settings.route,
+        rtol=settings.rtol,
+        device=settings.device,
+        memory_bytes=settings.memory_bytes,
+    )
+    return loss, scaled
+
+
+def _feature_spectra(scaled: ScaledSums, centred: ScaledSums) -> fields.FeatureSpectra:
+    both = []
+    for which in ("teacher", "student"):
+        X, G, H = getattr(scaled, which), *(_own_gram(each, which) for each in (scaled, centred))
+        trace, without_mean = float(np.trace(G)), float(np.trace(H))
+        both.append(
+            fields.FeatureSpectrum(
+                **dataclasses.asdict(feature_spectrum(G, scaled.sums.n, storage_roundoff(X))),
+                mean_share=min(1.0, max(0.0, 1 - without_mean / trace)) if trace > 0 else None,
+                centred_effective_rank=feature_spectrum(H, scaled.sums.n, storage_roundoff(X)).effective_rank,
+            )
+        )
+    return fields.FeatureSpectra(*both)
+
+
+def _own_gram(scaled: ScaledSums, which: str) -> np.ndarray:
+    return scaled.sums.G_TT if which == "teacher" else scaled.sums.G_SS
+
+
+def with_row_lengths(spectra: fields.FeatureSpectra, rows: RowNorms | None, unit: float) -> fields.FeatureSpectra:
+    """The same, and how long all rows of a network are if equally long."""
+    if rows is None:
+        return spectra
+    teacher = rows.teacher_diagonal
+    found = []
+    for k, spectrum in ((teacher, spectra.teacher), (teacher + rows.difference_diagonal, spectra.student)):
+        equal = np.ptp(k) <= 2e-3 * np.max(k, initial=0.0)
+        length = float(np.sqrt(np.mean(np.maximum(k, 0.0)) * unit)) if equal else None
+        found.append(dataclasses.replace(spectrum, row_length=length))
+    return fields.FeatureSpectra(*found)
+
+
+def _difference_spectrum(scaled: ScaledSums, loss: TransferLoss) -> DifferenceSpectrum:
+    sums = scaled.sums
+    if loss.value >= GRAM_SHOWS_SPECTRUM:
+        return difference_spectrum_of_gram(sums.gram, sums.d_student)
+    return difference_spectrum(r_factor(scaled.student, scaled.teacher), sums.d_student)
+
+
+def spectrum_fields(found: DifferenceSpectrum, unit: float) -> fields.DifferenceSpectrum:
+    """In the units of the features as given."""
+    return fields.DifferenceSpectrum(
+        eigenvalues=tuple(value * unit for value in found.eigenvalues),
+        spectral_norm=found.spectral_norm * unit,
+        nuclear_norm=found.nuclear_norm * unit,
+        positive=found.positive,
+        negative=found.negative,
+    )

@@ -1,0 +1,1 @@
+"""From a report to eyes: words, tables, pages and figures."""

@@ -1,0 +1,268 @@
+"""The page: a report as one HTML file with inline SVG, no script, no network, everything escaped."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from kernelscope.errors import plain
+from kernelscope.rendering.comparisons import comparisons_in_words
+from kernelscope.rendering.page_figures import MOST_STUDENTS, figures
+from kernelscope.rendering.plots import canvas
+from kernelscope.rendering.wording import (
+    NONE,
+    first_pairs,
+    layer_name,
+    loss_in_digits,
+    multiple,
+    network_of,
+    notes_by_text,
+    number,
+    percent,
+    population,
+    population_says_more,
+    rows_in_words,
+    short_names,
+    warnings_by_text,
+)
+from kernelscope.report.fields import PairReport
+from kernelscope.report.report import TransferReport
+from kernelscope.report.verdict import sentence
+
+LONGEST_UNBROKEN = 24
+WORST_SHOWN = 8
+MOST_COMPARISONS = 6
+
+
+def render(report: TransferReport) -> str:
+    """The whole page: answers, what was measured, numbers, figures, theory, training, warnings, fingerprint."""
+    content = _content(report)
+    return _template("page.html.j2").render(
+        **content,
+        title=_title(report),
+        facts=_facts(report),
+        theory=[cells for pair in report if (cells := _theory(report, pair))],
+        drawn=min(len(first_pairs(report)), MOST_STUDENTS),
+        figures={name: [Markup(svg) for svg in drawn] for name, drawn in figures(report).items()},
+        compared=comparisons_in_words(report, MOST_COMPARISONS),
+        worst=_worst(report),
+        notes=notes_by_text(report),
+        fingerprint=_fingerprint(report),
+    )
+
+
+def notebook(report: TransferReport) -> str:
+    """Table and verdicts as a fragment for a notebook; its styles reach nothing else."""
+    return _template("notebook.html.j2").render(**_content(report))
+
+
+def _content(report: TransferReport) -> dict[str, Any]:
+    names = short_names(report)
+    students = list(dict.fromkeys(pair.student for pair in report))
+    return {
+        "answers": [
+            {
+                "student": names[pair.student],
+                "layer": layer_name(pair),
+                "loss": loss_in_digits(pair),
+                "sentence": _sentence(plain(sentence(pair))),
+                "colour": students.index(pair.student) % len(canvas.COLOURS),
+            }
+            for pair in first_pairs(report)
+        ],
+        "short": all(len(name) <= LONGEST_UNBROKEN for name in (*names.values(), *map(layer_name, report))),
+        "rows": [_row(report, pair) for pair in report],
+        "warnings": warnings_by_text(report),
+    }
+
+
+def _row(report: TransferReport, pair: PairReport) -> dict[str, str]:
+    network = network_of(report, pair.student)
+    low, high = pair.sampling_interval or (None, None)
+    return {
+        "student": short_names(report)[pair.student],
+        "layer": layer_name(pair),
+        "loss": loss_in_digits(pair),
+        "sampling": NONE if low is None or not pair.resolved else f"{number(low)} to {number(high)}",
+        "population": number(population(pair)) if population_says_more(pair) else "",
+        "scaled": number(pair.ladder.scaled),
+        "head": number(pair.ladder.head),
+        "floor": number(pair.ladder.width_floor),
+        "chance": number(pair.null.transfer_loss),
+        "cka": number(pair.cka),
+        "near": number(None if pair.neighbours is None else pair.neighbours.overlap, 2),
+        "top1": percent(None if network is None else network.top1),
+    }
+
+
+def _theory(report: TransferReport, pair: PairReport) -> dict[str, str]:
+    """The paper's estimate beside the truth; empty for a pair without landmarks."""
+    paper, spectra, nystrom, shares = pair.paper, pair.landmark_spectrum, pair.nystrom, pair.anova
+    if paper is None and spectra is None and nystrom is None:
+        return {}
+    bound = None if paper is None else paper.bounds.get("theorem2")
+    return {
+        "student": short_names(report)[pair.student],
+        "layer": layer_name(pair),
+        "loss": loss_in_digits(pair),
+        "estimate": number(None if paper is None else paper.estimate),
+        "expanded": number(None if nystrom is None else nystrom.expanded_estimate),
+        "seen": percent(None if shares is None else shares.mean_mean + shares.mean_within),
+        "teacher_min": number(None if spectra is None else spectra.teacher.min),
+        "student_min": number(None if spectra is None else spectra.student.min),
+        "over": multiple(None if bound is None else bound.over_truth),
+    }
+
+
+def _worst(report: TransferReport) -> list[tuple[str, str, str]]:
+    """For one pair of each student the rows that carry most of the squared difference."""
+    names = short_names(report)
+    found = []
+    for pair in first_pairs(report):
+        rows = [
+            f"row {w.index}{f' (class {plain(w.label)})' if w.label is not None else ''} {percent(w.share)}"
+            for w in (pair.worst or ())[:WORST_SHOWN]
+        ]
+        if rows:
+            found.append((names[pair.student], layer_name(pair), ", ".join(rows)))
+    return found
+
+
+def _title(report: TransferReport) -> str:
+    names = short_names(report)
+    students = list(dict.fromkeys(names[pair.student] for pair in report))
+    if not students:
+        return "No pair was measured"
+    if len(students) > 4:
+        return f"How much of the teacher's kernel did {len(students)} students inherit?"
+    listed = students[0] if len(students) == 1 else f"{', '.join(students[:-1])} and {students[-1]}"
+    return f"How much of the teacher's kernel did {listed} inherit?"
+
+
+def _facts(report: TransferReport) -> list[tuple[str, str]]:
+    """What was measured on what, and how far rounding is under control."""
+    names, meta = short_names(report), report.meta
+    pairs = report.pairs
+    facts = [
+        ("Teacher", "; ".join(_described(report, name, names) for name in dict.fromkeys(p.teacher for p in pairs))),
+        ("Students", "; ".join(_described(report, name, names) for name in dict.fromkeys(p.student for p in pairs))),
+        ("Data", _listed(f"{plain(p.split)}, {rows_in_words(p)}" if p.split else rows_in_words(p) for p in pairs)),
+        ("Features", _listed(_widths(p) for p in pairs)),
+        ("Kernel", _listed(plain(p.kernel) for p in pairs)),
+        ("Landmarks", _listed(f"{plain(p.landmarks.strategy)} ({p.landmarks.m})" for p in pairs if p.landmarks)),
+        ("Route", _listed(plain(p.route) for p in pairs)),
+        ("Rounding", _rounding(pairs)),
+        ("Measured", _joined(" on ", _date(meta.get("created")), meta.get("device"))),
+        ("With", _joined(" ", "kernelscope", meta.get("kernelscope")) if meta.get("kernelscope") else ""),
+    ]
+    return [(term, said) for term, said in facts if said]
+
+
+def _widths(pair: PairReport) -> str:
+    if pair.d_teacher == pair.d_student:
+        return f"{layer_name(pair)}: {pair.d_teacher:,} in both"
+    return f"{layer_name(pair)}: {pair.d_teacher:,} in the teacher, {pair.d_student:,} in the student"
+
+
+def _described(report: TransferReport, name: str, names: dict[str, str]) -> str:
+    """``kda.pt (resnet8, top-1 99.3%)``."""
+    network = network_of(report, name)
+    if network is None or (network.arch is None and network.top1 is None):
+        return names[name]
+    known = [plain(network.arch)] if network.arch else []
+    known += [f"top-1 {percent(network.top1)}"] if network.top1 is not None else []
+    return f"{names[name]} ({', '.join(known)})"
+
+
+def _rounding(pairs: tuple[PairReport, ...]) -> str:
+    """How many losses are resolved, how many intervals proved, and the widest of them."""
+    if not pairs:
+        return ""
+    resolved, proved = sum(p.resolved for p in pairs), sum(p.rounding_certified for p in pairs)
+    widest = max((high - low) / 2 for low, high in (p.rounding_interval for p in pairs))
+    if len(pairs) == 1:
+        said = ["resolved" if resolved else "not resolved", "interval proved" if proved else "interval estimated"]
+    else:
+        said = [f"{_of(resolved, len(pairs))} losses resolved", f"{_of(proved, len(pairs))} intervals proved"]
+    return ", ".join([*said, "exact" if widest == 0 else f"at most ±{widest:.0e}"])
+
+
+def _of(count: int, all_of_them: int) -> str:
+    return f"all {count}" if count == all_of_them else f"{count} of {all_of_them}"
+
+
+def _fingerprint(report: TransferReport) -> list[tuple[str, str]]:
+    """What another run must agree with to have measured the same."""
+    names, meta = short_names(report), report.meta
+    orders = dict.fromkeys(p.order_sha256 for p in report if p.order_sha256)
+    found = [("order of the examples", plain(order)) for order in orders]
+    found += [(names[network.name], plain(network.sha256)) for network in report.networks if network.sha256]
+    versions = [(key, meta.get(key)) for key in ("kernelscope", "python", "numpy")]
+    found += [("versions", ", ".join(f"{key} {plain(value)}" for key, value in versions if value))]
+    asked = [(key, meta.get(key)) for key in ("route_asked", "rtol", "seed", "device")]
+    said = (f"{key.removesuffix('_asked')} {plain(value)}" for key, value in asked if value is not None)
+    found += [("asked for", ", ".join(said))]
+    return [(term, value) for term, value in found if value]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Each once; a long list says how many more."""
+    once = list(dict.fromkeys(values))
+    return "; ".join(once) if len(once) <= 6 else f"{'; '.join(once[:6])}; and {len(once) - 6} more"
+
+
+def _joined(between: str, *parts: Any) -> str:
+    return between.join(plain(part) for part in parts if part)
+
+
+def _date(created: Any) -> str:
+    """``2026-03-14 15:09 UTC`` from an ISO time; anything else as it is."""
+    text = plain(created or "")
+    return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and len(text) >= 22 else text
+
+
+@functools.cache
+def _template(name: str) -> Template:
+    def source(file: str) -> str:
+        return resources.files("kernelscope.report").joinpath(file).read_text(encoding="utf-8")
+
+    environment = Environment(
+        loader=FunctionLoader(source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["palette"] = Markup(_palette())
+    return environment.get_template(name)
+
+
+def _palette() -> str:
+    """The figures' colours as CSS variables, and the same for dark paper."""
+    dark = {
+        "ink": "#e6e9ee",
+        "soft": "#9aa4b2",
+        "grid": "#333a45",
+        "paper": "#1a1e25",
+        "c0": "#5bb0ea",
+        "c1": "#ff8f52",
+        "c2": "#35c79a",
+        "c3": "#e39ac6",
+        "c4": "#d9b84a",
+        "c5": "#9ccff2",
+    }
+    light = "".join(f"--ks-{name}:{colour};" for colour, name in canvas.VARIABLES.items())
+    return (
+        f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{"
+        + "".join(f"--ks-{name}:{colour};" for name, colour in dark.items())
+        + "}}"
+    )

@@ -1,0 +1,1 @@
+"""Figures: one subject one file; kinds.py lists them."""

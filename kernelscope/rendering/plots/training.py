@@ -1,0 +1,85 @@
+"""Figures of training: accuracy and loss terms epoch by epoch, as far as the checkpoints say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.rendering.plots.canvas import COLOURS, INK, dress, label_ends, log_ticks, shortened
+from kernelscope.report.fields import NetworkReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (2, 4)))
+LARGEST = 1e250  #: beyond it, and for NaN, a file means nothing
+
+Curve = list[tuple[float, float]]
+
+
+def has_history(network: NetworkReport) -> bool:
+    return bool(accuracy_curve(network) or loss_curves(network))
+
+
+def accuracy_curve(network: NetworkReport) -> Curve:
+    """(epoch, validation accuracy)."""
+    return _curve((i, record, record.get("validation_top1")) for i, record in _records(network))
+
+
+def loss_curves(network: NetworkReport) -> dict[str, Curve]:
+    """(epoch, mean loss) of every term."""
+    terms = dict.fromkeys(
+        str(term) for _, record in _records(network) if isinstance(record.get("loss"), dict) for term in record["loss"]
+    )
+    found = {}
+    for term in terms:
+        points = ((i, r, r["loss"].get(term)) for i, r in _records(network) if isinstance(r.get("loss"), dict))
+        if curve := [(epoch, loss) for epoch, loss in _curve(points) if loss > 0]:  # 0: not switched on yet
+            found[term] = curve
+    return found
+
+
+def training(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int | None]], quantity: str, title: str) -> None:
+    """Validation accuracy, or the terms of the loss, by epoch; ``networks`` with label and colour (None: teacher)."""
+    ends: list[tuple[float, str, str]] = []
+    values: list[float] = []
+    for network, label, number in networks:
+        colour = INK if number is None else COLOURS[number % len(COLOURS)]
+        curves = {"": accuracy_curve(network)} if quantity == "accuracy" else loss_curves(network)
+        for i, (term, curve) in enumerate(curves.items()):
+            if not curve:
+                continue
+            epochs, heights = zip(*curve)
+            ax.plot(epochs, heights, color=colour, linewidth=1.5, linestyle=DASHES[i % len(DASHES)])
+            name = shortened(label, 16)
+            ends.append((heights[-1], f"{name}: {shortened(term, 18)}" if term else name, colour))
+            values += heights
+    if quantity == "accuracy":
+        low = min(values, default=0.0)
+        ax.set_ylim(max(0.0, low - 0.05), 1.005)
+    else:
+        ax.set_yscale("log")
+        log_ticks(ax, "y")
+        ax.set_ylim(min(values, default=1.0) / 1.5, max(values, default=1.0) * 1.5)
+    dress(ax, title, x="epoch", y="validation accuracy" if quantity == "accuracy" else "mean loss term (log scale)")
+    label_ends(ax, ends)
+
+
+def _records(network: NetworkReport) -> list[tuple[int, dict[str, Any]]]:
+    """Epochs as the file gives them; anything that is not a record is passed over."""
+    history = network.history if isinstance(network.history, list) else []
+    return [(i + 1, record) for i, record in enumerate(history) if isinstance(record, dict)]
+
+
+def _curve(points: Any) -> Curve:
+    """Points that are numbers; a file may hold anything."""
+    found = []
+    for i, record, value in points:
+        epoch = record.get("epoch", i)
+        if is_number(epoch) and is_number(value):
+            found.append((float(epoch), float(value)))
+    return found
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST

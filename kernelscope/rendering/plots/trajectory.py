@@ -1,0 +1,158 @@
+"""Figures of trajectories: how the student's kernel came to be what it is, epoch by epoch (the paper's Figures 4, 5).
+
+Each point is of the first validation examples, in eval mode, with class means as landmarks; what a checkpoint says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.rendering.plots.canvas import COLOURS, INK, SOFT, dress, label_ends, log_ticks, shortened, words
+from kernelscope.rendering.plots.training import DASHES, Curve, is_number
+from kernelscope.report.fields import NetworkReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a figure shows: curves by their path in a point and their name; ``line`` a level and what it is.
+
+    ``shared`` is the curve that all students have in common, drawn once.
+    """
+
+    title: str
+    y: str
+    curves: dict[str, str]
+    log: bool = False
+    one_student: bool = False
+    line: tuple[float, str] | None = None
+    shared: str = ""
+    of_history: bool = False
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "loss": Quantity(
+        "Transfer loss while training", "loss (log scale)", {"transfer_loss": "", "scaled": "best scalar"}, log=True
+    ),
+    "estimate": Quantity(
+        "The paper's estimate beside the loss (Figure 4)",
+        "loss and estimates (log scale)",
+        {"transfer_loss": "", "expanded_estimate": "expanded", "estimate": "estimate"},
+        log=True,
+    ),
+    "eigenvalues": Quantity(
+        "Smallest eigenvalues of W (Figure 5)",
+        "smallest eigenvalue (log scale)",
+        {"min_eigenvalue_student": "", "min_eigenvalue_teacher": "teacher"},
+        log=True,
+        line=(1.0, "assumed above"),
+        shared="teacher",
+    ),
+    "bounds": Quantity(
+        "Bounds on the loss while training",
+        "over ‖K_T‖ (log scale)",
+        {
+            "transfer_loss": "loss",
+            "bounds.theorem2": "Theorem 2",
+            "bounds.theorem2_frobenius": "its Frobenius form",
+            "bounds.corollary2": "Corollary 2, corrected",
+            "bounds.class_centres_upper": "class centres, upper",
+            "bounds.class_centres_lower": "class centres, lower",
+        },
+        log=True,
+        one_student=True,
+    ),
+    "cka": Quantity("CKA while training", "CKA with the teacher", {"cka": ""}),
+    "gradients": Quantity(
+        "Gradients of the two parts of the sum",
+        "norm on an epoch's first batch (log scale)",
+        {"gradient.ce": "cross-entropy", "gradient.distill": "distillation"},
+        log=True,
+        of_history=True,
+    ),
+}
+
+
+def curves(network: NetworkReport, quantity: Quantity, layer: str) -> dict[str, Curve]:
+    """(epoch, value) by the curve's name, of those that have a value; a file may hold anything."""
+    found = {}
+    for path, name in quantity.curves.items():
+        points = [(epoch, _at(point, path)) for epoch, point in _points(network, quantity, layer)]
+        curve = [(epoch, value) for epoch, value in points if value is not None and (value > 0 or not quantity.log)]
+        if curve:
+            found[name] = curve
+    return found
+
+
+def layers(network: NetworkReport) -> list[str]:
+    """The layers that a network's trajectory follows."""
+    records = network.trajectory if isinstance(network.trajectory, list) else []
+    return list(dict.fromkeys(str(layer) for record in records for layer in _dict(_dict(record).get("layers"))))
+
+
+def trajectory(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int]], quantity: Quantity, layer: str) -> None:
+    """One quantity by epoch; ``networks`` with label and colour."""
+    ends: list[tuple[float, str, str]] = []
+    values: list[float] = []
+    for number, (network, label, student) in enumerate(networks):
+        found = curves(network, quantity, layer)
+        for dash, name in zip(DASHES, quantity.curves.values()):
+            common = bool(name) and name == quantity.shared
+            if name not in found or (common and number > 0):
+                continue
+            epochs, heights = zip(*found[name])
+            colour = INK if common else COLOURS[student % len(COLOURS)]
+            ax.plot(epochs, heights, color=colour, linewidth=1.5, linestyle=dash, marker="." if len(epochs) < 4 else "")
+            beside = shortened(label, 16)
+            said = name if quantity.one_student or common else f"{beside}: {name}" if name else beside
+            ends.append((heights[-1], said, INK if quantity.one_student else colour))
+            values += heights
+    if quantity.line is not None:
+        level, text = quantity.line
+        ax.axhline(level, color=SOFT, linewidth=1.0, linestyle=(0, (2, 2)))
+        ends.append((level, f"{text} {level:g}", SOFT))
+        values.append(level)
+    _scale(ax, quantity, values)
+    where = "" if quantity.of_history else f": {words(layer)}"
+    where += f", {shortened(networks[0][1])}" if quantity.one_student else ""
+    dress(ax, f"{quantity.title}{where}", x="epoch", y=quantity.y)
+    label_ends(ax, ends)
+
+
+def _scale(ax: Axes, quantity: Quantity, values: list[float]) -> None:
+    low, high = min(values, default=0.5), max(values, default=1.0)
+    if quantity.log:
+        ax.set_yscale("log")
+        log_ticks(ax, "y")
+        ax.set_ylim(low / 1.5, high * 1.5)
+    else:
+        ax.set_ylim(0, 1.05 * max(high, 1e-12))
+
+
+def _points(network: NetworkReport, quantity: Quantity, layer: str) -> list[tuple[float, dict[str, Any]]]:
+    """Epoch and record of every point that is one."""
+    records = network.history if quantity.of_history else network.trajectory
+    found = []
+    for number, record in enumerate(records if isinstance(records, list) else []):
+        if not isinstance(record, dict):
+            continue
+        point = record if quantity.of_history else _dict(_dict(record.get("layers")).get(layer))
+        epoch = record.get("epoch", number + 1)
+        if is_number(epoch):
+            found.append((float(epoch), point))
+    return found
+
+
+def _at(point: dict[str, Any], path: str) -> float | None:
+    value: Any = point
+    for key in path.split("."):
+        value = _dict(value).get(key)
+    return float(value) if is_number(value) else None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,77 @@
+"""Shares of the loss by pairs of classes, straight from the differences and from class Grams."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from kernelscope.errors import Mismatch, ResourceError
+from kernelscope.kernels.distance.gram import gram_sums
+from kernelscope.kernels.similarity.class_blocks import class_blocks
+from tests.kernels.kernel_oracles import kernel, one_hot
+
+
+def dense_blocks(X_S: np.ndarray, X_T: np.ndarray, y: np.ndarray) -> np.ndarray:
+    Y = one_hot(y, int(y.max()) + 1)
+    squares = Y.T @ np.square(kernel(X_S) - kernel(X_T)) @ Y
+    return squares / squares.sum()
+
+
+@pytest.mark.parametrize(("n", "L"), [(9, 3), (20, 1), (200, 7), (300, 200)])
+def test_blocks_are_sums_of_squares_over_pairs_of_classes(n: int, L: int) -> None:
+    rng = np.random.default_rng(n)
+    X_S, X_T = rng.standard_normal((n, 4)), rng.standard_normal((n, 6))
+    y = np.where(rng.random(n) < 0.1, -1, rng.integers(0, L, n))
+    y[:L] = np.arange(L)[:n]
+    found = class_blocks(teacher=X_T, student=X_S, classes=y)
+    assert_allclose(found, dense_blocks(X_S, X_T, y), atol=1e-13)
+    assert found.sum() == pytest.approx(1)
+    assert_allclose(found, found.T, atol=1e-16)
+
+
+def test_classes_that_do_not_fit_together_take_more_passes_and_give_the_same() -> None:
+    rng = np.random.default_rng(1)
+    X_S, X_T, y = rng.standard_normal((3000, 3)), rng.standard_normal((3000, 5)), rng.integers(0, 11, 3000)
+    sums = gram_sums(teacher=X_T, student=X_S)
+    expected = dense_blocks(X_S, X_T, y)
+    for grams_in_memory in (2, 7, 11):
+        found = class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=8 * 64 * grams_in_memory)
+        assert_allclose(found, expected, atol=1e-13)
+    with pytest.raises(ResourceError, match="do not hold two Grams of 512"):
+        class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=8 * 64)
+
+
+@pytest.mark.parametrize("exponent", [3, 8, 14, 22, 28])
+@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize("n", [16, 200])
+def test_a_small_loss_keeps_its_blocks(exponent: int, rotate: bool, n: int) -> None:
+    rng = np.random.default_rng(2)
+    X, y = rng.integers(-4, 5, (n, 5)).astype(float), np.arange(n) % 3
+    X_S = X * (1 + 2.0**-exponent)
+    if rotate:
+        X_S = np.hstack([X_S @ np.linalg.qr(rng.standard_normal((5, 5)))[0], np.zeros((n, 1))])
+    found = class_blocks(teacher=X, student=X_S, classes=y)  # K_S − K_T is a multiple of K_T
+    assert_allclose(found, dense_blocks(X, np.zeros((n, 1)), y), atol=1e-14 * 2**exponent + 1e-9)
+
+
+def test_a_difference_in_one_class_stands_in_its_block() -> None:
+    y = np.arange(60) % 4
+    X_T = np.random.default_rng(3).standard_normal((60, 3))
+    X_S = np.hstack([X_T, (y == 2)[:, None].astype(float)])
+    expected = np.zeros((4, 4))
+    expected[2, 2] = 1
+    assert_allclose(class_blocks(teacher=X_T, student=X_S, classes=y), expected, atol=1e-12)
+
+
+def test_equal_networks_have_no_block() -> None:
+    X = np.random.default_rng(4).standard_normal((10, 3))
+    assert not class_blocks(teacher=X, student=X, classes=np.arange(10) % 2).any()
+
+
+def test_too_many_classes_and_labels_of_other_examples_are_refused() -> None:
+    X = np.ones((300, 2))
+    with pytest.raises(Mismatch, match="at most 200 classes"):
+        class_blocks(teacher=X, student=X, classes=np.arange(300) % 201)
+    with pytest.raises(Mismatch, match=r"expected \(300,\)"):
+        class_blocks(teacher=X, student=X, classes=np.zeros(299, int))
+    with pytest.raises(Mismatch, match="at least one class"):
+        class_blocks(teacher=X, student=X, classes=np.full(300, -1))

@@ -1,0 +1,149 @@
+"""Straight from the networks: the same numbers as by way of a file, and no file."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import kernelscope as ks
+from kernelscope.cli.main import main
+from kernelscope.datasets.sources import load
+from kernelscope.errors import Mismatch, UsageError
+from kernelscope.networks import zoo
+
+LAYERS = "layer*,embedding,logits"
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    return zoo.build("resnet8", in_channels=1), zoo.build("resnet8x0.5", in_channels=1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("digits", "test")
+
+
+@pytest.mark.parametrize("pairs", [None, "all", "layer3=layer2,embedding=layer3"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_every_number_that_one_pass_gives_is_the_number_by_way_of_a_file(networks, data, pairs, dtype, tmp_path):
+    given = {"teacher": networks[0], "student": networks[1], "data": data, "pairs": pairs, "dtype": dtype}
+    given |= {"layers": None if pairs and "=" in pairs else LAYERS, "batch_size": 100}
+    filed, streamed = ks.measure(**given, cache=False), ks.measure(**given, features=False)
+    assert len(filed) == len(streamed) == {None: 5, "all": 25}.get(pairs, 2)
+    for a, b in zip(filed, streamed):
+        assert (a.teacher_layer, a.student_layer) == (b.teacher_layer, b.student_layer)
+        assert abs(a.transfer_loss - b.transfer_loss) <= 1e-12
+        for field in ("scaled", "centred", "head", "head_held_out", "width_floor"):
+            assert getattr(a.ladder, field) == pytest.approx(getattr(b.ladder, field), abs=1e-12)
+        for field in ("cka", "alignment", "norm_teacher", "norm_student", "optimal_scale", "storage_floor"):
+            assert getattr(a, field) == pytest.approx(getattr(b, field), rel=1e-12)
+        assert b.order_sha256 == a.order_sha256 and b.n == a.n and b.resolved
+        assert b.sampling_interval is None and b.neighbours is None and b.null.p_value is None
+        assert any("one pass" in note for note in b.notes)
+    assert [n.top1 for n in filed.networks] == [n.top1 for n in streamed.networks]
+
+
+def test_pairs_alone_say_which_layers_to_listen_to(networks, data):
+    report = ks.measure(
+        teacher=networks[0], student=networks[1], data=data, pairs="layer3=layer2.0.conv1", cache=False, neighbours=0
+    )
+    assert report.d_teacher == 64 and report.d_student == 16
+
+
+class Watched:
+    """Examples that count how often each is read."""
+
+    def __init__(self, examples):
+        self.examples, self.read = examples, np.zeros(examples.n, int)
+
+    def __getattr__(self, name):
+        return getattr(self.examples, name)
+
+    def batch(self, start, stop, preprocess=None):
+        self.read[start:stop] += 1
+        return self.examples.batch(start, stop, preprocess)
+
+
+def test_every_example_runs_once_through_each_network_and_nothing_is_written(networks, monkeypatch, tmp_path):
+    from kernelscope.measurement import evaluation_data
+
+    watched = Watched(load("digits", "train"))
+    monkeypatch.setattr(evaluation_data, "examples_for", lambda *_, **__: watched)
+    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    ks.measure(teacher=networks[0], student=networks[1], data="digits", layers=LAYERS, pairs="all", features=False)
+    assert (watched.read == 2).all()
+    assert [str(path) for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Stream:
+    """An iterable of images that can only be read forwards; counts how often it is begun and how far it is read."""
+
+    begun = given = 0
+
+    def __init__(self, n):
+        self.n = n
+
+    def __iter__(self):
+        Stream.begun += 1
+        rng = np.random.default_rng(0)
+        for number in range(self.n):
+            Stream.given += 1
+            yield torch.from_numpy(rng.standard_normal((1, 8, 8)).astype(np.float32)), number % 3
+
+    def __len__(self):
+        return self.n
+
+
+def test_an_iterable_is_read_forwards_once_for_both_networks(networks):
+    Stream.begun = Stream.given = 0
+    n = 5000  # more than a block
+    report = ks.measure(teacher=networks[0], student=networks[1], data=Stream(n), features=False, batch_size=64)
+    assert len(report) == 2 and report.pairs[0].n == n
+    assert Stream.given <= 3 * n  # once for identities, once for the first batch and its memory, once for the sums
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"kernel": "cosine"},
+        {"centre": True},
+        {"route": "pair"},
+        {"landmarks": "kmeans:5"},
+        {"neighbours": 3},
+        {"untrained": True},
+        {"groups": np.arange(450)},
+    ],
+    ids=lambda asked: next(iter(asked)),
+)
+def test_what_needs_another_pass_is_refused_not_left_out_in_silence(networks, data, asked):
+    with pytest.raises(UsageError, match="cannot come from one pass; leave out --no-features"):
+        ks.measure(teacher=networks[0], student=networks[1], data=data, features=False, **asked)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    from kernelscope.checkpoints.checkpoint import save_checkpoint
+    from kernelscope.distill.recipe import Recipe
+
+    path = tmp_path_factory.mktemp("networks") / "t.pt"
+    trained = ks.train(Recipe(arch="mlp", epochs=1)).last
+    save_checkpoint(path, trained)
+    save_checkpoint(path.with_name("liar.pt"), dataclasses.replace(trained, metrics={**trained.metrics, "top1": 0.02}))
+    return path
+
+
+def test_the_command_line_streams(checkpoint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["measure", "--teacher", str(checkpoint), "--student", str(checkpoint), "--no-features"])
+    assert ended.value.code == 0
+    assert "the student has the teacher's kernel exactly" in capsys.readouterr().out
+
+
+def test_a_network_that_does_not_score_what_it_states_is_refused_here_too(checkpoint):
+    with pytest.raises(Mismatch, match="states 2"):
+        ks.measure(teacher=checkpoint, student=checkpoint.with_name("liar.pt"), features=False)

@@ -1,0 +1,171 @@
+"""Networks by the names of other people's libraries: lazily, without downloads, and refused in one line."""
+
+import json
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from kernelscope.errors import UnreadableInput, UsageError
+from kernelscope.networks import libraries as other_architectures
+
+
+class Small(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
+        self.fc = nn.Linear(width, 2)
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    """A stand-in with the three functions that are used of it; it asks for no weights."""
+    models = types.ModuleType("torchvision.models")
+    models.list_models = lambda module: ["small", "smaller"] if module is models else []
+
+    def get_model(name, weights, **options):
+        assert weights is None
+        return Small(**options)
+
+    models.get_model = get_model
+    package = types.ModuleType("torchvision")
+    package.models = models
+    monkeypatch.setitem(sys.modules, "torchvision", package)
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+
+
+@pytest.fixture
+def timm(monkeypatch):
+    package = types.ModuleType("timm")
+    package.is_model = lambda name: name == "small"
+    package.list_models = lambda: ["small"]
+
+    def create_model(name, pretrained, **options):
+        assert pretrained is False
+        return Small(**options)
+
+    package.create_model = create_model
+    monkeypatch.setitem(sys.modules, "timm", package)
+
+
+def test_a_name_of_torchvision_is_built_without_weights(torchvision):
+    assert other_architectures.build("torchvision:small", {"width": 5}).fc.in_features == 5
+
+
+def test_a_name_of_timm_is_built_without_weights(timm):
+    assert other_architectures.build("timm:small", {}).fc.in_features == 3
+
+
+def test_building_leaves_the_random_generator_as_it_was(timm):
+    before = torch.random.get_rng_state()
+    other_architectures.build("timm:small", {})
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(torchvision, timm):
+    with pytest.raises(UsageError, match=r"torchvision has no classifier 'smal'; nearest: small, smaller"):
+        other_architectures.build("torchvision:smal", {})
+    with pytest.raises(UsageError, match="timm has no network 'zzz'; see its documentation"):
+        other_architectures.build("timm:zzz", {})
+
+
+def test_arguments_that_a_factory_does_not_take_are_told(torchvision):
+    with pytest.raises(UsageError, match=r"arch torchvision:small cannot be called with .*unexpected keyword.*mend"):
+        other_architectures.build("torchvision:small", {"depth": 5})
+
+
+class Broken:
+    """An importer for which one package is installed and fails with an error of its own kind."""
+
+    def __init__(self, package, error):
+        self.package, self.error = package, error
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == self.package:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("arch", "package", "error", "mend"),
+    [
+        (
+            "torchvision:resnet18",
+            "torchvision",
+            RuntimeError("operator torchvision::nms does not exist"),
+            "pip install --upgrade torch torchvision",
+        ),
+        ("timm:resnet18", "timm", ImportError("No module named 'timm'"), "pip install --upgrade torch timm"),
+    ],
+)
+def test_a_library_that_is_missing_or_broken_is_told_with_the_command_that_mends_it(
+    monkeypatch, arch, package, error, mend
+):
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(package, error), *sys.meta_path])
+    with pytest.raises(UsageError, match=mend) as caught:
+        other_architectures.build(arch, {})
+    assert type(error).__name__ in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def transformers(monkeypatch):
+    package = types.ModuleType("transformers")
+
+    class PreTrainedModel(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.config = config
+
+    class OwnModel(PreTrainedModel):
+        pass
+
+    package.PreTrainedModel, package.OwnModel = PreTrainedModel, OwnModel
+
+    class AutoConfig:
+        @staticmethod
+        def from_pretrained(folder, local_files_only, trust_remote_code, **changes):
+            assert local_files_only and not trust_remote_code
+            return json.loads((folder / "config.json").read_text()) | changes
+
+    class AutoModel:
+        @staticmethod
+        def from_config(config, trust_remote_code):
+            assert not trust_remote_code
+            return PreTrainedModel(config)
+
+    package.AutoConfig, package.AutoModel = AutoConfig, AutoModel
+    monkeypatch.setitem(sys.modules, "transformers", package)
+
+
+@pytest.mark.parametrize(
+    ("named", "kind"), [(["OwnModel"], "OwnModel"), (["os"], "PreTrainedModel"), ([], "PreTrainedModel")]
+)
+def test_a_hugging_face_folder_gives_the_class_its_configuration_names(transformers, tmp_path, named, kind):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": named, "layers": 6}))
+    network = other_architectures.build(f"hf:{tmp_path}", {"layers": 3})
+    assert type(network).__name__ == kind and network.config["layers"] == 3
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"[1]"])
+def test_a_folder_without_a_readable_configuration_is_refused(transformers, tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(UnreadableInput, match=r"config\.json cannot be read"):
+        other_architectures.build(f"hf:{tmp_path}", {})
+
+
+def test_a_factory_of_the_working_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "mine_for_this_test.py").write_text(
+        "from torch import nn\ndef build(d=2): return nn.Linear(d, 1)\nx=3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert other_architectures.build("mine_for_this_test:build", {"d": 4}).in_features == 4
+    with pytest.raises(UsageError, match="expected a factory"):
+        other_architectures.build("mine_for_this_test:x", {})
+    with pytest.raises(UsageError, match="cannot be imported"):
+        other_architectures.build("mine_for_this_test:missing", {})
+    with pytest.raises(UsageError, match="makes a dict, expected an nn"):
+        other_architectures.build("builtins:dict", {})
