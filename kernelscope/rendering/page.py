@@ -233,7 +233,7 @@ def _date(created: Any) -> str:
 @functools.cache
 def _template(name: str) -> Template:
     def source(file: str) -> str:
-        return resources.files("kernelscope.report").joinpath(file).read_text(encoding="utf-8")
+        return resources.files("kernelscope.rendering").joinpath(file).read_text(encoding="utf-8")
 
     environment = Environment(
         loader=FunctionLoader(source),
