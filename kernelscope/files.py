@@ -1,7 +1,7 @@
-"""Whole or absent: the one door to the disk for everything the package writes.
+"""Atomic writes, locks and disk-space checks, for everything the package writes.
 
-A file appears under its own name only when it is complete: written beside it, synced, renamed. A reader, a
-crash or a full disk never meets a half-written file under the final name.
+A file appears under its own name only when it is complete: written beside it, synced, renamed. No reader meets a
+half-written file under the final name, and neither a crash nor a full disk leaves one.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import hashlib
 import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kernelscope.errors import ResourceError, UnreadableInput, UsageError
+from kernelscope.errors import ResourceError, UnreadableInput, UsageError, one_line
 
-#: errors that freeing space mends: the disk, a quota, or a limit on the size of files
+#: errors that free space cures: the disk, a quota, or a limit on the size of files
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def whole_or_absent(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it becomes ``path`` in one step.
 
     Raises:
@@ -47,12 +46,12 @@ def whole_or_absent(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
-    with whole_or_absent(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
-    """Append one line of text, whole or not at all: what got through of a broken one is taken back.
+    """Append one line of text, whole or not at all: a line written in part is cut off again.
 
     Raises:
         ResourceError: it cannot be written.
@@ -71,7 +70,9 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise ResourceError(f"{path} cannot be written ({error.strerror}); free some space or mend the path") from error
+        raise ResourceError(
+            f"{path} cannot be written ({error.strerror}); free some space or choose another path"
+        ) from error
 
 
 def sync(path: Path) -> None:
@@ -116,7 +117,7 @@ def require_readable(path: str | os.PathLike[str]) -> Path:
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a folder; False as well for paths that the system does not take."""
+    """Whether there is a folder; False as well for paths that the system refuses."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -152,49 +153,40 @@ def require_space(folder: str | os.PathLike[str], needed_bytes: int) -> None:
 
 @contextlib.contextmanager
 def lock(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold ``path`` as a lock file naming host, process and start; a dead owner on this host is stepped over.
+    """Hold ``path`` as a lock file, against other processes and other threads alike; it is removed in the end.
+
+    The lock is the operating system's: it ends with the process that holds it, however that ends.
 
     Raises:
-        ResourceError: if a living process, or another host, holds it.
+        ResourceError: somebody else holds it.
     """
+    from filelock import FileLock, Timeout  # takes a tenth of a second, which only writers should wait
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f"{socket.gethostname()} {os.getpid()} {time.time():.0f}"
-    while True:
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            break
-        except FileExistsError:
-            _step_over_dead_owner(path)
+    holder = FileLock(path, thread_local=False)
     try:
-        os.write(descriptor, mine.encode())
-        os.close(descriptor)
+        holder.acquire(blocking=False)
+    except Timeout as error:
+        raise ResourceError(f"{path} is held by {_note_in(path)}; wait for it, or choose another output") from error
+    native = isinstance(holder, FileLock)  # it changes its class on a disk without locks, and keeps a file of its own
+    try:
+        if native:
+            with contextlib.suppress(OSError):  # for the message alone: a full disk must not cost the lock
+                path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        path.unlink(missing_ok=True)
+        if native:
+            # Removed while held: whoever opened the file before gets a lock on a file without a name, sees that and
+            # tries again. Removed after the release, it could be the next holder's file.
+            with contextlib.suppress(OSError):
+                path.unlink()
+        holder.release()
 
 
-def _step_over_dead_owner(path: Path) -> None:
+def _note_in(path: Path) -> str:
+    """The holder as it named itself; it may not have come to that yet."""
     try:
-        host, process, _ = path.read_text().split()
-        alive = host != socket.gethostname() or _is_alive(int(process))
-    except FileNotFoundError:
-        return
-    except ValueError:  # created a moment ago and not yet filled in, or damaged
-        alive = time.time() - path.stat().st_mtime < 10
-        host, process = "unknown host", "unknown process"
-    if alive:
-        raise ResourceError(
-            f"{path} is held by process {process} on {host}; wait for it, or delete the lock if it is gone"
-        )
-    path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return one_line(path.read_text(encoding="utf-8"), 100) or "another process"
+    except (OSError, ValueError):
+        return "another process"

@@ -131,7 +131,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, ove
     document |= {name: _plain(getattr(checkpoint, name), name) for name in _STORED if name != "state_dict"}
     document["state_dict"] = {key: _compact(value) for key, value in checkpoint.state_dict.items()}
     files.require_space(Path(path).parent, sum(value.nbytes for value in document["state_dict"].values()))
-    with files.whole_or_absent(path) as temporary:
+    with files.atomic_write(path) as temporary:
         try:
             with temporary.open("wb") as stream:  # a stream, as from a path torch keeps the path's name in the file
                 torch.save(document, stream)

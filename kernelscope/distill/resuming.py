@@ -41,7 +41,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         ResourceError: the disk is full; the state from before is still there.
     """
-    with files.whole_or_absent(path) as temporary, temporary.open("wb") as stream:
+    with files.atomic_write(path) as temporary, temporary.open("wb") as stream:
         torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **state}, stream)
 
 
