@@ -56,7 +56,7 @@ _ROOMS = {
     "Recipe": "kernelscope.distill.recipe",
     "TransferLoss": "kernelscope.kernels.distance.exact",
     "TransferReport": "kernelscope.report.report",
-    "audit": "kernelscope.report.audit",
+    "audit": "kernelscope.measurement.audit",
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.checkpoints.loading",
     "measure": "kernelscope.measurement.measure",
