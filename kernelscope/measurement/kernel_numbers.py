@@ -160,7 +160,7 @@ def _left(cosine: float) -> float:
 
 
 def _shuffled_loss(sums: KernelSums) -> float | None:
-    """Root mean square of the loss over permutations, from traces and sums of the kernels (THEORY B.10)."""
+    """Root mean square of the loss over permutations, from traces and sums of the kernels (docs/theory.md 7.1)."""
     n = sums.n
     if n < 2:
         return None

@@ -40,7 +40,7 @@ from kernelscope.report.fields import PairReport
 
 NEIGHBOURS = 10
 MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
-GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (THEORY B.2)
+GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (docs/theory.md 3.1)
 
 
 @dataclass(frozen=True)

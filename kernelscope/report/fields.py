@@ -16,7 +16,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Ladder:
-    """What remains of the loss after each fix; every rung in units of its own ‖K_T‖_F (THEORY B.11)."""
+    """What remains of the loss after each fix; every rung in units of its own ‖K_T‖_F (docs/theory.md 5.2)."""
 
     raw: float
     scaled: float
@@ -28,7 +28,7 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Null:
-    """Chance: the same two networks with the student's examples shuffled (THEORY B.10, B.11, E.3).
+    """Chance: the same two networks with the student's examples shuffled (docs/theory.md 7).
 
     ``p_corrected``: where the pair is one of a grid, the p-value of having searched it (see
     :mod:`kernelscope.kernels.statistics.best_of_many`).

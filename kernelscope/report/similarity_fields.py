@@ -14,7 +14,7 @@ def key_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class WithinClass:
-    """CKA with every class's mean taken off, and its mean over permutations inside classes (THEORY E.7)."""
+    """CKA with every class's mean taken off, and its mean over permutations inside classes (docs/theory.md 6.2)."""
 
     value: float
     chance: float

@@ -42,7 +42,7 @@ def noted(pair, words):
 
 
 def of_kernels(K_S, K_T, groups):
-    """THEORY E.2 from kernels, each group deleted in turn."""
+    """docs/theory.md 8.1 from kernels, each group deleted in turn."""
     different = groups[:, None] != groups
 
     def sums(keep):

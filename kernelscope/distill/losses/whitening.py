@@ -2,7 +2,7 @@
 
 ``(X D) W^{+1/2}`` is the partial matrix of the landmarks ``W^{+1/2} D``, so KDA needs no other formula. Nothing is
 inverted: with ``D = U Σ Vᵀ`` cut at its numerical rank, ``W^{+1/2} = U Σ⁻¹ Uᵀ`` and ``W^{+1/2} D = U Vᵀ``, the polar
-factor of D (THEORY A.4), whose own W is a projector.
+factor of D (docs/theory.md 4.2), whose own W is a projector.
 """
 
 from __future__ import annotations

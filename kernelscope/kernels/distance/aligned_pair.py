@@ -3,7 +3,7 @@
 With ``Q`` orthogonal (features padded to d = max(d_S, d_T)), ``E = X_S − X_T Q`` and ``P = X_S + X_T Q``,
 
     K_S − K_T = ½ (E Pᵀ + P Eᵀ)
-    ‖K_S − K_T‖_F² = ½ [⟨EᵀE, PᵀP⟩ + ‖sym(EᵀP)‖_F² − ‖skew(EᵀP)‖_F²]        (THEORY B.1)
+    ‖K_S − K_T‖_F² = ½ [⟨EᵀE, PᵀP⟩ + ‖sym(EᵀP)‖_F² − ‖skew(EᵀP)‖_F²]        (docs/theory.md 2.2)
 
 The Procrustes ``Q`` makes EᵀP symmetric, so nothing cancels: relative error about u / loss. Where the two
 networks share a basis (a pruned, quantised or fine-tuned copy) ``Q = I`` is accurate to u whatever the loss.
@@ -126,7 +126,7 @@ def row_allowance(X: Rows, trace: float, norm: float) -> float:
 
 
 def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, n: int, step: int) -> float:
-    """Proved bound on the error of the squared difference given E and P (THEORY B.3, aligned pair)."""
+    """Proved bound on the error of the squared difference given E and P (docs/theory.md 3.4)."""
     g = gamma(summation_chain(n, step) + 2)
     e2, p2 = 1.01 * float(np.trace(G_EE)), 1.01 * float(np.trace(G_PP))
     norm_E, norm_P, norm_M = frobenius(G_EE), frobenius(G_PP), frobenius(M)

@@ -2,7 +2,7 @@
 
 The second opinion for every other route, and the cheap one where n ≤ 2 (d_S + d_T). Blocks above the diagonal
 count twice; squares of the *difference* are summed, so nothing cancels: the relative error is about u / loss
-(THEORY B.2).
+(docs/theory.md 3.5).
 """
 
 from __future__ import annotations

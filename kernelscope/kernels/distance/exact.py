@@ -1,4 +1,4 @@
-"""The transfer loss ‖K_S − K_T‖_F / ‖K_T‖_F: which route, the answer, and how far to trust it (THEORY B.3, B.4)."""
+"""The transfer loss ‖K_S − K_T‖_F / ‖K_T‖_F: which route, the answer, and how far to trust it (docs/theory.md 3)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def transfer_loss(
     Args:
         teacher: features ``X_T``, shape ``(n, d_T)``: array, tensor, memmap or HDF5 dataset.
         student: features ``X_S``, shape ``(n, d_S)``, of the same n examples in the same order.
-        route: ``auto`` (the rule of THEORY B.4), or one of ``gram pair tsqr blocked``.
+        route: ``auto`` (the rule of docs/theory.md 3.9), or one of ``gram pair tsqr blocked``.
         rtol: the relative half-width asked for; from 1e-3 on the blocked route tries float32 first.
         atol: the half-width that always suffices, in units of the loss.
         device: a torch device for the Gram and blocked routes.
@@ -250,7 +250,7 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
         return
     if route in ("auto", "gram"):
         squared = sums.difference_squared
-        # below minus its own bar a square proves the bar wrong, and says nothing of the loss (THEORY E.1)
+        # below minus its own bar a square proves the bar wrong, and says nothing of the loss (docs/theory.md 3.3)
         if (found := square_root_interval(squared, sums.certified_bar())) is not None:
             yield _Answer("gram", math.sqrt(max(0.0, squared)), *found, **common)
     if route in ("auto", "pair") and not scaled.once:

@@ -1,10 +1,10 @@
 """Gram route: the transfer loss from ``ZᵀZ``, ``Z = [X_S, X_T]``, summed in one pass over the examples.
 
-    ‖K_S − K_T‖_F² = ‖G_SS‖_F² + ‖G_TT‖_F² − 2 ‖G_ST‖_F²        (THEORY B.1)
+    ‖K_S − K_T‖_F² = ‖G_SS‖_F² + ‖G_TT‖_F² − 2 ‖G_ST‖_F²        (docs/theory.md 2.1)
 
 Costs n (d_S + d_T)² / 2 multiply-adds and (d_S + d_T)² numbers of memory, whatever n is. The three norms cancel, so
-they are formed and added without error (E.1); what is left is the rounding of the Gram itself, about u / loss² of the
-loss: beyond that the information is gone, and another route is needed.
+they are formed and added without error (docs/theory.md 3.3); what is left is the rounding of the Gram itself, about
+u / loss² of the loss: beyond that the information is gone, and another route is needed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class BlockErrors:
 
 
 def summation_errors(gram: np.ndarray, d_student: int, chain: int) -> BlockErrors:
-    """Errors of a Gram whose entries are chains of roundings: ``‖|X|ᵀ|X|‖_F <= ‖X‖_F²`` (THEORY B.3)."""
+    """Errors of a Gram whose entries are chains of roundings: ``‖|X|ᵀ|X|‖_F <= ‖X‖_F²`` (docs/theory.md 3.2)."""
     g = 1.01 * gamma(chain + 2)
     diagonal = np.diag(gram)
     trace_S, trace_T = float(diagonal[:d_student].sum()), float(diagonal[d_student:].sum())
@@ -163,7 +163,7 @@ class GramSums:
         return sum_of_products([*high, *mixed, *low])
 
     def certified_bar(self) -> float:
-        """Proved bound on the error of :attr:`difference_squared` (THEORY B.3, E.1)."""
+        """Proved bound on the error of :attr:`difference_squared` (docs/theory.md 3.3)."""
         a, b, c, e = self.norm_student, self.norm_teacher, self.norm_cross, self.errors
         entries = 2 * a * e.student + e.student**2 + 2 * b * e.teacher + e.teacher**2
         entries += 2 * (2 * c * e.cross + e.cross**2)

@@ -1,4 +1,4 @@
-"""What computing the transfer loss will take, before anything is read (THEORY B.4)."""
+"""What computing the transfer loss will take, before anything is read (docs/theory.md 3.9)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Plan:
 
 
 def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_bytes: int = 4) -> Plan:
-    """Route, cost and memory before anything is read (THEORY B.4).
+    """Route, cost and memory before anything is read (docs/theory.md 3.9).
 
     ``auto`` goes on to the pair route where the first one does not resolve the loss.
     """

@@ -1,4 +1,4 @@
-"""Gram sums of rows that can be read once, to more than double precision: two slices of every number (THEORY E.1).
+"""Gram sums beyond double precision for rows that are read once: two slices of every number (docs/theory.md 3.7).
 
 Of a block's column with largest entry below 2^e, ``H`` keeps 20 bits below 2^e and ``L = Z − H`` the rest, exactly.
 Over at most 4,096 rows ``HᵀH`` is exact in double precision (2 · 20 + 12 bits), and

@@ -2,7 +2,7 @@
 
 With ``Z = Q R`` the kernel difference is ``K_S − K_T = Q (R J Rᵀ) Qᵀ``, J = diag(I, −I), so
 
-    ‖K_S − K_T‖_F = ‖R_S R_Sᵀ − R_T R_Tᵀ‖_F        (THEORY B.1, J-form)
+    ‖K_S − K_T‖_F = ‖R_S R_Sᵀ − R_T R_Tᵀ‖_F        (docs/theory.md 2.3)
 
 and ``R J Rᵀ`` holds all nonzero eigenvalues. Relative error about u / loss; 4 to 6 times the cost of the Gram.
 R is a sufficient statistic for everything that does not change when examples are mixed orthogonally.
@@ -81,7 +81,7 @@ def merge(*factors: np.ndarray) -> np.ndarray:
 def tsqr_difference(*, teacher: Rows, student: Rows, block_rows: int | None = None) -> tuple[float, float, np.ndarray]:
     """``(‖K_S − K_T‖_F, estimated bound on its error, R)`` in one pass.
 
-    The bound is :func:`estimated_bar`: an estimate, not a proof (THEORY B.3).
+    The bound is :func:`estimated_bar`: an estimate, not a proof (docs/theory.md 3.6).
     """
     require_same_examples(teacher, student)
     R = r_factor(student, teacher, block_rows=block_rows)

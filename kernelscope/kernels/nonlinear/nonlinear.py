@@ -1,7 +1,7 @@
 """Kernels that are no Gram matrix of features: every entry by blocks, or an estimate from drawn pairs.
 
 By blocks n² entries are formed once and thrown away; squares of the *difference* are summed, so nothing cancels, and
-the interval is proved. From pairs drawn by weight (THEORY B.9) every term is bounded, so an empirical Bernstein
+the interval is proved. From pairs drawn by weight (docs/theory.md 8.2) every term is bounded, so an empirical Bernstein
 interval holds with the probability stated, however heavy some rows are.
 """
 

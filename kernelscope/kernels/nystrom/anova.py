@@ -1,6 +1,6 @@
 """The transfer loss split by classes: what class-centre landmarks can see of it, and what they cannot.
 
-With Π the projector on the group indicators and Δ = K_S − K_T (Theorem PY, THEORY A.8),
+With Π the projector on the group indicators and Δ = K_S − K_T (Theorem PY, docs/theory.md 4.5),
 
     ‖Δ‖_F² = ‖Π Δ Π‖² + 2 ‖Π Δ (I − Π)‖² + ‖(I − Π) Δ (I − Π)‖²
 

@@ -1,4 +1,4 @@
-"""The paper's bounds on ``‖K_S − K_T‖_F``, as printed and corrected, each checked against the truth (THEORY A).
+"""The paper's bounds on ``‖K_S − K_T‖_F``, as printed and corrected, checked against the truth (docs/theory.md 4.6).
 
 The printed Corollaries assume that W has no eigenvalue at or below 1 and are of degree five in the features'
 scale; the corrected ones assume nothing, are of degree two, and are upper bounds for any landmarks.
@@ -188,7 +188,7 @@ def _class_centres(sums: NystromSums) -> dict[str, float]:
 
 
 def _rounding_allowance(sums: NystromSums, name: str) -> float:
-    """100u (‖Y‖ (‖C_S‖ + ‖C_T‖) + ‖Y‖² (‖W_S‖ + ‖W_T‖)) for the bounds that multiply by coefficients Y (A.3)."""
+    """100u (‖Y‖ (‖C_S‖ + ‖C_T‖) + ‖Y‖² (‖W_S‖ + ‖W_T‖)) for bounds with coefficients Y (docs/theory.md 4.3)."""
     if name == "corollary2":
         y_S, y_T = sums.student.Y_norm_2, sums.teacher.Y_norm_2
         once, twice = y_S + y_T, y_S * y_T

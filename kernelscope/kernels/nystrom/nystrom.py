@@ -3,7 +3,7 @@
     K~ = C W⁺ Cᵀ = X P Xᵀ,   P = V Vᵀ the projector on the landmarks' span,   K − K~ = X (I − P) Xᵀ >= 0
 
 Neither W⁺ nor anything n × n is formed: D is factored once, rows are projected first and multiplied afterwards
-(THEORY B.2). Costs O(n d² + n d m) and O(d² + d m) numbers of memory.
+(docs/theory.md 4.2). Costs O(n d² + n d m) and O(d² + d m) numbers of memory.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class SampledEstimate:
 
 
 def uniform_estimate(sums: NystromSums, level: float = 0.95) -> SampledEstimate | None:
-    """The loss from uniform landmarks, ``E (n/m) ‖C_S − C_T‖_F² = ‖K_S − K_T‖_F²`` (THEORY A.8), with an interval.
+    """The loss from uniform landmarks, ``E (n/m) ‖C_S − C_T‖_F² = ‖K_S − K_T‖_F²`` (docs/theory.md 4.5).
 
     Each landmark is one whole column of K_S − K_T, drawn without replacement; the interval is Student's on their
     squared norms, so a few heavy rows that were not drawn are beyond it. None for other landmarks or m = 1.

@@ -1,7 +1,7 @@
 """The sums behind the Nyström quantities, and the one pass over the rows that fills them.
 
 Nothing n × n and no pseudo-inverse is formed: D is factored once, rows are projected first and multiplied
-afterwards (THEORY B.2).
+afterwards (docs/theory.md 4.2).
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class NystromSums:
 
     ``dC_squares`` = ‖dC_l‖² and ``dC_sums`` = Σ_j |dC_jl| per landmark, ``dC = C_S − C_T``; ``dA`` =
     ‖A_S − A_T‖; ``dW`` = ‖W_S − W_T‖; ``dK`` = ‖K~_S − K~_T‖. With an assignment, in ``M = dC Yᵀ + Y dCᵀ − Y dW Yᵀ``
-    (THEORY A.3): ``between`` = ‖Π M Π‖² and ``across`` = 2‖Π M (I − Π)‖², so ‖M‖² is their sum; for exact centres
-    these are the same parts of K_S − K_T, and ``within`` = ‖F_S F_Sᵀ − F_T F_Tᵀ‖² is the third and last.
+    (docs/theory.md 4.3): ``between`` = ‖Π M Π‖² and ``across`` = 2‖Π M (I − Π)‖², so ‖M‖² is their sum; for exact
+    centres these are the same parts of K_S − K_T, and ``within`` = ‖F_S F_Sᵀ − F_T F_Tᵀ‖² is the third and last.
     """
 
     n: int

@@ -1,7 +1,7 @@
 """Spectra: of the landmarks' W, of the features, and of the difference ``K_S − K_T``; ranks and what they are worth.
 
 W = D Dᵀ is never formed: its eigenvalues are the squared singular values of D, which keep twice the digits
-(THEORY B.5).
+(docs/theory.md 4.7).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def landmark_basis(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0, ran
 
 
 def _singular_tolerance(D: np.ndarray, largest: float, roundoff: float) -> float:
-    """max(m, d) u σ_1 (THEORY B.5), u the stored type's; never below LAPACK's own noise.
+    """max(m, d) u σ_1 (docs/theory.md 4.7), u the stored type's; never below LAPACK's own noise.
 
     For half precision that factor can pass 1 and cut everything, so there the perturbation bound it stands for is
     used itself: rounding the entries moves no singular value by more than u ‖D‖_F.
@@ -150,7 +150,7 @@ class DifferenceSpectrum:
 
 
 def difference_spectrum(R: np.ndarray, d_student: int, *, floor: float = 0.0) -> DifferenceSpectrum:
-    """Spectrum of ``K_S − K_T`` from any R with ``RᵀR = ZᵀZ``, ``Z = [X_S, X_T]``: that of ``R J Rᵀ`` (THEORY B.1).
+    """Spectrum of ``K_S − K_T`` from any R, ``RᵀR = ZᵀZ``, ``Z = [X_S, X_T]``: that of ``R J Rᵀ`` (docs/theory.md 2.3).
 
     Args:
         R: shape ``(k, d_S + d_T)``, from :func:`kernelscope.kernels.distance.tsqr.r_factor`.

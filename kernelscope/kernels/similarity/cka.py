@@ -1,7 +1,7 @@
 """The numbers beside the loss: alignment, scale, CKA (biased and debiased).
 
 All from the Gram sums and one cheap pass over the rows; exact over all examples, signed, no epsilon, no clamp
-(THEORY B.8, B.10).
+(docs/theory.md 6.1).
 """
 
 from __future__ import annotations

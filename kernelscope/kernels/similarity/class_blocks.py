@@ -36,9 +36,9 @@ def class_blocks(
         sums: Grams of the same features if they exist already.
         memory_bytes: what the classes' Grams may take; more classes than fit cost more passes over the rows.
 
-    ``‖Δ_ab‖² = tr(J G_a J G_b)`` from one Gram per class (THEORY B.10), O(n p²); for n <= 2 p straight from the
+    ``‖Δ_ab‖² = tr(J G_a J G_b)`` from one Gram per class (docs/theory.md 2.5), O(n p²); for n <= 2 p straight from the
     n × n differences, O(n² p). Relative losses below 1e-3 go through ``E = X_S − X_T Q`` and ``P = X_S + X_T Q``,
-    where nothing cancels (B.1).
+    where nothing cancels (docs/theory.md 2.2).
 
     Raises:
         Mismatch: more than 200 classes, or not one class per example.

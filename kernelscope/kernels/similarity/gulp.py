@@ -1,4 +1,4 @@
-"""GULP: what any ridge probe would notice between two networks (Boix-Adserà and others 2022; THEORY E.7).
+"""GULP: what any ridge probe would notice between two networks (Boix-Adserà and others 2022; docs/theory.md 6.4).
 
 With centred X, ``Σ = Xᵀ X / n`` and ``λ = ρ tr(Σ) / d`` for each network, ``H = X (Σ + λI)⁻¹ Xᵀ / n`` is what a ridge
 regression on these features makes of any targets, and

@@ -1,4 +1,4 @@
-"""The head rung: what the best linear head on the student would leave of the loss (THEORY B.11, E.4).
+"""The head rung: what the best linear head on the student would leave of the loss (docs/theory.md 5.3).
 
     min_M ‖X_S M X_Sᵀ − K_T‖_F = ‖K_T − P K_T P‖_F,        P the projector on the columns of X_S
 

@@ -1,7 +1,7 @@
 """The ladder of fixes: what is left of the loss after a scalar, a shift and a linear head, and what the width forbids.
 
 Each rung is relative to its own ‖K_T‖_F and carries the interval in which its exact value for the features as stored
-lies. raw >= scaled >= head >= width_floor always; ``centred`` is on other kernels (THEORY B.11).
+lies. raw >= scaled >= head >= width_floor always; ``centred`` is on other kernels (docs/theory.md 5.2).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Do the networks agree on who is near whom? Overlap of nearest neighbours, and recall in the teacher's index.
 
 A Gram matrix is dominated by its large directions, neighbourhoods by its small ones: kernels can agree where
-neighbourhoods do not (THEORY B.11). Neighbours are by Euclidean distance between features, a row is not its own.
+neighbourhoods do not (docs/theory.md 6.5). Neighbours are by Euclidean distance between features, a row is not its own.
 Where several rows are equally far, those at the k-th place share the places that are left.
 """
 

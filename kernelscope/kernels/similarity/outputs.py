@@ -1,8 +1,8 @@
-"""What two networks answer: do their logits choose the same class, the same few, with the same confidence?
+"""Agreement of logits: same class, same top k, KL divergence, flips and calibration (docs/theory.md 6.6).
 
-A kernel tracks how many answers change (flips) far better than it tracks accuracy (THEORY E.7): answers that go from
-right to wrong and from wrong to right cancel in accuracy, and both are flips. Where several classes are tied for the
-largest logit, the answer is one of them drawn at random; both networks draw alike where they can.
+A kernel tracks how many answers change (flips) far better than it tracks accuracy: answers that go from right to wrong
+and from wrong to right cancel in accuracy, and both are flips. Where several classes are tied for the largest logit,
+the answer is one of them drawn at random; both networks draw alike where they can.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The first k features of both networks (Matryoshka embeddings), from leading blocks of the same Gram (THEORY E.7).
+"""The first k features of both networks (Matryoshka embeddings), from blocks of the same Gram (docs/theory.md 6.7).
 
 A prefix of rows scaled to length 1 is not of length 1: such rows are scaled anew at every k, which takes a pass of its
 own.

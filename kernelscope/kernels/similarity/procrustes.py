@@ -1,7 +1,7 @@
 """Procrustes distance: how far apart the two features are once they are centred, brought to length 1 and rotated.
 
 With centred ``X_S`` and ``X_T``, ``min_Q ‖X_S / ‖X_S‖ − X_T Q / ‖X_T‖‖_F = √(2 − 2 ‖X_Sᵀ X_T‖_* / (‖X_S‖_F ‖X_T‖_F))``
-over rotations Q, narrower features padded with zeros (Schönemann 1966; Williams and others 2021; THEORY E.7).
+over rotations Q, narrower features padded with zeros (Schönemann 1966; Williams and others 2021; docs/theory.md 6.3).
 """
 
 from __future__ import annotations

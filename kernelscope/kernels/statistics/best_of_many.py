@@ -1,4 +1,4 @@
-"""The best of many pairs of layers is high by chance: its p-value corrected for the search (THEORY E.3).
+"""The best of many pairs of layers is high by chance: its p-value corrected for the search (docs/theory.md 7.4).
 
 Every pair is scored under the same permutations of the examples. What the search does by chance is the largest score of
 each permutation, in standard deviations of its pair; the share of permutations whose largest exceeds a pair's own score

@@ -1,4 +1,4 @@
-"""What chance gives: the same two networks with the student's examples shuffled (THEORY B.10, B.11, E.3).
+"""What chance gives: the same two networks with the student's examples shuffled (docs/theory.md 7).
 
 CKA's mean, variance (Kazi-Aoual et al. 1995) and skewness over all permutations are closed forms. Where the skewness is
 small they give its tail, a Pearson type III distribution's; where it is not, examples are shuffled.
@@ -47,7 +47,7 @@ def chance(
     own: tuple[Moments, Moments] | None,
     shuffling: Shuffling | None = None,
 ) -> Chance:
-    """Permutation null of the loss (B.10) and of CKA (B.11), and CKA's place in it.
+    """Permutation null of the loss (docs/theory.md 7.1) and of CKA (docs/theory.md 7.2), and CKA's place in it.
 
     Args:
         sums, centred_sums: Grams of both networks, as they are and with means removed.

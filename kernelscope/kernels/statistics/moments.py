@@ -1,4 +1,4 @@
-"""The moments of two centred kernels' product under shuffling of one's examples, in closed form (THEORY B.11).
+"""The moments of two centred kernels' product under shuffling of one's examples, in closed form (docs/theory.md 7.2).
 
 ``X = ⟨P K_S Pᵀ, K_T⟩`` over uniform permutations P has moments that are sums over patterns of equal indices; what they
 need of each kernel costs one pass over its features.

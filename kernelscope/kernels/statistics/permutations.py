@@ -1,4 +1,4 @@
-"""Shuffling the examples for real: ``⟨P K_S Pᵀ, K_T⟩`` for a thousand and more permutations P (THEORY E.3).
+"""Shuffling the examples for real: ``⟨P K_S Pᵀ, K_T⟩`` for a thousand and more permutations P (docs/theory.md 7.3).
 
 The m cyclic shifts of m examples are a group, and along the wrapped diagonals ``k(i, i + δ)`` a shift of both indices
 is a shift of i. So the scores of all m shifts are one correlation, summed over δ: O(m² log m) by FFT, where m products

@@ -1,4 +1,4 @@
-"""Which examples carry the loss, and how much it would vary over other samples of examples (THEORY B.10, E.2).
+"""Which examples carry the loss, and how much it would vary over other samples of examples (docs/theory.md 8.1).
 
 Row i of Δ = K_S − K_T has ``‖Δ_i‖² = w_iᵀ G w_i`` with ``w_i = [x_S,i, −x_T,i]`` and G the Gram of both
 features, so all n rows cost one more pass and nothing of size n × n.
@@ -201,8 +201,8 @@ def sampling_interval(parts: LeaveOut) -> Estimate | None:
 
     ``A = Σ_{i≠j} Δ_ij²`` and ``B = Σ_{i≠j} (K_T)_ij²`` are U-statistics, free of the diagonal; leaving part i out takes
     2 r_i and 2 b_i off them. With pseudo-values ``v_i = G θ − (G − 1) θ_(i)`` the loss of the population is about
-    ``exp(mean v)``, and the interval ``exp(mean v ± t sd(v) / √G)`` (THEORY E.2). Student's t has as many degrees of
-    freedom as parts that the variance rests on, at most G − 1. Nothing is seen of what was not sampled.
+    ``exp(mean v)``, and the interval ``exp(mean v ± t sd(v) / √G)`` (docs/theory.md 8.1). Student's t has as many
+    degrees of freedom as parts that the variance rests on, at most G − 1. Nothing is seen of what was not sampled.
 
     Returns:
         None where :meth:`LeaveOut.why_no_interval` says why, or where the upper end would leave float64.

@@ -75,7 +75,7 @@ def apart(X_S, X_T, groups):
 
 
 def dense_interval(X_S, X_T, groups):
-    """THEORY E.2, each group left out by deleting its rows: centre, interval, participation."""
+    """docs/theory.md 8.1, each group left out by deleting its rows: centre, interval, participation."""
     names = np.unique(groups)
     A, B = apart(X_S, X_T, groups)
     left = np.array([apart(X_S[groups != g], X_T[groups != g], groups[groups != g]) for g in names])
