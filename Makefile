@@ -40,8 +40,9 @@ format: $(READY)  ## apply the formatter and the safe lint fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write docs/cli.md from the commands' own help
+docs: $(READY)  ## write docs/cli.md and the tables of columns and figures from the program
 	$(BIN)/python -m kernelscope.cli.reference docs/cli.md
+	$(BIN)/python -m kernelscope.rendering.documents docs
 
 bench: $(READY)  ## every benchmark; each prints its table of ratios
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

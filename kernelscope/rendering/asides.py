@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kernelscope.rendering.wording import NONE, first_pairs, layer_name, measured, number, short_names
+from kernelscope.rendering.wording import first_pairs, layer_name, short_names
+from kernelscope.report.digits import NONE, measured, number
 from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport
 from kernelscope.report.similarity_fields import Prefix

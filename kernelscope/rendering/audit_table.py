@@ -6,8 +6,8 @@ import io
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
-from kernelscope.rendering.wording import NONE, number
 from kernelscope.report.audit import AuditReport, PairAudit, Statement
+from kernelscope.report.digits import NONE, number
 
 if TYPE_CHECKING:
     from rich.console import Console

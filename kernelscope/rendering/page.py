@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kernelscope.errors import plain
 from kernelscope.rendering.comparisons import comparisons_in_words
-from kernelscope.rendering.page_figures import MOST_STUDENTS, figures
+from kernelscope.rendering.page_figures import MOST_STUDENTS, sections
 from kernelscope.rendering.plots import canvas
 from kernelscope.rendering.wording import (
-    NONE,
     first_pairs,
     layer_name,
-    loss_in_digits,
-    multiple,
-    network_of,
     notes_by_text,
-    number,
-    percent,
-    population,
-    population_says_more,
     rows_in_words,
     short_names,
     warnings_by_text,
 )
+from kernelscope.report.columns import LOSS_COLUMNS, THEORY_COLUMNS, Column, caption, columns_on, has_theory
+from kernelscope.report.digits import loss_in_digits, percent
 from kernelscope.report.fields import PairReport
-from kernelscope.report.report import TransferReport
+from kernelscope.report.report import TransferReport, network_of
 from kernelscope.report.verdict import sentence
 
 LONGEST_UNBROKEN = 24
@@ -46,9 +41,9 @@ def render(report: TransferReport) -> str:
         **content,
         title=_title(report),
         facts=_facts(report),
-        theory=[cells for pair in report if (cells := _theory(report, pair))],
+        theory=_table(report, THEORY_COLUMNS, [pair for pair in report if has_theory(pair)]),
         drawn=min(len(first_pairs(report)), MOST_STUDENTS),
-        figures={name: [Markup(svg) for svg in drawn] for name, drawn in figures(report).items()},
+        sections=sections(report),
         compared=comparisons_in_words(report, MOST_COMPARISONS),
         worst=_worst(report),
         notes=notes_by_text(report),
@@ -76,47 +71,23 @@ def _content(report: TransferReport) -> dict[str, Any]:
             for pair in first_pairs(report)
         ],
         "short": all(len(name) <= LONGEST_UNBROKEN for name in (*names.values(), *map(layer_name, report))),
-        "rows": [_row(report, pair) for pair in report],
+        "numbers": _table(report, LOSS_COLUMNS, report.pairs),
         "warnings": warnings_by_text(report),
     }
 
 
-def _row(report: TransferReport, pair: PairReport) -> dict[str, str]:
-    network = network_of(report, pair.student)
-    low, high = pair.sampling_interval or (None, None)
-    return {
-        "student": short_names(report)[pair.student],
-        "layer": layer_name(pair),
-        "loss": loss_in_digits(pair),
-        "sampling": NONE if low is None or not pair.resolved else f"{number(low)} to {number(high)}",
-        "population": number(population(pair)) if population_says_more(pair) else "",
-        "scaled": number(pair.ladder.scaled),
-        "head": number(pair.ladder.head),
-        "floor": number(pair.ladder.width_floor),
-        "chance": number(pair.null.transfer_loss),
-        "cka": number(pair.cka),
-        "near": number(None if pair.neighbours is None else pair.neighbours.overlap, 2),
-        "top1": percent(None if network is None else network.top1),
-    }
-
-
-def _theory(report: TransferReport, pair: PairReport) -> dict[str, str]:
-    """The paper's estimate beside the truth; empty for a pair without landmarks."""
-    paper, spectra, nystrom, shares = pair.paper, pair.landmark_spectrum, pair.nystrom, pair.anova
-    if paper is None and spectra is None and nystrom is None:
-        return {}
-    bound = None if paper is None else paper.bounds.get("theorem2")
-    return {
-        "student": short_names(report)[pair.student],
-        "layer": layer_name(pair),
-        "loss": loss_in_digits(pair),
-        "estimate": number(None if paper is None else paper.estimate),
-        "expanded": number(None if nystrom is None else nystrom.expanded_estimate),
-        "seen": percent(None if shares is None else shares.mean_mean + shares.mean_within),
-        "teacher_min": number(None if spectra is None else spectra.teacher.min),
-        "student_min": number(None if spectra is None else spectra.student.min),
-        "over": multiple(None if bound is None else bound.over_truth),
-    }
+def _table(report: TransferReport, columns: Iterable[Column], pairs: Iterable[PairReport]) -> dict[str, Any]:
+    """Columns, one row per pair with its cells beside them, and what the columns mean."""
+    shown, names = columns_on("page", columns, report), short_names(report)
+    rows = [
+        {
+            "student": names[pair.student],
+            "layer": layer_name(pair),
+            "cells": [(column, column.cell(report, pair)) for column in shown],
+        }
+        for pair in pairs
+    ]
+    return {"columns": shown, "rows": rows, "caption": caption(shown)}
 
 
 def _worst(report: TransferReport) -> list[tuple[str, str, str]]:
@@ -243,7 +214,20 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.globals["palette"] = Markup(_palette())
+    environment.filters["letters"] = _letters
+    environment.filters["capital"] = _capital
+    environment.filters["markup"] = Markup  # of figures alone, which have escaped their own text
     return environment.get_template(name)
+
+
+def _capital(text: str) -> str:
+    """``Loss``, but kNN as it is."""
+    return text[:1].upper() + text[1:] if text[1:2].islower() else text
+
+
+def _letters(text: str) -> Markup:
+    """Our own words with K_S as K and a subscript."""
+    return Markup(re.sub(r"_([A-Z])\b", r"<sub>\1</sub>", str(escape(text))))
 
 
 def _palette() -> str:

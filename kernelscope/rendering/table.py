@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
 from kernelscope.rendering.asides import asides
 from kernelscope.rendering.comparisons import comparisons_in_words
 from kernelscope.rendering.wording import (
-    NONE,
     first_pairs,
     layer_name,
-    loss_in_digits,
-    multiple,
-    network_of,
     notes_by_text,
-    number,
-    percent,
-    population,
-    population_says_more,
     rows_in_words,
     short_names,
     warnings_by_text,
 )
-from kernelscope.report.fields import PairReport
+from kernelscope.report.columns import LOSS_COLUMNS, THEORY_COLUMNS, Column, caption, columns_on, has_theory
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import sentence
 
@@ -32,42 +25,9 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-LOSS_COLUMNS = (
-    "loss",
-    "after\nbest\nscalar",
-    "after\nlinear\nhead",
-    "width\nfloor",
-    "chance",
-    "CKA",
-    "same\nnear",
-    "top-1",
-)
-LOSS_CAPTION = (
-    "loss: 0 = the teacher's kernel exactly; 1 = what an all-zero student gets. after best scalar, after linear head: "
-    "what is left once the student is rescaled, or given the best linear head. width floor: no student this wide goes "
-    "below it. chance = the same student with its examples shuffled. CKA: 1 = equal up to scale, shift and rotation. "
-    "same near: share of each example's nearest neighbours that both networks name."
-)
-POPULATION_COLUMN = "among\nmany"  #: only where it tells something that the loss of these examples does not
-POPULATION_CAPTION = (
-    "among many: the loss that many more such examples would have; a sample also counts each example against itself."
-)
-THEORY_COLUMNS = (
-    "true\nloss",
-    "paper's\nestimate",
-    "expanded\nestimate",
-    "smallest\nof W_T",
-    "smallest\nof W_S",
-    "bound\n/ truth",
-)
-THEORY_CAPTION = (
-    "paper's estimate = ‖C_S−C_T‖_F / ‖K_T‖_F over the landmarks, expanded = the same weighted to all examples; both "
-    "stand for the true loss. smallest of W: smallest eigenvalue of the landmarks' kernel, assumed above 1. bound / "
-    "truth: how many times too large the paper's Theorem 2 is."
-)
 PROSE_WIDTH = 96
 MOST_COMPARISONS = 6
-NARROWEST_NAME = 8
+NARROWEST_NAME = len("student")
 GAP = 2
 
 
@@ -103,23 +63,18 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     if not report.pairs:
         return [Text("no pairs were measured")]
     names = short_names(report)
-    rows = [_loss_cells(report, pair) for pair in report]
-    columns: tuple[str, ...] = LOSS_COLUMNS
-    caption = LOSS_CAPTION
-    if any(population_says_more(pair) for pair in report):
-        columns, caption = (columns[0], POPULATION_COLUMN, *columns[1:]), f"{caption} {POPULATION_CAPTION}"
-        rows = [[row[0], number(population(pair)), *row[1:]] for row, pair in zip(rows, report)]
-    parts: list[RenderableType] = [_opening(report, names), Text()]
-    parts += [_table(report, names, console, columns, rows), Text(), _prose(caption, console), Text()]
+    columns = columns_on("terminal", LOSS_COLUMNS, report)
+    parts: list[RenderableType] = [_opening(report, names), Text(), _table(report, names, console, columns), Text()]
+    parts += [_prose(caption(columns), console), Text()]
     parts += [_verdicts(report, names, console)]
     compared = comparisons_in_words(report, MOST_COMPARISONS)
     parts += [Text(), Text("\n".join(compared))] if compared else []
     beside = asides(report)
     parts += [Text(), Text("\n".join(beside))] if beside else []
-    theory = [_theory_cells(pair) for pair in report]
-    if any(theory):
+    if any(has_theory(pair) for pair in report):
+        columns = columns_on("terminal", THEORY_COLUMNS, report)
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
-        parts += [_table(report, names, console, THEORY_COLUMNS, theory), Text(), _prose(THEORY_CAPTION, console)]
+        parts += [_table(report, names, console, columns), Text(), _prose(caption(columns), console)]
     warnings = warnings_by_text(report)
     parts += [Text()] if warnings else []
     parts += [Text.assemble(("warning", "bold yellow"), f" ({where}): {words}") for words, where in warnings]
@@ -158,53 +113,18 @@ def _prose(words: str, console: Console) -> RenderableType:
     return Padding(Text(words, style="dim"), (0, max(0, console.width - PROSE_WIDTH), 0, 0), expand=False)
 
 
-def _loss_cells(report: TransferReport, pair: PairReport) -> list[str]:
-    """The ladder, chance, CKA, accuracy."""
-    network = network_of(report, pair.student)
-    ladder = pair.ladder
-    return [
-        loss_in_digits(pair).replace(" to ", "\nto "),
-        *map(number, (ladder.scaled, ladder.head, ladder.width_floor, pair.null.transfer_loss, pair.cka)),
-        number(None if pair.neighbours is None else pair.neighbours.overlap, 2),
-        percent(None if network is None else network.top1),
-    ]
-
-
-def _theory_cells(pair: PairReport) -> list[str]:
-    """The paper's estimate and the one in the loss's own units, W's smallest eigenvalues, Theorem 2.
-
-    Nothing where the pair has no landmarks at all.
-    """
-    spectra, paper, nystrom = pair.landmark_spectrum, pair.paper, pair.nystrom
-    if spectra is None and paper is None and nystrom is None:
-        return []
-    bound = None if paper is None else paper.bounds.get("theorem2")
-    return [
-        loss_in_digits(pair).replace(" to ", "\nto "),
-        number(None if paper is None else paper.estimate),
-        number(None if nystrom is None else nystrom.expanded_estimate),
-        number(None if spectra is None else spectra.teacher.min),
-        number(None if spectra is None else spectra.student.min),
-        multiple(None if bound is None else bound.over_truth),
-    ]
-
-
-def _table(
-    report: TransferReport,
-    names: dict[str, str],
-    console: Console,
-    columns: tuple[str, ...],
-    rows: list[list[str]],
-) -> Table:
+def _table(report: TransferReport, names: dict[str, str], console: Console, columns: Sequence[Column]) -> Table:
     """One row per pair; names fold where the terminal is narrow, numbers never do."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    rows = [row or [NONE] * len(columns) for row in rows]
+    # an interval takes two lines, so that it is no wider than a number
+    rows = [[column.cell(report, pair).replace(" to ", "\nto ") for column in columns] for pair in report]
+    headings = [column.heading for column in columns]
     widths = [
         max(len(line) for cell in (heading, *column) for line in cell.split("\n"))
-        for heading, *column in zip(columns, *rows)
+        for heading, *column in zip(headings, *rows)
     ]
     for_names = console.width - sum(widths) - GAP * (len(widths) + 1)
     layers = max(len("layer"), *(cell_len(layer_name(pair)) for pair in report))
@@ -215,7 +135,7 @@ def _table(
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), width=whole)
     table.add_column("student", width=students, overflow="fold", vertical="top")
     table.add_column("layer", width=layers, overflow="fold")
-    for heading, width in zip(columns, widths):
+    for heading, width in zip(headings, widths):
         table.add_column(heading, width=width, justify="right", no_wrap=True)
     before = None
     for pair, row in zip(report, rows):

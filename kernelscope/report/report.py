@@ -186,6 +186,10 @@ def _refuse_constant(word: str) -> float:
     raise ValueError(f"{word} is not JSON")
 
 
+def network_of(report: TransferReport, name: str) -> NetworkReport | None:
+    return next((network for network in report.networks if network.name == name), None)
+
+
 def difference_interval(report: TransferReport, a: PairReport, b: PairReport) -> Interval | None:
     """95 % interval of the loss of ``a`` minus that of ``b``, whichever of them the report names first."""
     for each in report.comparisons:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kernelscope.rendering import page
-from kernelscope.rendering.wording import loss_in_digits, number, percent
+from kernelscope.report.digits import loss_in_digits, number, percent
 from kernelscope.report.fields import Warning
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import sentence, verdict
@@ -118,24 +118,31 @@ def test_every_number_of_the_table_is_on_the_page(whole):
         values += [number(pair.null.transfer_loss), number(pair.cka)]
         assert all(value in text for value in values)
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", whole.split("How to read it")[0], flags=re.DOTALL)[1:]
-    cells = [re.sub(r"<[^>]+>", "|", row) for row in rows]
-    for row, pair in zip(cells, full_report(), strict=True):
+    for row, pair in zip(rows, full_report(), strict=True):
+        cells = {label: re.sub(r"<[^>]+>", "", cell) for label, cell in re.findall(r'label="(.*?)".*?>(.*?)</td>', row)}
         network = next(n for n in full_report().networks if n.name == pair.student)
         low, high = pair.sampling_interval
-        expected = [
-            pair.student.removeprefix("out/"), pair.student_layer, loss_in_digits(pair), f"{low:.3f} to {high:.3f}",
-            *map(number, (pair.ladder.scaled, pair.ladder.head, pair.ladder.width_floor)),
-            number(pair.null.transfer_loss), number(pair.cka), number(pair.neighbours.overlap, 2),
-            percent(network.top1),
-        ]  # fmt: skip
-        assert [cell for cell in row.split("|") if cell.strip()] == expected
+        expected = {
+            "loss": loss_in_digits(pair),
+            "95% over examples": f"{low:.3f} to {high:.3f}",
+            "after best scalar": number(pair.ladder.scaled),
+            "after linear head": number(pair.ladder.head),
+            "width floor": number(pair.ladder.width_floor),
+            "chance": number(pair.null.transfer_loss),
+            "CKA": number(pair.cka),
+            "kNN overlap": number(pair.neighbours.overlap, 2),
+            "top-1": percent(network.top1),
+        }
+        assert {label: cells[label] for label in expected} == expected
+        assert f">{pair.student.removeprefix('out/')}</th>" in row
+        assert f">{pair.student_layer}</td>" in row
 
 
 def test_the_answer_comes_first_and_the_fingerprint_last(whole):
     order = [
         "How much of the teacher&#39;s kernel did", "What was measured", "The numbers", "How to read it",
-        "Where the teacher's kernel goes", "The landmarks' own kernel", "The paper's theory", "How they were trained",
-        "Warnings and notes", "Fingerprint", ORDER,
+        "Where the teacher&#39;s kernel goes", "The landmarks&#39; own kernel", "The paper&#39;s theory",
+        "How they were trained", "Warnings and notes", "Fingerprint", ORDER,
     ]  # fmt: skip
     places = [whole.index(words, whole.index("<h1>")) for words in order]
     assert places == sorted(places)

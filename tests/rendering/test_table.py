@@ -8,16 +8,8 @@ import pytest
 from rich.console import Console
 
 from kernelscope.rendering import table as tables
-from kernelscope.rendering.wording import (
-    first_pairs,
-    loss_in_digits,
-    measured,
-    multiple,
-    number,
-    percent,
-    rows_in_words,
-    warnings_by_text,
-)
+from kernelscope.rendering.wording import first_pairs, rows_in_words, warnings_by_text
+from kernelscope.report.digits import loss_in_digits, measured, multiple, number, percent
 from kernelscope.report.fields import Warning
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import verdict

@@ -1,15 +1,13 @@
-"""What every figure shares: paper, palette, labels that do not collide, and SVG fit to stand in a page."""
+"""What every figure shares: paper, palette and labels that do not collide."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from kernelscope.errors import plain
 
@@ -25,8 +23,6 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
 WIDTH, HEIGHT = 4.8, 3.3
 TEXT, SMALL = 9.0, 8.0
-TAG = re.compile(r"<[^>]+>")
-REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
 STYLE = {
     "font.size": TEXT,
     "font.family": "DejaVu Sans",
@@ -175,47 +171,3 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], x: float = 1.01
     places = spread(heights(ax, [value for value, _, _ in ends]), line_height(ax))
     for (_, text, colour), place in zip(ends, places):
         ax.text(x, place, text, transform=ax.transAxes, va="center", ha="left", fontsize=SMALL, color=colour)
-
-
-def to_svg(figure: Figure, prefix: str, alt: str) -> str:
-    """The figure as an ``<svg>`` element to stand among others in one page.
-
-    No XML header, no date, no id that is not used, every id begins with ``prefix``, text is text in the page's font,
-    and colours are the CSS variables ``--ks-*`` with the figure's own as a fallback. Two renderings are equal.
-    """
-    stream = io.StringIO()
-    engine = figure.get_layout_engine()
-    if engine is not None:  # once, here; savefig would draw the whole figure a second time for it
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    empty: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(stream, format="svg", metadata=empty, facecolor="none")
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", "", svg, count=1, flags=re.DOTALL)
-    used = dict.fromkeys(name for tag in TAG.findall(svg) for name in REFERENCE.findall(tag))
-    names = {old: f"{prefix}-{number}" for number, old in enumerate(used)}
-    svg = TAG.sub(lambda tag: _fit_for_a_page(tag[0], names), svg)
-    head = f'<svg role="img" aria-label="{_attribute(alt)}" style="stroke-linejoin: round" '
-    return head + svg.removeprefix("<svg ").strip() + "\n"
-
-
-def _fit_for_a_page(tag: str, names: dict[str, str]) -> str:
-    """One tag (never text, which may be anybody's) with own ids, the page's font, and colours as variables."""
-    tag = tag.replace("xlink:href=", "href=").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    tag = re.sub(r"font-family: [^;\"]*;?\s*", "", tag)
-    tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", tag)
-    tag = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], tag)
-    return re.sub(r"(?<=: )#[0-9a-f]{6}", _as_variable, tag)
-
-
-def _as_variable(colour: re.Match[str]) -> str:
-    name = VARIABLES.get(colour[0])
-    return colour[0] if name is None else f"var(--ks-{name}, {colour[0]})"
-
-
-def _attribute(text: str) -> str:
-    from html import escape
-
-    return escape(plain(text), quote=True)

@@ -1,146 +1,204 @@
-"""Figures of a report: ``plot`` draws one on matplotlib axes, ``figure_svg`` writes one for a page.
+"""Figures of a report: every kind is one row here, from which ``report.plot`` and the page take what they show.
 
-Kinds: ladder, references, neighbours, layers, classes, spectra, landmark_spectrum, theorem2, bounds, anova,
-training, trajectory.
+A new figure is a function in a file of this folder and its row; on a page it stands in its section in the order of the
+rows.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kernelscope.errors import UsageError, one_line
-from kernelscope.rendering.plots import (
-    canvas,
-)
-from kernelscope.rendering.plots import (
-    levels as plots_levels,
-)
-from kernelscope.rendering.plots import (
-    loss as plots_loss,
-)
-from kernelscope.rendering.plots import (
-    spectra as plots_spectra,
-)
-from kernelscope.rendering.plots import (
-    theory as plots_theory,
-)
-from kernelscope.rendering.plots import (
-    training as plots_training,
-)
-from kernelscope.rendering.plots import trajectory as trajectories
-from kernelscope.rendering.wording import first_pairs, layer_name, short_names
+from kernelscope.errors import UsageError
+from kernelscope.rendering.plots import canvas, levels, loss, spectra, theory, training, trajectory
+from kernelscope.rendering.plots import selection as select
+from kernelscope.rendering.plots.kind import Kind
+from kernelscope.rendering.plots.selection import Asked
+from kernelscope.rendering.wording import first_pairs
 from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of figure: how it is drawn, what a pair must have for it, and what to do where none has."""
-
-    draw: Callable[..., None]
-    title: str
-    needs: Callable[[PairReport], object]
-    missing: str
-    one_pair: bool = False
-    grid: bool = False  #: shows every pair of layers of one student at once
-    among: bool = False  #: the drawing is told of every pair, to keep one scale from student to student
-    size: tuple[float, float] = (canvas.WIDTH, canvas.HEIGHT)
-    growth: float = 0.2  #: inches of height for every pair beyond four
-
-
 DRAWABLE = 1e250  #: matplotlib's scales overflow somewhere above
+SECTIONS = {
+    "ladder": "Where the teacher's kernel goes",
+    "levels": "What to read the loss by",
+    "neighbours": "Who is near whom",
+    "layers": "Layer against layer",
+    "difference": "What the difference is made of",
+    "landmarks": "The landmarks' own kernel",
+    "theory": "The paper's theory on these networks",
+    "training": "How they were trained",
+}  #: name and heading, in the order of a page
 
-KINDS: dict[str, Kind] = {
-    "ladder": Kind(
-        plots_loss.ladder,
-        "What is left of the loss",
-        lambda p: p.ladder.raw < DRAWABLE,
-        "no pair has a loss that fits a figure; measure again",
-        among=True,
-        size=(5.0, 3.4),
-        growth=0.35,
-    ),
-    "references": Kind(
-        plots_levels.references,
-        "What to read the loss by",
-        lambda p: p.transfer_loss < DRAWABLE,
-        "no pair has a loss that fits a figure; measure again",
-        one_pair=True,
-        size=(5.1, 2.9),
-    ),
-    "neighbours": Kind(
-        plots_levels.neighbours,
-        "Who is near whom",
-        lambda p: p.neighbours,
-        "no pair has neighbours compared; measure with --neighbours 10",
-        size=(5.0, 2.6),
-        growth=0.3,
-    ),
-    "layers": Kind(
-        plots_levels.layers,
-        "Layer against layer",
-        lambda p: True,
-        "there is no pair of layers; measure with --pairs all",
-        grid=True,
-        size=(4.4, 4.4),
-        growth=0,
-    ),
-    "landmark_spectrum": Kind(
-        plots_spectra.landmark_spectrum,
-        "How the landmarks spread: eigenvalues of W",
-        lambda p: (w := p.landmark_spectrum) and w.teacher.eigenvalues and max(w.teacher.max, w.student.max) < DRAWABLE,
-        "no pair has landmarks; measure with --landmarks",
-    ),
-    "theorem2": Kind(
-        plots_theory.theorem2,
-        "Theorem 2, term by term",
-        lambda p: p.paper and p.paper.theorem2 and p.paper.theorem2.bound < DRAWABLE * p.norm_teacher,
-        "no pair has Theorem 2's terms, which need class-means or kmeans landmarks; pass --landmarks",
-        size=(5.1, 3.9),
-        growth=0.65,
-    ),
-    "bounds": Kind(
-        plots_theory.bounds,
-        "How far every bound is from the truth",
-        lambda p: plots_theory.comparable(p, DRAWABLE),
-        "no pair has bounds on a loss above 0; measure with --landmarks",
-        one_pair=True,
-        size=(5.1, 3.9),
-    ),
-    "anova": Kind(
-        plots_loss.anova,
-        "What class centres see of the difference",
-        lambda p: p.anova,
-        "no pair has shares by class means, which need class-means or kmeans landmarks; pass --landmarks",
-        size=(5.0, 2.3),
-        growth=0.35,
-    ),
-    "classes": Kind(
-        plots_loss.classes,
-        "Which classes carry the loss",
-        lambda p: p.classes and p.classes.names,
-        "no pair has shares by class, which need labels of at most 200 classes; pass --labels",
-        one_pair=True,
-        size=(3.9, 4.0),
-    ),
-    "spectra": Kind(
-        plots_spectra.difference_spectrum,
-        "What was added and what was lost",
-        lambda p: (d := p.difference_spectrum) and d.eigenvalues and d.spectral_norm < DRAWABLE * p.norm_teacher,
-        "no pair has the eigenvalues of its kernel difference; measure it again",
-        one_pair=True,
-        size=(3.9, 3.0),
-    ),
+
+def _has_loss(pair: PairReport) -> bool:
+    return pair.ladder.raw < DRAWABLE and pair.transfer_loss < DRAWABLE
+
+
+def _has_landmarks(pair: PairReport) -> bool:
+    w = pair.landmark_spectrum
+    return w is not None and len(w.teacher.eigenvalues) > 0 and max(w.teacher.max, w.student.max) < DRAWABLE
+
+
+def _has_theorem2(pair: PairReport) -> bool:
+    terms = None if pair.paper is None else pair.paper.theorem2
+    return terms is not None and terms.bound < DRAWABLE * pair.norm_teacher
+
+
+def _has_difference(pair: PairReport) -> bool:
+    d = pair.difference_spectrum
+    return d is not None and len(d.eigenvalues) > 0 and d.spectral_norm < DRAWABLE * pair.norm_teacher
+
+
+NO_LOSS = "no pair has a loss that fits a figure; measure again"
+
+KINDS: dict[str, Kind[Any]] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "ladder",
+            "What is left of the loss",
+            "ladder",
+            loss.ladder,
+            select.several(_has_loss, NO_LOSS),
+            select.all_then_each_student,
+            "Left to right, what each fix would leave of the loss. A long fall to the scalar: rescale. A long fall to "
+            "the head: add a head. A flat line far above the width floor: train differently.",
+            size=(5.0, 3.4),
+            growth=0.35,
+        ),
+        Kind(
+            "references",
+            "What to read the loss by",
+            "levels",
+            levels.references,
+            select.the_first(_has_loss, NO_LOSS),
+            lambda report: [select.exactly(pair) for pair in first_pairs(report) if pair.references],
+            "The same loss for a student whose examples are shuffled, for baselines that learnt nothing or learnt the "
+            "same from another start where these were given, and for the best that any student of this width could do.",
+            size=(5.1, 2.9),
+        ),
+        Kind(
+            "neighbours",
+            "Who is near whom",
+            "neighbours",
+            levels.neighbours,
+            select.several(
+                lambda pair: pair.neighbours, "no pair has neighbours compared; measure with --neighbours 10"
+            ),
+            select.each_layer(lambda pair: pair.neighbours),
+            "The loss weighs large directions, neighbourhoods live in small ones. The line runs from chance to the "
+            "share of nearest neighbours that both networks name; the open ring is what the student's features would "
+            "find in an index of the teacher's after the best rotation, scale and shift.",
+            size=(5.0, 2.6),
+            growth=0.3,
+        ),
+        Kind(
+            "layers",
+            "Layer against layer",
+            "layers",
+            levels.layers,
+            select.all_of_one_student("there is no pair of layers; measure with --pairs all"),
+            select.each_grid,
+            size=(4.4, 4.4),
+            growth=0,
+        ),
+        Kind(
+            "spectra",
+            "What was added and what was lost",
+            "difference",
+            spectra.difference_spectrum,
+            select.the_first(_has_difference, "no pair has the eigenvalues of its kernel difference; measure it again"),
+            select.each_student,
+            "Eigenvalues of K_S − K_T: upwards what the student added, downwards what it lost.",
+            size=(3.9, 3.0),
+        ),
+        Kind(
+            "classes",
+            "Which classes carry the loss",
+            "difference",
+            loss.classes,
+            select.the_first(
+                lambda pair: pair.classes and pair.classes.names,
+                "no pair has shares by class, which need labels of at most 200 classes; pass --labels",
+            ),
+            select.each_student,
+            "Each cell is the share of the squared difference between two classes; the diagonal is within a class.",
+            size=(3.9, 4.0),
+        ),
+        Kind(
+            "landmark_spectrum",
+            "How the landmarks spread: eigenvalues of W",
+            "landmarks",
+            spectra.landmark_spectrum,
+            select.several(_has_landmarks, "no pair has landmarks; measure with --landmarks"),
+            select.each_layer(_has_landmarks),
+            "The paper approximates each kernel through landmarks and assumes that every eigenvalue of their kernel W "
+            "lies above 1. Eigenvalues near 0 mean that some landmarks repeat others.",
+        ),
+        Kind(
+            "theorem2",
+            "Theorem 2, term by term",
+            "theory",
+            theory.theorem2,
+            select.several(
+                _has_theorem2,
+                "no pair has Theorem 2's terms, which need class-means or kmeans landmarks; pass --landmarks",
+            ),
+            select.once,
+            "Theorem 2 bounds ‖K_S − K_T‖ by n · e · (term A of the student + term A of the teacher) + term B, shown "
+            "here over ‖K_T‖. It is true, but it adds up n² absolute values to bound a root of squares, so it lies far "
+            "above.",
+            size=(5.1, 3.9),
+            growth=0.65,
+        ),
+        Kind(
+            "bounds",
+            "How far every bound is from the truth",
+            "theory",
+            theory.bounds,
+            select.the_first(
+                lambda pair: theory.comparable(pair, DRAWABLE),
+                "no pair has bounds on a loss above 0; measure with --landmarks",
+            ),
+            select.the_nearest,
+            size=(5.1, 3.9),
+        ),
+        Kind(
+            "anova",
+            "What class centres see of the difference",
+            "theory",
+            loss.anova,
+            select.several(
+                lambda pair: pair.anova,
+                "no pair has shares by class means, which need class-means or kmeans landmarks; pass --landmarks",
+            ),
+            size=(5.0, 2.3),
+            growth=0.35,
+        ),
+        Kind(
+            "training",
+            "Training by epoch",
+            "training",
+            training.training,
+            select.trained,
+            lambda report: [Asked(quantity=quantity) for quantity in select.TRAINING_TITLES],
+            "Trajectories are of held-out validation examples in eval mode, with class means as landmarks, after every "
+            "epoch.",
+        ),
+        Kind(
+            "trajectory",
+            "The student's kernel by epoch",
+            "training",
+            trajectory.trajectory,
+            select.followed,
+            lambda report: [Asked(quantity=quantity) for quantity in trajectory.QUANTITIES],
+        ),
+    )
 }
-TRAINING_TITLES = {"accuracy": "Accuracy while training", "loss": "Loss terms while training"}
-TRAINING_SIZE = (canvas.WIDTH, canvas.HEIGHT)
-OF_TRAINING = ("training", "trajectory")  #: kinds that show networks and not pairs
 
 
 def plot(
@@ -156,7 +214,7 @@ def plot(
     """Draw one figure and return its axes; ``axes.figure`` shows it in a notebook and has ``savefig``.
 
     Args:
-        kind: one of :data:`KINDS`, ``training`` or ``trajectory``.
+        kind: one of :data:`KINDS`.
         ax: axes to draw on; by default those of a new figure. pyplot is neither needed nor touched.
         student, teacher_layer, student_layer: which pairs, as in ``report.sel``; all that fit are drawn. By default
             one pair of each student, the embedding where it was measured; ``bounds``, ``classes``, ``references`` and
@@ -167,172 +225,19 @@ def plot(
     Raises:
         UsageError: an unknown kind, no such pair, or nothing to draw; the message says what is missing.
     """
+    if kind not in KINDS:
+        raise UsageError(_unknown(kind))
+    asked = Asked(student, teacher_layer, student_layer, quantity)
     with canvas.own_style():
-        if kind == "training":
-            return _plot_training(report, ax, student, quantity or "accuracy")
-        if kind == "trajectory":
-            return _plot_trajectory(report, ax, student, student_layer, quantity or "loss")
-        if kind not in KINDS:
-            raise UsageError(_unknown(kind))
-        chosen = KINDS[kind]
-        pairs = [pair for pair in choose(report, student, teacher_layer, student_layer) if chosen.needs(pair)]
-        if chosen.grid and pairs:
-            pairs = [pair for pair in report if pair.student == pairs[0].student]
-        if not pairs:
-            raise UsageError(f"{kind} cannot be drawn: {chosen.missing}")
-        ax = ax if ax is not None else canvas.new_axes(*_size(chosen, len(pairs)))
-        return _draw(report, chosen, ax, pairs)
-
-
-def figure_svg(
-    report: TransferReport,
-    kind: str = "ladder",
-    *,
-    prefix: str = "ks",
-    student: str | None = None,
-    teacher_layer: str | None = None,
-    student_layer: str | None = None,
-    quantity: str | None = None,
-) -> str:
-    """The figure as an inline ``<svg>`` element; see :func:`plot` for what it shows and what it raises.
-
-    Args:
-        prefix: begins every id inside, so give each figure of a page its own.
-    """
-    with canvas.own_style():
-        ax = plot(
-            report,
-            kind,
-            student=student,
-            teacher_layer=teacher_layer,
-            student_layer=student_layer,
-            quantity=quantity,
-        )
-        return canvas.to_svg(canvas.figure_of(ax), prefix, ax.get_title(loc="left"))
+        drawn = KINDS[kind].axes(report, asked, ax)
+    if isinstance(drawn, str):
+        raise UsageError(f"{kind} cannot be drawn: {drawn}")
+    return drawn
 
 
 def kinds() -> tuple[str, ...]:
     """What :func:`plot` can draw."""
-    return (*KINDS, *OF_TRAINING)
-
-
-def drawable(report: TransferReport, kind: str) -> list[PairReport]:
-    """The pairs that have what a kind of figure needs."""
-    return [pair for pair in report if KINDS[kind].needs(pair)]
-
-
-def choose(
-    report: TransferReport, student: str | None, teacher_layer: str | None, student_layer: str | None
-) -> list[PairReport]:
-    """All pairs that fit; one of each student where nothing is asked.
-
-    Raises:
-        UsageError: none fits.
-    """
-    asked = {"student": student, "teacher_layer": teacher_layer, "student_layer": student_layer}
-    if not any(asked.values()):
-        return first_pairs(report)
-    names = short_names(report)
-    fits = [
-        pair
-        for pair in report
-        if student in (None, pair.student, names[pair.student])
-        and teacher_layer in (None, pair.teacher_layer)
-        and student_layer in (None, pair.student_layer)
-    ]
-    if not fits:
-        have = "; ".join(f"{names[p.student]} {layer_name(p)}" for p in report.pairs[:6])
-        wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value)
-        raise UsageError(one_line(f"no pair has {wanted}; there are: {have}"))
-    return fits
-
-
-def _draw(report: TransferReport, kind: Kind, ax: Axes, pairs: Sequence[PairReport]) -> Axes:
-    """Label the pairs by what differs between them, name in the title what does not."""
-    names = short_names(report)
-    order = list(dict.fromkeys(pair.student for pair in report))
-    students = list(dict.fromkeys(pair.student for pair in pairs))
-    layers = list(dict.fromkeys(layer_name(pair) for pair in pairs))
-    if kind.grid:
-        kind.draw(ax, pairs, f"{kind.title}: {canvas.shortened(names[pairs[0].student])}")
-        return ax
-    if kind.one_pair:
-        pair = pairs[0]
-        title = f"{kind.title}: {canvas.shortened(names[pair.student])}, {canvas.words(layer_name(pair))}"
-        kind.draw(ax, pair, canvas.stroke(order.index(pair.student)), title)
-        return ax
-    alone = len(students) == 1
-    named = [canvas.shortened(names[students[0]])] if alone else []
-    named += [canvas.words(layers[0])] if len(layers) == 1 else []
-    labels = [names[pair.student] if len(layers) == 1 else layer_name(pair) for pair in pairs]
-    if not alone and len(layers) > 1:
-        labels = [f"{names[pair.student]} {layer_name(pair)}" for pair in pairs]
-    strokes = [
-        canvas.stroke(order.index(pair.student), layers.index(layer_name(pair)), one_student=alone) for pair in pairs
-    ]
-    options = {"among": report.pairs} if kind.among and alone else {}
-    kind.draw(ax, pairs, labels, strokes, f"{kind.title}: {', '.join(named)}" if named else kind.title, **options)
-    return ax
-
-
-def _plot_training(report: TransferReport, ax: Axes | None, student: str | None, quantity: str) -> Axes:
-    if quantity not in TRAINING_TITLES:
-        raise UsageError(f"training shows {' or '.join(TRAINING_TITLES)}, not {quantity[:40]!r}; pass quantity=...")
-    names = short_names(report)
-    wanted = {pair.student for pair in choose(report, student, None, None)} | {pair.teacher for pair in report}
-    curves = plots_training.accuracy_curve if quantity == "accuracy" else plots_training.loss_curves
-    teachers = {pair.teacher for pair in report}
-    networks = [
-        (network, names[network.name], None if network.name in teachers else _colour(report, network.name))
-        for network in report.networks
-        if network.name in wanted and curves(network)
-    ]
-    if not networks:
-        raise UsageError(
-            f"training cannot be drawn: no network's file holds its {quantity} by epoch; kernelscope train writes it"
-        )
-    ax = ax if ax is not None else canvas.new_axes(*TRAINING_SIZE)
-    plots_training.training(ax, networks, quantity, TRAINING_TITLES[quantity])
-    return ax
-
-
-def _plot_trajectory(
-    report: TransferReport, ax: Axes | None, student: str | None, layer: str | None, quantity: str
-) -> Axes:
-    if quantity not in trajectories.QUANTITIES:
-        known = ", ".join(trajectories.QUANTITIES)
-        raise UsageError(f"a trajectory shows {known}, not {quantity[:40]!r}; pass quantity=...")
-    names, chosen = short_names(report), trajectories.QUANTITIES[quantity]
-    wanted = {pair.student for pair in choose(report, student, None, None)}
-    students = [network for network in report.networks if network.name in wanted]
-    followed = list(dict.fromkeys(each for network in students for each in trajectories.layers(network)))
-    if layer is not None and layer not in followed:
-        raise UsageError(f"no trajectory follows layer {layer[:40]!r}; there are: {', '.join(followed[:6]) or 'none'}")
-    layer = layer or (followed[0] if followed else "embedding")
-    networks = [
-        (network, names[network.name], _colour(report, network.name))
-        for network in students
-        if trajectories.curves(network, chosen, layer)
-    ]
-    if not networks:
-        raise UsageError(
-            f"{quantity} by epoch cannot be drawn: no student's file holds it; kernelscope train --teacher writes it"
-        )
-    ax = ax if ax is not None else canvas.new_axes(*TRAINING_SIZE)
-    trajectories.trajectory(ax, networks[-1:] if chosen.one_student else networks, chosen, layer)
-    return ax
-
-
-def _colour(report: TransferReport, student: str) -> int:
-    """A student has one colour in every figure."""
-    students = list(dict.fromkeys(pair.student for pair in report))
-    return students.index(student) if student in students else 0
-
-
-def _size(kind: Kind, pairs: int) -> tuple[float, float]:
-    """Many pairs need room for their bars and labels."""
-    width, height = kind.size
-    return width, height + kind.growth * max(0, pairs - 4)
+    return tuple(KINDS)
 
 
 def _unknown(kind: str) -> str:

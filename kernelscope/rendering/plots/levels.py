@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import plain
-from kernelscope.rendering.plots.canvas import GRID, INK, PAPER, SMALL, SOFT, Stroke, dress, shortened
-from kernelscope.rendering.wording import number
+from kernelscope.rendering.plots.canvas import GRID, INK, PAPER, SMALL, SOFT, dress, shortened
+from kernelscope.rendering.plots.shown import OnePair, Pairs
+from kernelscope.report.digits import number
 from kernelscope.report.fields import PairReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+BEST_OF_THIS_WIDTH, ZERO_KERNEL = "best rank-d_S student", "zero kernel"
 MOST_WRITTEN = 10  #: layers a side up to which losses are written into the cells
 
 
@@ -25,13 +26,13 @@ def levels(pair: PairReport) -> list[tuple[str, float, float | None]]:
     if pair.null.transfer_loss is not None:
         found.append(("its examples shuffled", pair.null.transfer_loss, None))
     if pair.ladder.width_floor is not None:
-        found.append(("any student this wide, at best", pair.ladder.width_floor, None))
-    return sorted([*found, ("no student at all", 1.0, None)], key=lambda level: level[1])
+        found.append((BEST_OF_THIS_WIDTH, pair.ladder.width_floor, None))
+    return sorted([*found, (ZERO_KERNEL, 1.0, None)], key=lambda level: level[1])
 
 
-def references(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
-    """Loss and loss after the best scalar of the student and of the reference levels, on one axis."""
-    rows = levels(pair)
+def references(ax: Axes, shown: OnePair) -> None:
+    """Loss and loss after the best scalar of the student and of the baselines, on one axis."""
+    rows, pen = levels(shown.pair), shown.stroke
     for place, (name, raw, scaled) in enumerate(rows):
         own = name == "the student"
         colour = pen.colour if own else SOFT
@@ -47,15 +48,13 @@ def references(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     ax.set_xlim(0, 1.06 * max(raw for _, raw, _ in rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)), [shortened(name, 30) for name, *_ in rows])
-    dress(ax, title, x="transfer loss\nfilled: as it is, open: after the best scalar", grid="x", room=0.5)
+    dress(ax, shown.title, x="transfer loss\nfilled: as it is, open: after the best scalar", grid="x", room=0.5)
 
 
-def neighbours(
-    ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str
-) -> None:
+def neighbours(ax: Axes, shown: Pairs) -> None:
     """Share of nearest neighbours both networks name, and of the teacher's that the student's features find."""
-    ks = sorted({pair.neighbours.k for pair in pairs if pair.neighbours})
-    for place, (pair, pen) in enumerate(zip(pairs, strokes)):
+    ks = sorted({pair.neighbours.k for pair in shown.pairs if pair.neighbours})
+    for place, (pair, pen) in enumerate(zip(shown.pairs, shown.strokes)):
         n = pair.neighbours
         assert n is not None
         ax.plot([n.chance, n.overlap], [place, place], color=pen.colour, linewidth=5, alpha=0.3, zorder=2)
@@ -70,23 +69,23 @@ def neighbours(
             1.02, place, said, transform=ax.get_yaxis_transform(), va="center", ha="left", fontsize=SMALL, color=INK
         )
     ax.set_xlim(0, 1.02)
-    ax.set_ylim(len(pairs) - 0.4, -0.6)
-    ax.set_yticks(range(len(pairs)), [shortened(label, 22) for label in labels])
+    ax.set_ylim(len(shown.pairs) - 0.4, -0.6)
+    ax.set_yticks(range(len(shown.pairs)), [shortened(label, 22) for label in shown.labels])
     dress(
-        ax, title, grid="x", room=0.56,
+        ax, shown.title, grid="x", room=0.56,
         x=f"share of the {' or '.join(map(str, ks))} nearest; tick: chance\nfilled: named by both networks\n"
         "in the teacher's index, cross: raw, open: after rotation",
     )  # fmt: skip
 
 
-def layers(ax: Axes, pairs: Sequence[PairReport], title: str) -> None:
+def layers(ax: Axes, shown: Pairs) -> None:
     """What is left after the best scalar of every teacher layer against every student layer."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    rows = list(dict.fromkeys(pair.teacher_layer for pair in pairs))
-    columns = list(dict.fromkeys(pair.student_layer for pair in pairs))
+    rows = list(dict.fromkeys(pair.teacher_layer for pair in shown.pairs))
+    columns = list(dict.fromkeys(pair.student_layer for pair in shown.pairs))
     values = np.full((len(rows), len(columns)), np.nan)
-    for pair in pairs:
+    for pair in shown.pairs:
         values[rows.index(pair.teacher_layer), columns.index(pair.student_layer)] = pair.ladder.scaled
     colours = LinearSegmentedColormap.from_list("left", ["#0b3c5d", "#2f7fb8", "#9cc3e0", "#f4f6f9"])
     ax.imshow(values, cmap=colours.with_extremes(bad=GRID), vmin=0, vmax=1, aspect="equal", interpolation="nearest")
@@ -97,7 +96,7 @@ def layers(ax: Axes, pairs: Sequence[PairReport], title: str) -> None:
                     j, i, number(value, 2), ha="center", va="center", fontsize=7, in_layout=False,
                     color="#ffffff" if value < 0.5 else "#1f2933",
                 )  # fmt: skip
-    dress(ax, title, grid="")
+    dress(ax, shown.title, grid="")
     ax.set_xticks(range(len(columns)), [shortened(name, 16) for name in columns], rotation=90)
     ax.set_yticks(range(len(rows)), [shortened(name, 16) for name in rows])
     ax.set_ylabel("teacher's layer", color=SOFT, fontsize=SMALL)

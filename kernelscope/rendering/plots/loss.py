@@ -20,7 +20,8 @@ from kernelscope.rendering.plots.canvas import (
     shortened,
     spread,
 )
-from kernelscope.rendering.wording import number
+from kernelscope.rendering.plots.shown import OnePair, Pairs
+from kernelscope.report.digits import number
 from kernelscope.report.fields import PairReport
 
 if TYPE_CHECKING:
@@ -36,27 +37,21 @@ MOST_CLASSES_WRITTEN = 12
 MOST_CLASSES_NAMED = 40
 
 
-def ladder(
-    ax: Axes,
-    pairs: Sequence[PairReport],
-    labels: Sequence[str],
-    strokes: Sequence[Stroke],
-    title: str,
-    among: Sequence[PairReport] = (),
-) -> None:
+def ladder(ax: Axes, shown: Pairs) -> None:
     """Loss as it is, after a scalar, after a head, and the width floor, one line a pair; chance dashed.
 
     The rung with both means removed is on another kernel, so it stands aside and is not joined to the others.
-    ``among``: pairs of other figures beside this one, which then share its scale if they are of its size.
+    The figures beside this one share its scale if their losses are of its size.
     """
+    pairs, labels, strokes = shown.pairs, shown.labels, shown.strokes
     rows: list[list[float | None]] = [
         [p.ladder.raw, p.ladder.scaled, p.ladder.head, p.ladder.width_floor, p.ladder.centred] for p in pairs
     ]
     known = [value for row in rows for value in row if value is not None]
     chances = [pair.null.transfer_loss for pair in pairs]
     top = _top(pairs)
-    if among and _top(among) <= ALIKE * top:
-        top = max(top, _top(among))
+    if shown.beside and _top(shown.beside) <= ALIKE * top:
+        top = max(top, _top(shown.beside))
     _loss_scale(ax, known, top)
     named: list[tuple[float, str, str, bool]] = []
     for pair, row, label, chance, pen in zip(pairs, rows, labels, chances, strokes):
@@ -71,13 +66,13 @@ def ladder(
             named.append((chance, f"chance{_whose(label, labels)}{GAP}{number(chance)}", pen.colour, False))
     _name_on_the_left(ax, named)
     _write_values(ax, rows, strokes)
-    shown = RUNGS if any(pair.ladder.centred is not None for pair in pairs) else RUNGS[:CENTRED]
-    if shown is RUNGS:
+    rungs = RUNGS if any(pair.ladder.centred is not None for pair in pairs) else RUNGS[:CENTRED]
+    if rungs is RUNGS:
         ax.axvline(CENTRED - 0.5, color=GRID, linewidth=1)
-    ax.set_xlim(-0.2, len(shown) - 0.55)
-    ax.set_xticks(range(len(shown)), shown)
+    ax.set_xlim(-0.2, len(rungs) - 0.55)
+    ax.set_xticks(range(len(rungs)), rungs)
     ax.set_yticks([])
-    dress(ax, title, x=_footnote(labels, chances, top, shown is RUNGS), room=0.56)
+    dress(ax, shown.title, x=_footnote(labels, chances, top, rungs is RUNGS), room=0.56)
 
 
 def _top(pairs: Sequence[PairReport]) -> float:
@@ -147,10 +142,11 @@ def _footnote(labels: Sequence[str], chances: Sequence[float | None], top: float
     return "\n".join(said)
 
 
-def classes(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
+def classes(ax: Axes, shown: OnePair) -> None:
     """Share of ‖K_S − K_T‖² of every pair of classes, L × L."""
     from matplotlib.colors import LinearSegmentedColormap
 
+    pair = shown.pair
     assert pair.classes is not None
     shares = 100 * np.asarray(pair.classes.loss)
     names = [shortened(name, 12) for name in pair.classes.names]
@@ -164,22 +160,23 @@ def classes(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
                 j, i, f"{share:.1f}", ha="center", va="center", fontsize=6, in_layout=False,
                 color="#ffffff" if light else "#1f2933",
             )  # fmt: skip
-    dress(ax, title, grid="")
+    dress(ax, shown.title, grid="")
     step = max(1, len(names) // MOST_CLASSES_NAMED)
-    places, shown = range(0, len(names), step), names[::step]
-    crowded = len(shown) > MOST_CLASSES_WRITTEN or max(map(len, shown), default=0) > 3
-    ax.set_xticks(places, shown, rotation=90 if crowded else 0)
-    ax.set_yticks(places, shown)
+    places, written = range(0, len(names), step), names[::step]
+    crowded = len(written) > MOST_CLASSES_WRITTEN or max(map(len, written), default=0) > 3
+    ax.set_xticks(places, written, rotation=90 if crowded else 0)
+    ax.set_yticks(places, written)
     ax.set_xlabel(f"percent of the squared difference, class by class; darkest {top:.1f}%", color=SOFT, fontsize=SMALL)
 
 
-def anova(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str) -> None:
+def anova(ax: Axes, shown: Pairs) -> None:
     """Shares of ‖K_S − K_T‖²: what class means see of it, and the rest, one bar a pair."""
     parts = (
         ("between class means", INK, PAPER),
         ("means against members", SOFT, PAPER),
         ("within classes: unseen by the centres", GRID, INK),
     )
+    pairs = shown.pairs
     places = np.arange(len(pairs))[::-1]
     left = np.zeros(len(pairs))
     shares = np.array([[p.anova.mean_mean, p.anova.mean_within, p.anova.within_within] for p in pairs if p.anova])
@@ -192,11 +189,11 @@ def anova(ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes:
                     middle, place, f"{share:.0%}", ha="center", va="center", fontsize=SMALL, color=text, in_layout=False
                 )
         left = left + column
-    dress(ax, title, grid="")
+    dress(ax, shown.title, grid="")
     ax.set_xlim(0, max(1.0, float(left.max(initial=0.0))))
     ax.set_ylim(-0.6, len(pairs) - 0.4)
     ax.set_xticks([])
-    ax.set_yticks(places, [shortened(label, 22) for label in labels])
+    ax.set_yticks(places, [shortened(label, 22) for label in shown.labels])
     ax.spines["bottom"].set_visible(False)
     ax.legend(
         loc="upper left", bbox_to_anchor=(-0.01, -0.02), ncols=1, frameon=False, fontsize=SMALL, handlelength=1,

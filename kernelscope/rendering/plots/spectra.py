@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, label_ends, log_ticks, shortened
-from kernelscope.rendering.wording import number, percent
-from kernelscope.report.fields import LandmarkSpectrum, PairReport
+from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, dress, label_ends, log_ticks, shortened
+from kernelscope.rendering.plots.shown import OnePair, Pairs
+from kernelscope.report.digits import number, percent
+from kernelscope.report.fields import LandmarkSpectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,18 +15,16 @@ if TYPE_CHECKING:
 LEADING = 12  #: eigenvalues of the difference that are drawn
 
 
-def landmark_spectrum(
-    ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str
-) -> None:
+def landmark_spectrum(ax: Axes, shown: Pairs) -> None:
     """Eigenvalues of W_T and W_S, descending, on a log scale, with the line at 1 that the paper assumes them above."""
     lines: list[tuple[str, LandmarkSpectrum, str, str]] = []
     teachers: dict[str, LandmarkSpectrum] = {}
-    for pair in pairs:
+    for pair in shown.pairs:
         if pair.landmark_spectrum is not None:
             teachers.setdefault(pair.teacher_layer, pair.landmark_spectrum.teacher)
     for layer, spectrum in teachers.items():
         lines.append((f"teacher {layer}" if len(teachers) > 1 else "teacher", spectrum, INK, "."))
-    for pair, label, pen in zip(pairs, labels, strokes):
+    for pair, label, pen in zip(shown.pairs, shown.labels, shown.strokes):
         if pair.landmark_spectrum is not None:
             lines.append((label, pair.landmark_spectrum.student, pen.colour, pen.marker))
     positive = [v for _, spectrum, _, _ in lines for v in spectrum.eigenvalues[: spectrum.rank] if v > 0]
@@ -46,7 +44,7 @@ def landmark_spectrum(
     ax.axhline(1.0, color=SOFT, linewidth=1.1, dashes=(4, 3))
     zeros = any(spectrum.rank < len(spectrum.eigenvalues) for _, spectrum, _, _ in lines)
     dress(
-        ax, title, x="strongest first; beside each line its smallest"
+        ax, shown.title, x="strongest first; beside each line its smallest"
         + ("\nopen triangles: zero to rounding" if zeros else ""),
         y="eigenvalue of W",
     )  # fmt: skip
@@ -56,8 +54,9 @@ def landmark_spectrum(
     label_ends(ax, ends)
 
 
-def difference_spectrum(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
+def difference_spectrum(ax: Axes, shown: OnePair) -> None:
     """Eigenvalues of K_S − K_T over ‖K_T‖: above 0 what the student added, below 0 what it lost."""
+    pair, pen = shown.pair, shown.stroke
     spectrum = pair.difference_spectrum
     assert spectrum is not None
     values = [value / pair.norm_teacher for value in spectrum.eigenvalues]
@@ -82,7 +81,7 @@ def difference_spectrum(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> 
         )  # fmt: skip
     dress(
         ax,
-        title,
+        shown.title,
         x=f"strongest {LEADING} of each sign\npercent: share of the squared difference",
         y="eigenvalue / ‖K_T‖",
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, Stroke, dress, log_ticks, shortened
-from kernelscope.rendering.wording import multiple, number
+from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, dress, log_ticks, shortened
+from kernelscope.rendering.plots.shown import OnePair, Pairs
+from kernelscope.report.digits import multiple, number
 from kernelscope.report.fields import BoundValue, PairReport
 
 if TYPE_CHECKING:
@@ -31,15 +31,13 @@ BOUNDS = {
 PRINTED = {"theorem2", "corollary1_paper", "corollary2_paper"}
 
 
-def theorem2(
-    ax: Axes, pairs: Sequence[PairReport], labels: Sequence[str], strokes: Sequence[Stroke], title: str
-) -> None:
+def theorem2(ax: Axes, shown: Pairs) -> None:
     """The loss, Theorem 2's terms n·e·A_S, n·e·A_T and B, and its bound, all over ‖K_T‖, as bars on a log scale."""
-    rows = [row for pair in pairs if (row := _theorem2_terms(pair))]
+    rows = [row for pair in shown.pairs if (row := _theorem2_terms(pair))]
     positive = [value for row in rows for value in row if value > 0]
     low, high = min(positive, default=1.0) / 4, max(positive, default=1.0)
     thick = 0.78 / max(1, len(rows))
-    for i, (row, label, pen) in enumerate(zip(rows, labels, strokes)):
+    for i, (row, label, pen) in enumerate(zip(rows, shown.labels, shown.strokes)):
         places = -np.arange(len(TERMS)) - (i - (len(rows) - 1) / 2) * thick
         ax.barh(
             places, [max(v, low) - low for v in row], left=low, height=0.86 * thick, color=pen.colour, alpha=pen.shade
@@ -50,7 +48,7 @@ def theorem2(
     ax.set_xscale("log")
     ax.set_xlim(low, high * max(4.0, (high / low) ** 0.16))
     ax.set_yticks(-np.arange(len(TERMS)), TERMS)
-    dress(ax, title, x="in units of the loss, on a log scale", grid="x")
+    dress(ax, shown.title, x="in units of the loss, on a log scale", grid="x")
     log_ticks(ax, "x")
 
 
@@ -71,8 +69,9 @@ def comparable(pair: PairReport, most: float = math.inf) -> list[tuple[str, Boun
     return [(name, b, b.over_truth) for name, b in found if b and b.over_truth and 0 < b.over_truth < most]
 
 
-def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
-    """Every bound over the truth on a log scale: printed ones open, corrected ones filled, empty ones said to be."""
+def bounds(ax: Axes, shown: OnePair) -> None:
+    """Every bound over the truth on a log scale: printed ones open, corrected ones filled, vacuous ones named."""
+    pair, pen = shown.pair, shown.stroke
     rows = comparable(pair)
     factors = [factor for _, _, factor in rows]
     low, high = min([*factors, 1.0]), max([*factors, 1.0])
@@ -88,9 +87,7 @@ def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
             markerfacecolor=PAPER if name in PRINTED and b.holds else colour, markeredgewidth=1.5,
         )  # fmt: skip
         said = (
-            multiple(factor)
-            + ("" if b.holds else "\u00a0 fails")
-            + ("\u00a0 says nothing" if b.vacuous and b.holds else "")
+            multiple(factor) + ("" if b.holds else "\u00a0 fails") + ("\u00a0 vacuous" if b.vacuous and b.holds else "")
         )
         beside = ax.get_yaxis_transform()
         ax.text(1.02, -place, said, transform=beside, va="center", ha="left", fontsize=SMALL, color=INK)
@@ -99,7 +96,7 @@ def bounds(ax: Axes, pair: PairReport, pen: Stroke, title: str) -> None:
     ax.set_ylim(-len(rows) + 0.4, 0.6)
     ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, *_ in rows])
     dress(
-        ax, title, grid="x", room=0.56,
+        ax, shown.title, grid="x", room=0.56,
         x="bound / truth, on a log scale\nopen: as printed, filled: corrected, cross: fails\n"
         "grey: no better than the two norms alone",
     )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kernelscope.rendering.plots.canvas import COLOURS, INK, dress, label_ends, log_ticks, shortened
+from kernelscope.rendering.plots.shown import Networks
 from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (
 LARGEST = 1e250  #: beyond it, and for NaN, a file means nothing
 
 Curve = list[tuple[float, float]]
-
-
-def has_history(network: NetworkReport) -> bool:
-    return bool(accuracy_curve(network) or loss_curves(network))
 
 
 def accuracy_curve(network: NetworkReport) -> Curve:
@@ -39,13 +36,13 @@ def loss_curves(network: NetworkReport) -> dict[str, Curve]:
     return found
 
 
-def training(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int | None]], quantity: str, title: str) -> None:
-    """Validation accuracy, or the terms of the loss, by epoch; ``networks`` with label and colour (None: teacher)."""
+def training(ax: Axes, shown: Networks) -> None:
+    """Validation accuracy, or the terms of the loss, by epoch."""
     ends: list[tuple[float, str, str]] = []
     values: list[float] = []
-    for network, label, number in networks:
+    for network, label, number in shown.networks:
         colour = INK if number is None else COLOURS[number % len(COLOURS)]
-        curves = {"": accuracy_curve(network)} if quantity == "accuracy" else loss_curves(network)
+        curves = {"": accuracy_curve(network)} if shown.quantity == "accuracy" else loss_curves(network)
         for i, (term, curve) in enumerate(curves.items()):
             if not curve:
                 continue
@@ -54,14 +51,19 @@ def training(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int | None]]
             name = shortened(label, 16)
             ends.append((heights[-1], f"{name}: {shortened(term, 18)}" if term else name, colour))
             values += heights
-    if quantity == "accuracy":
+    if shown.quantity == "accuracy":
         low = min(values, default=0.0)
         ax.set_ylim(max(0.0, low - 0.05), 1.005)
     else:
         ax.set_yscale("log")
         log_ticks(ax, "y")
         ax.set_ylim(min(values, default=1.0) / 1.5, max(values, default=1.0) * 1.5)
-    dress(ax, title, x="epoch", y="validation accuracy" if quantity == "accuracy" else "mean loss term (log scale)")
+    dress(
+        ax,
+        shown.title,
+        x="epoch",
+        y="validation accuracy" if shown.quantity == "accuracy" else "mean loss term (log scale)",
+    )
     label_ends(ax, ends)
 
 
@@ -71,7 +73,7 @@ def _records(network: NetworkReport) -> list[tuple[int, dict[str, Any]]]:
     return [(i + 1, record) for i, record in enumerate(history) if isinstance(record, dict)]
 
 
-def _curve(points: Any) -> Curve:
+def _curve(points: Iterable[tuple[int, dict[str, object], object]]) -> Curve:
     """Points that are numbers; a file may hold anything."""
     found = []
     for i, record, value in points:
@@ -81,5 +83,5 @@ def _curve(points: Any) -> Curve:
     return found
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST

@@ -5,11 +5,11 @@ Each point is of the first validation examples, in eval mode, with class means a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.rendering.plots.canvas import COLOURS, INK, SOFT, dress, label_ends, log_ticks, shortened, words
+from kernelscope.rendering.plots.shown import Networks
 from kernelscope.rendering.plots.training import DASHES, Curve, is_number
 from kernelscope.report.fields import NetworkReport
 
@@ -94,18 +94,19 @@ def layers(network: NetworkReport) -> list[str]:
     return list(dict.fromkeys(str(layer) for record in records for layer in _dict(_dict(record).get("layers"))))
 
 
-def trajectory(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int]], quantity: Quantity, layer: str) -> None:
-    """One quantity by epoch; ``networks`` with label and colour."""
+def trajectory(ax: Axes, shown: Networks) -> None:
+    """Loss, estimates, eigenvalues, bounds, CKA or gradients of the students, epoch by epoch."""
+    quantity, layer = QUANTITIES[shown.quantity], shown.layer
     ends: list[tuple[float, str, str]] = []
     values: list[float] = []
-    for number, (network, label, student) in enumerate(networks):
+    for number, (network, label, student) in enumerate(shown.networks):
         found = curves(network, quantity, layer)
         for dash, name in zip(DASHES, quantity.curves.values()):
             common = bool(name) and name == quantity.shared
             if name not in found or (common and number > 0):
                 continue
             epochs, heights = zip(*found[name])
-            colour = INK if common else COLOURS[student % len(COLOURS)]
+            colour = INK if common or student is None else COLOURS[student % len(COLOURS)]
             ax.plot(epochs, heights, color=colour, linewidth=1.5, linestyle=dash, marker="." if len(epochs) < 4 else "")
             beside = shortened(label, 16)
             said = name if quantity.one_student or common else f"{beside}: {name}" if name else beside
@@ -118,8 +119,8 @@ def trajectory(ax: Axes, networks: Sequence[tuple[NetworkReport, str, int]], qua
         values.append(level)
     _scale(ax, quantity, values)
     where = "" if quantity.of_history else f": {words(layer)}"
-    where += f", {shortened(networks[0][1])}" if quantity.one_student else ""
-    dress(ax, f"{quantity.title}{where}", x="epoch", y=quantity.y)
+    where += f", {shortened(shown.networks[0][1])}" if quantity.one_student else ""
+    dress(ax, f"{shown.title}{where}", x="epoch", y=quantity.y)
     label_ends(ax, ends)
 
 

@@ -26,9 +26,13 @@ KIND = pytest.mark.parametrize("kind", plots.kinds())
 EVIL = '<script>alert("1")</script> & $x_{ #0072b2 id="a" href="#b"'
 
 
+def figure_svg(report, kind: str, prefix: str = "ks") -> str:
+    return plots.KINDS[kind].svg(report, plots.Asked(), prefix)
+
+
 @functools.cache
 def svg(kind: str, prefix: str = "a") -> str:
-    return plots.figure_svg(full_report(), kind, prefix=prefix)
+    return figure_svg(full_report(), kind, prefix=prefix)
 
 
 def texts(ax: Axes) -> list[str]:
@@ -63,7 +67,7 @@ def test_given_axes_are_the_ones_drawn_on(kind):
 def test_settings_of_matplotlib_are_left_as_they_were(kind):
     with matplotlib.rc_context({"font.size": 31, "axes.grid": True, "text.usetex": True, "svg.fonttype": "path"}):
         before = dict(matplotlib.rcParams)
-        drawn_among_them = plots.figure_svg(full_report(), kind, prefix="a")
+        drawn_among_them = figure_svg(full_report(), kind, prefix="a")
         assert dict(matplotlib.rcParams) == before
     assert drawn_among_them == svg(kind)
 
@@ -72,10 +76,13 @@ def test_pyplot_is_never_imported_and_no_display_is_needed():
     code = (
         "import sys; from tests.report.sample_reports import full_report;"
         "from kernelscope.rendering.plots import kinds; r = full_report();"
-        "kinds.figure_svg(r, 'ladder'); kinds.plot(r, 'classes'); assert 'matplotlib.pyplot' not in sys.modules"
+        "kinds.KINDS['ladder'].svg(r, kinds.Asked(), 'a'); kinds.plot(r, 'classes');"
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     root = str(Path(__file__).parents[3])
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=root, env={"PATH": "", "PYTHONPATH": root})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=120, cwd=root, env={"PATH": "", "PYTHONPATH": root}
+    )
 
 
 def test_the_ladder_stands_at_the_reports_numbers():
@@ -142,7 +149,7 @@ def test_every_bound_is_drawn_at_its_multiple_and_a_failing_one_is_said_to_fail(
     assert sorted(points) == sorted(b.over_truth for b in report.pairs[0].paper.bounds.values())
     said = [text for text in texts(ax) if "fails" in text and "×" in text]
     assert said == ["0.820×\u00a0 fails"]
-    assert sum("says nothing" in text for text in texts(ax)) == 3
+    assert sum("vacuous" in text for text in texts(ax)) == 3
 
 
 def test_class_shares_are_written_in_percent():
@@ -237,6 +244,17 @@ def test_a_figure_without_data_says_what_is_missing(kind, missing):
         plots.plot(bare_report(), kind)
 
 
+@pytest.mark.parametrize("kind", sorted(set(plots.kinds()) - {"ladder", "references", "layers"}))
+def test_a_page_leaves_out_what_has_nothing_to_draw(kind):
+    assert plots.KINDS[kind].svg(bare_report(), plots.Asked(), "a") is None
+
+
+def test_every_kind_stands_in_a_section_of_the_page():
+    assert {kind.section for kind in plots.KINDS.values()} == set(plots.SECTIONS)
+    firsts = {kind.section: kind for kind in reversed(plots.KINDS.values())}
+    assert [name for name, kind in firsts.items() if not kind.caption] == ["layers"]
+
+
 def test_choosing_no_pair_is_refused_with_those_there_are():
     with pytest.raises(UsageError, match=r"no pair has student 'nobody'; there are: ce\.pt embedding; ce\.pt logits"):
         plots.plot(full_report(), "ladder", student="nobody")
@@ -271,7 +289,7 @@ def test_an_svg_is_one_element_without_header_date_or_address(kind):
 @KIND
 def test_an_svg_is_the_same_every_time_and_its_ids_are_its_own(kind):
     first = svg(kind)
-    assert first == plots.figure_svg(full_report(), kind, prefix="a")
+    assert first == figure_svg(full_report(), kind, prefix="a")
     ids = re.findall(r' id="([^"]*)"', first)
     assert len(ids) == len(set(ids))
     assert all(name.startswith("a-") for name in ids)
@@ -282,7 +300,7 @@ def test_an_svg_is_the_same_every_time_and_its_ids_are_its_own(kind):
 @KIND
 def test_a_hostile_name_is_text_in_a_figure(kind):
     report = renamed(full_report(), {"out/ce.pt": EVIL, "out/kd.pt": "$\\frac{$", "out/teacher.pt": "]]>"})
-    nodes = list(ElementTree.fromstring(plots.figure_svg(report, kind)).iter())
+    nodes = list(ElementTree.fromstring(figure_svg(report, kind)).iter())
     tags = {node.tag.rpartition("}")[2] for node in nodes}
     assert tags <= {"svg", "g", "path", "text", "defs", "use", "clipPath", "rect", "image", "tspan"}
     assert not any(name.lower().startswith("on") for node in nodes for name in node.attrib)
@@ -290,7 +308,7 @@ def test_a_hostile_name_is_text_in_a_figure(kind):
 
 def test_a_hostile_name_is_drawn_as_it_is_written():
     name = "a<b> & $x$ \\frac"
-    found = drawn(plots.figure_svg(renamed(full_report(), {"out/ce.pt": name}), "anova"))
+    found = drawn(figure_svg(renamed(full_report(), {"out/ce.pt": name}), "anova"))
     assert name in found
 
 

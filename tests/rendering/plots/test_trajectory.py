@@ -6,7 +6,7 @@ import math
 import pytest
 
 from kernelscope.errors import UsageError
-from kernelscope.rendering.page_figures import figures
+from kernelscope.rendering.page_figures import sections
 from kernelscope.rendering.plots import kinds as plots
 from kernelscope.rendering.plots.trajectory import QUANTITIES, curves, layers
 from tests.report.sample_reports import full_report
@@ -83,7 +83,7 @@ def test_what_cannot_be_drawn_is_told():
     with pytest.raises(UsageError, match="no trajectory follows layer 'layer9'; there are: embedding, logits"):
         plots.plot(report, "trajectory", student_layer="layer9", student=students(report)[0].name)
     none = dataclasses.replace(report, networks=tuple(with_trajectory(n, None) for n in report.networks))
-    with pytest.raises(UsageError, match="loss by epoch cannot be drawn: no student's file holds it"):
+    with pytest.raises(UsageError, match="trajectory cannot be drawn: no student's file holds its loss by epoch"):
         none.plot("trajectory")
 
 
@@ -116,9 +116,13 @@ def test_a_trajectory_may_hold_anything(trajectory):
 
 
 def test_the_page_shows_every_trajectory_there_is():
-    assert len(figures(full_report())["training"]) == 2 + len(QUANTITIES)
+    assert sum(len(group.svgs) for group in section(full_report(), "training").groups) == 2 + len(QUANTITIES)
     none = full_report()
     none = dataclasses.replace(
         none, networks=tuple(dataclasses.replace(n, trajectory=None, history=None) for n in none.networks)
     )
-    assert figures(none)["training"] == []
+    assert not section(none, "training").groups
+
+
+def section(report, name):
+    return next(each for each in sections(report) if each.name == name)
