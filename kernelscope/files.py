@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import socket
@@ -88,12 +87,6 @@ def sync_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename survives a power cut; a no-op where folders cannot be opened."""
     with contextlib.suppress(OSError):
         sync(folder)
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_readable(path: str | os.PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 from pathlib import Path
@@ -15,18 +16,18 @@ MAX_MEMBERS = 50_000
 _END, _POINTER, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 
 
-def check_archive(path: Path) -> None:
-    """One root, members stored as they are, within the file, with the right checksums; other archives refused.
+def checked_pickle(path: Path, content: bytes) -> bytes:
+    """The pickle in an archive of one root, its members stored as they are, within the file, with the right checksums.
 
     torch does not check the archive's checksums, so one flipped byte would load silently: they are checked here.
 
     Raises:
-        UnreadableInput: saying which archive it is, or what is wrong with it.
+        UnreadableInput: naming another kind of archive, or what is wrong with this one.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         _refuse_other_archives(path, [member.filename for member in members])
-        if sum(member.file_size for member in members) > path.stat().st_size or len(members) > MAX_MEMBERS:
+        if sum(member.file_size for member in members) > len(content) or len(members) > MAX_MEMBERS:
             raise UnreadableInput(f"{path} would unpack to more than it holds; {MEND}")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise UnreadableInput(f"{path} is a compressed archive, which torch.save never writes; {MEND}")
@@ -35,13 +36,14 @@ def check_archive(path: Path) -> None:
         if any(member.external_attr & 0x10 or member.is_dir() for member in members):
             # torch reads a member that is marked as a folder as whatever lay in memory
             raise UnreadableInput(f"{path} is corrupt: a tensor is marked as a folder; {COPY}")
-        _require_one_reading(path, members)
+        _require_one_reading(path, content, members)
         broken = archive.testzip()
         if broken is not None:
             raise UnreadableInput(f"{path} is corrupt: {one_line(Path(broken).name, 40)} fails its checksum; {COPY}")
+        return archive.read(_pickle_in(archive.namelist()))
 
 
-def pickle_in(names: list[str]) -> str:
+def _pickle_in(names: list[str]) -> str:
     """The member that torch loads: it stands right in the root, of which the first member tells the name."""
     return f"{names[0].partition('/')[0]}/data.pkl" if names else ""
 
@@ -53,11 +55,11 @@ def _refuse_other_archives(path: Path, names: list[str]) -> None:
         raise UnreadableInput(f"{path} is a TorchScript program; save its state_dict instead")
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
         raise UnreadableInput(f"{path} is a torch.export program; save its state_dict instead")
-    if pickle_in(names) not in names:
+    if _pickle_in(names) not in names:
         raise UnreadableInput(f"{path} is a zip archive without a checkpoint in it; {MEND}")
 
 
-def _require_one_reading(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def _require_one_reading(path: Path, content: bytes, members: list[zipfile.ZipInfo]) -> None:
     """Two readers find the same members: checked by one and loaded by another, a file must not be two files.
 
     torch's reader takes names in any case, follows the pointer to the 64-bit end record, and skips what stands
@@ -71,16 +73,13 @@ def _require_one_reading(path: Path, members: list[zipfile.ZipInfo]) -> None:
         and all(member.filename == member.orig_filename for member in members)
         and min(member.header_offset for member in members) == 0
     )
-    if not plain or not _ends_plainly(path):
+    if not plain or not _ends_plainly(content):
         raise UnreadableInput(f"{path} is damaged, or an archive that can be read in two ways; {MEND}")
 
 
-def _ends_plainly(path: Path) -> bool:
-    """The end record stands at the very end, and its 64-bit twin, if there is one, where its pointer says."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        stream.seek(max(0, size - 98))
-        tail = stream.read()
+def _ends_plainly(content: bytes) -> bool:
+    """The end record stands at the very end, and its 64-bit twin, if there is one, where its pointer points."""
+    size, tail = len(content), content[-98:]
     if tail[-22:-18] != _END or tail[-2:] != b"\0\0":
         return False
     if tail[-42:-38] != _POINTER:

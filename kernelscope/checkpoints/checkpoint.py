@@ -21,9 +21,9 @@ from torch import nn
 
 from kernelscope import files
 from kernelscope.checkpoints import fitting, weights_file
+from kernelscope.checkpoints.weights_file import Contents
 from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError, one_line
-from kernelscope.networks import libraries as other_architectures
-from kernelscope.networks import zoo
+from kernelscope.networks import libraries, zoo
 
 FORMAT = "kernelscope.checkpoint"
 FORMAT_VERSION = 1
@@ -72,22 +72,29 @@ class Checkpoint:
             NumericalError: NaN or infinite weights.
         """
         name = self.path or "checkpoint"
+        if zoo.is_built_in(self.arch):
+            return self._built_in(name)
         if not may_be_named(self.arch):
             raise UnreadableInput(
                 f"{name} wants arch {one_line(self.arch, 60)!r}, which is not built in; "
                 "pass --teacher-arch or --student-arch"
             )
-        if not zoo.is_built_in(self.arch):
-            return self._of_library(name)
+        return self._of_library(name)
+
+    def _built_in(self, name: str) -> nn.Module:
         try:
-            fitting.outline(self.arch, self.arch_kwargs)
+            outline = fitting.outline(self.arch, self.arch_kwargs)
         except Exception as error:  # arguments come from the file, so whatever they break is the file's fault
             raise UnreadableInput(
                 f"{name} names {self.arch} with arguments that cannot be built ({one_line(str(error), 80)}); "
                 "save the checkpoint again"
             ) from error
+        self._require_fit(outline, name)
+        return fitting.filled(outline, self.state_dict, name)
+
+    def _require_fit(self, network: nn.Module, name: str) -> None:
         try:
-            return fitting.built_in(self.arch, self.arch_kwargs, self.state_dict, name)
+            fitting.require_fit(network, self.state_dict, name)
         except Mismatch as error:  # the file names both, so it contradicts itself
             raise UnreadableInput(str(error)) from error
 
@@ -99,14 +106,18 @@ class Checkpoint:
                 f"{name} gives {one_line(self.arch, 40)} the arguments {given}, but a file may give "
                 f"{' and '.join(SIZES)} alone; pass --teacher-arch or --student-arch"
             )
-        try:
-            with contextlib.suppress(UsageError), torch.device("meta"):  # where it can be built without memory
-                fitting.require_fit(other_architectures.build(self.arch, self.arch_kwargs), self.state_dict, name)
-            return fitting.filled(other_architectures.build(self.arch, self.arch_kwargs), self.state_dict, name)
-        except Mismatch as error:
-            raise UnreadableInput(str(error)) from error
+        outline = None
+        with contextlib.suppress(UsageError), torch.device("meta"):  # where it can be built without memory
+            outline = libraries.build(self.arch, self.arch_kwargs)
+        if outline is not None:
+            self._require_fit(outline, name)
+        try:  # anew, and not from the outline: it may make buffers for itself that no file holds
+            network = libraries.build(self.arch, self.arch_kwargs)
         except UsageError as error:
             raise UnreadableInput(one_line(f"{name}: {error}")) from error
+        if outline is None:
+            self._require_fit(network, name)
+        return fitting.filled(network, self.state_dict, name)
 
 
 #: what a file may tell a library's network
@@ -150,38 +161,37 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         UnreadableInput: missing, empty, damaged, of another kind or of a newer version.
     """
-    return from_document(weights_file.read(path).document, Path(path))
+    with weights_file.opened(path) as contents:
+        checkpoint = checkpoint_in(contents, Path(path))
+    if checkpoint is None:
+        raise UnreadableInput(f"{path} does not describe its network; pass --teacher-arch or --student-arch NAME")
+    return checkpoint
 
 
 def may_be_named(arch: str) -> bool:
     """Whether a file may name this architecture: a built-in one, or one of a library; never somebody's own code."""
-    return zoo.is_built_in(arch) or arch.partition(":")[0] in other_architectures.LIBRARIES
+    return zoo.is_built_in(arch) or arch.partition(":")[0] in libraries.LIBRARIES
 
 
-def is_described(document: Any) -> bool:
-    """Whether a loaded file says that it is our checkpoint."""
-    return isinstance(document, dict) and document.get("format") == FORMAT
-
-
-def from_document(document: Any, path: Path) -> Checkpoint:
-    """The checkpoint in a loaded file.
+def checkpoint_in(contents: Contents, path: Path) -> Checkpoint | None:
+    """Our checkpoint in an opened file; None if it does not claim to be one.
 
     Raises:
-        UnreadableInput: if it is another file's content, lacks fields or holds something else in them.
+        UnreadableInput: it lacks fields or holds something else in them.
     """
-    with weights_file.door(path):
-        _require_fields(document, path)
-        fields = {name: document[name] for name in _STORED if name != "state_dict"}
-        try:
-            plain = {name: _plain(value, name) for name, value in fields.items()}
-        except UsageError as error:
-            raise UnreadableInput(f"{path} holds more than plain data: {error}") from error
-        return Checkpoint(**plain, state_dict=document["state_dict"], path=str(path), sha256=files.sha256(path))
+    document = contents.document
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return None
+    _require_fields(document, path)
+    fields = {name: document[name] for name in _STORED if name != "state_dict"}
+    try:
+        plain = {name: _plain(value, name) for name, value in fields.items()}
+    except UsageError as error:
+        raise UnreadableInput(f"{path} holds more than plain data: {error}") from error
+    return Checkpoint(**plain, state_dict=document["state_dict"], path=str(path), sha256=contents.sha256)
 
 
-def _require_fields(document: Any, path: Path) -> None:
-    if not is_described(document):
-        raise UnreadableInput(f"{path} does not describe its network; pass --teacher-arch or --student-arch NAME")
+def _require_fields(document: dict[Any, Any], path: Path) -> None:
     if document.get("format_version") != FORMAT_VERSION:
         raise UnreadableInput(
             f"{path} has format_version {one_line(repr(document.get('format_version')), 20)}, "

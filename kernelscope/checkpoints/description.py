@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from kernelscope.checkpoints import containers, weights_file
-from kernelscope.checkpoints.checkpoint import from_document, is_described
+from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in
 from kernelscope.checkpoints.fitting import FLOATS
 from kernelscope.checkpoints.recognition import MAX_TRIES, recognise
 from kernelscope.checkpoints.stubs import Stub
@@ -34,15 +34,17 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         UnreadableInput: the file is damaged or of another kind.
     """
     path = Path(path)
-    contents = weights_file.read(path)
-    if is_described(contents.document):
-        checkpoint = from_document(contents.document, path)
-        fields = {name: getattr(checkpoint, name) for name in FIELDS}
-        fields["training"] = {
-            key: value for key, value in checkpoint.training.items() if key not in ("history", "trajectory")
-        }
-        return _counted(path, contents, "kernelscope checkpoint", dict(checkpoint.state_dict)) | fields
-    return _of_stranger(path, contents)
+    with weights_file.opened(path) as contents:
+        checkpoint = checkpoint_in(contents, path)
+        return _of_stranger(path, contents) if checkpoint is None else _of_ours(path, contents, checkpoint)
+
+
+def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> dict[str, Any]:
+    fields = {name: getattr(checkpoint, name) for name in FIELDS}
+    fields["training"] = {
+        key: value for key, value in checkpoint.training.items() if key not in ("history", "trajectory")
+    }
+    return _counted(path, contents, "kernelscope checkpoint", dict(checkpoint.state_dict)) | fields
 
 
 def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch.Tensor]) -> dict[str, Any]:
@@ -60,9 +62,8 @@ def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch
 
 def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
     """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
-    with weights_file.door(path):
-        found = containers.places(contents.document, str(path))
-        fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
+    found = containers.places(contents.document, str(path))
+    fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
     place = fits[0][0] if fits else found[0] if found else None
     tensors, kind = ({}, _kind(contents.document)) if place is None else (place.tensors, place.kind)
     if isinstance(contents.document, torch.Tensor):

@@ -16,41 +16,36 @@ COUNTER = "num_batches_tracked"
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-def built_in(arch: str, arch_kwargs: dict[str, Any], state_dict: dict[str, torch.Tensor], name: str) -> nn.Module:
-    """A built-in architecture with exactly these weights, in eval mode on the CPU.
+def outline(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
+    """A built-in architecture without memory (meta device): names, shapes and kinds of its weights.
 
-    It is first built without memory (meta device) and compared, so that a wrong or hostile file costs nothing. The
-    global random generator is left as it was.
+    Weights are compared with it, so that a wrong or hostile file costs nothing; :func:`filled` makes it a network.
 
     Raises:
-        UsageError: an unknown architecture or option. Mismatch, NumericalError: see :func:`filled`.
+        UsageError: an unknown architecture or option.
     """
-    require_fit(outline(arch, arch_kwargs), state_dict, name)
-    with torch.random.fork_rng(devices=[]):
-        network = zoo.build(arch, **arch_kwargs)
-    return filled(network, state_dict, name)
-
-
-def outline(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
-    """A built-in architecture without memory: names, shapes and kinds of its weights."""
     with torch.device("meta"):
         return zoo.build(arch, **arch_kwargs)
 
 
 def filled(network: nn.Module, state_dict: dict[str, torch.Tensor], name: str) -> nn.Module:
-    """``network`` with exactly these weights, in eval mode; narrower floats are widened.
+    """``network``, or an outline given memory, with weights that fit it, in eval mode; narrower floats are widened.
+
+    Args:
+        state_dict: for which :func:`misfit` is None.
 
     Raises:
-        Mismatch: keys missing, extra, misshapen or of another kind of number.
         NumericalError: NaN or infinite weights, or too large for the network's kind of float, naming the first.
     """
-    require_fit(network, state_dict, name)
     expected = network.state_dict()
     for key, value in state_dict.items():
         if value.is_floating_point() and not bool(torch.isfinite(value.to(expected[key].dtype)).all()):
             raise NumericalError(
                 f"{name} holds NaN or infinite weights in {one_line(key, 60)}; take another checkpoint"
             )
+    if any(value.is_meta for value in expected.values()):
+        # nothing is left uninitialised: a built-in network has no buffer that its state dict lacks
+        network = network.to_empty(device="cpu")
     network.load_state_dict(state_dict, strict=True)
     return network.eval()
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from kernelscope.checkpoints import containers, fitting, recognition, weights_file
-from kernelscope.checkpoints.checkpoint import Checkpoint, from_document, is_described, may_be_named
+from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be_named
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
 from kernelscope.errors import UnreadableInput, UsageError, one_line
-from kernelscope.networks import libraries as other_architectures
+from kernelscope.networks import libraries
 
 
 def load(
@@ -39,63 +40,81 @@ def load(
         UsageError: an unknown architecture, or arguments without one.
     """
     if isinstance(path, Checkpoint):
-        return Loaded(
-            path.network(), path, path.path or "checkpoint", path.arch, path.sha256 or weights_sha256(path.state_dict)
-        )
+        return _described(path, path.path or "checkpoint")
     if arch is None and arch_kwargs:
         raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
     path = Path(path)
-    contents = weights_file.read(path)
-    document = contents.document
-    described = is_described(document)
-    checkpoint = from_document(document, path) if described else None
-    if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):
-        arch = None  # the file knows its own arguments, but tells none to the caller's code
-    if checkpoint is not None and arch is None:
-        return Loaded(checkpoint.network(), checkpoint, str(path), checkpoint.arch, checkpoint.sha256 or "")
+    with weights_file.opened(path) as contents:
+        checkpoint = checkpoint_in(contents, path)
+        if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):
+            arch = None  # the file knows its own arguments, but gives the caller's code none
+        if checkpoint is not None and arch is None:
+            return _described(checkpoint, str(path))
+        if arch is None:
+            fit = _recognised(contents.document, path, role)
+        else:
+            fit = _asked_for(arch, arch_kwargs or {}, contents.document, path, role)
+    return _filled(fit, contents, checkpoint, path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """An architecture and the weights in a file that fit it; ``taken`` if nobody named it."""
+
+    arch: str
+    network: nn.Module
+    weights: containers.Weights
     taken: tuple[str, ...] = ()
-    if arch is None:
-        known = _recognised(document, path, role)
-        arch, arch_kwargs = known.arch, known.arch_kwargs
-        taken = (f"taken for {known.words}, which its names and shapes fit completely",)
-    module, found = _named_by_caller(arch, arch_kwargs or {}, document, path, role)
-    # one file with two networks has one digest, but their features must not be taken for each other's
-    sha256 = contents.sha256 if found.alone else weights_sha256(found.tensors)
-    notes = () if described else (*taken, *_stubbed(contents), *contents.remarks, *found.remarks())
-    return Loaded(
-        module,
-        checkpoint,
-        str(path),
-        arch,
-        sha256,
-        tuple(one_line(f"{path.name}: {note}") for note in (*notes, *fitting.conversions(module, found.tensors))),
-    )
 
 
-def _recognised(document: Any, path: Path, role: str | None) -> recognition.Known:
-    """The built-in architecture whose weights a file holds, told by their names and shapes alone.
+def _described(checkpoint: Checkpoint, name: str) -> Loaded:
+    sha256 = checkpoint.sha256 or weights_sha256(checkpoint.state_dict)
+    return Loaded(checkpoint.network(), checkpoint, name, checkpoint.arch, sha256)
+
+
+def _recognised(document: Any, path: Path, role: str | None) -> _Fit:
+    """The built-in architecture whose weights a file holds, by their names and shapes alone.
 
     Raises:
         UnreadableInput: none fits, several do, or the weights leave open which it is.
     """
-    with weights_file.door(path):
-        places = containers.places_with_weights(document, str(path))[: recognition.MAX_TRIES]
-        known = {id(found.weights): found for place in places for found in recognition.recognise(place)}
-        if not known:
-            raise UnreadableInput(
-                f"{path} does not describe its network, nor does a built-in one fit; "
-                "pass --teacher-arch or --student-arch NAME"
-            )
-        for found in known.values():
-            weights_file.require_dense(found.weights.tensors, path)
-        different = containers.different([found.weights for found in known.values()])
-        chosen = known[id(containers.one_of(different, str(path), role))]
+    places = containers.places_with_weights(document, str(path))[: recognition.MAX_TRIES]
+    known = {id(found.weights): found for place in places for found in recognition.recognise(place)}
+    if not known:
+        raise UnreadableInput(
+            f"{path} does not describe its network, nor does a built-in one fit; "
+            "pass --teacher-arch or --student-arch NAME"
+        )
+    for found in known.values():
+        weights_file.require_dense(found.weights.tensors, path)
+    different = containers.different([found.weights for found in known.values()])
+    chosen = known[id(containers.one_of(different, str(path), role))]
     if chosen.stems:
         raise UnreadableInput(
             f"{path} fits {chosen.words} with stem {' or '.join(chosen.stems)} alike; "
             "pass --teacher-arch or --student-arch and its arguments"
         )
-    return chosen
+    # looked for again, as a file of many places may hold another such network beyond the first few
+    weights = containers.weights_for(chosen.outline, document, str(path), role)
+    taken = f"taken for {chosen.words}, which its names and shapes fit completely"
+    return _Fit(chosen.arch, chosen.outline, weights, (taken,))
+
+
+def _asked_for(arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path, role: str | None) -> _Fit:
+    network = libraries.build(arch, arch_kwargs) if ":" in arch else fitting.outline(arch, arch_kwargs)
+    return _Fit(arch, network, containers.weights_for(network, document, str(path), role))
+
+
+def _filled(fit: _Fit, contents: weights_file.Contents, checkpoint: Checkpoint | None, path: Path) -> Loaded:
+    """Outside the guard of the file: what goes wrong here goes wrong in the caller's own code."""
+    module = fitting.filled(fit.network, fit.weights.tensors, str(path))
+    # one file with two networks has one digest, but their features must not be taken for each other's
+    sha256 = contents.sha256 if fit.weights.alone else weights_sha256(fit.weights.tensors)
+    notes = [*fit.taken, *_stubbed(contents), *contents.remarks, *fit.weights.remarks()] if checkpoint is None else []
+    notes += fitting.conversions(module, fit.weights.tensors)
+    return Loaded(
+        module, checkpoint, str(path), fit.arch, sha256, tuple(one_line(f"{path.name}: {note}") for note in notes)
+    )
 
 
 def _stubbed(contents: weights_file.Contents) -> list[str]:
@@ -103,17 +122,3 @@ def _stubbed(contents: weights_file.Contents) -> list[str]:
         return []
     names = one_line(", ".join(contents.stubbed), 100)
     return [f"{containers.counted(len(contents.stubbed), 'class')} read as inert stubs ({names})"]
-
-
-def _named_by_caller(
-    arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path, role: str | None
-) -> tuple[nn.Module, containers.Weights]:
-    if ":" in arch:
-        network = other_architectures.build(arch, arch_kwargs)
-        with weights_file.door(path):
-            found = containers.weights_for(network, document, str(path), role)
-        return fitting.filled(network, found.tensors, str(path)), found
-    outline = fitting.outline(arch, arch_kwargs)
-    with weights_file.door(path):
-        found = containers.weights_for(outline, document, str(path), role)
-    return fitting.built_in(arch, arch_kwargs, found.tensors, str(path)), found

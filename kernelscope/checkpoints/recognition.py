@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from kernelscope.checkpoints import containers, fitting
 from kernelscope.checkpoints.containers import Place, Weights
@@ -26,11 +27,13 @@ _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.conv1\.weight")
 class Known:
     """Weights that are completely those of a built-in architecture.
 
-    ``stems``: those that fit alike, if no weight tells which it was; by default the first.
+    ``outline`` is its network without memory, ``stems`` those that fit alike, if no weight tells which it was; by
+    default the first.
     """
 
     arch: str
     arch_kwargs: dict[str, Any]
+    outline: nn.Module
     weights: Weights
     stems: tuple[str, ...] = ()
 
@@ -49,21 +52,22 @@ def recognise(place: Place) -> Iterator[Known]:
             for prefix in containers.prefixes_before(first, tensors)[:MAX_TRIES]:
                 inner = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
                 for arch, options in guesses(inner):
-                    for weights in _fitting(arch, options, place):
+                    for outline, weights in _fitting(arch, options, place):
                         if weights.prefix not in seen:
                             seen.add(weights.prefix)
-                            yield Known(arch, options, weights, _alike(arch))
+                            yield Known(arch, options, outline, weights, _alike(arch))
         if seen:
             return
 
 
-def _fitting(arch: str, options: dict[str, Any], place: Place) -> list[Weights]:
+def _fitting(arch: str, options: dict[str, Any], place: Place) -> Iterator[tuple[nn.Module, Weights]]:
     try:
-        network = fitting.outline(arch, options)
+        outline = fitting.outline(arch, options)
     except KernelscopeError:  # shapes that no such network has
-        return []
-    found = containers.under_prefixes(place, network.state_dict())
-    return [weights for weights in found if fitting.misfit(network, weights.tensors) is None]
+        return
+    for weights in containers.under_prefixes(place, outline.state_dict()):
+        if fitting.misfit(outline, weights.tensors) is None:
+            yield outline, weights
 
 
 def _residual(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -50,11 +50,11 @@ def harmful(names: set[str]) -> str | None:
     return next((n for n in sorted(names) if n in HARMFUL or n.partition(".")[0] in HARMFUL_MODULES), None)
 
 
-def load(path: Any, refused: set[str], survey: Survey) -> Any:
+def load(stream: BinaryIO, refused: set[str], survey: Survey) -> Any:
     """``torch.load(weights_only=True)`` of a file, with a stub for every class that it would refuse."""
     stubs: list[Any] = [(_stub(name, survey.filled.get(name)), name) for name in sorted(refused)]
     with _LOCK, torch.serialization.safe_globals(stubs):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _stub(name: str, filled: str | None) -> Any:

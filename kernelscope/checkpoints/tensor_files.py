@@ -25,21 +25,20 @@ def is_safetensors(head: bytes, size: int) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
-def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors by name, copied out of the file.
+def read_safetensors(path: Path, content: bytes) -> dict[str, torch.Tensor]:
+    """The tensors by name, copied out of the file's bytes.
 
     Raises:
         UnreadableInput: a header that contradicts itself or the file.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    with path.open("rb") as stream:
-        header = int.from_bytes(stream.read(8), "little")
+    header = int.from_bytes(content[:8], "little")
     if header > MAX_HEADER_BYTES:
         raise UnreadableInput(f"{path} has a header of {header:,} bytes, at most {MAX_HEADER_BYTES:,}; split the file")
     try:
-        with safe_open(path, framework="pt", device="cpu") as opened:
-            return {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 (not a dict)
+        return load(content)
     except SafetensorError as error:
         reason = one_line(str(error).removeprefix("Error while deserializing header: "), 60)
         raise UnreadableInput(f"{path} is a damaged safetensors file ({reason}); copy or download it again") from error
@@ -92,9 +91,11 @@ def require_indexed(shard: Path, found: set[str], names: dict[str, str] | None) 
         )
 
 
-def folder_sha256(paths: Sequence[Path]) -> str:
-    """Hex SHA-256 over the names and digests of a folder's files."""
-    lines = "".join(f"{files.sha256(path)}  {path.name}\n" for path in paths)
+def folder_sha256(digests: Sequence[tuple[str, str]]) -> str:
+    """Hex SHA-256 over the names and digests of a folder's files; of one file, its own."""
+    if len(digests) == 1:
+        return digests[0][1]
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

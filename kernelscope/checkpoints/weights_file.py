@@ -1,11 +1,15 @@
-"""The door for files of weights: what is checked before a file is loaded, how it is loaded without running any of its
-code, and what may be raised.
+"""The entrance for files of weights: what is checked before a file is loaded, how it is loaded without running any of
+its code, and what may be raised.
+
+A file is read once. What is checked, hashed and loaded are those same bytes, so it cannot be one file to the checks and
+another to torch; memory holds them beside the tensors until they are loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import pickle
@@ -25,6 +29,8 @@ from kernelscope.checkpoints.archive import COPY, MEND
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
 
 ZIP_MAGIC = b"PK\x03\x04"
+HEAD_BYTES = 512  #: by which a kind of file is recognised
+PROGRAM_BYTES = 2**26  #: in which an old file's pickles end; its tensors come after them
 LEGACY_PICKLES = 4  #: magic number, protocol, system and object: what a file from before torch 1.6 begins with
 UNCHECKED = "carries no checksums: damage to its numbers cannot be seen"
 _NOT_ALLOCATED = re.compile(r"you tried to allocate (\d+) bytes")
@@ -37,42 +43,43 @@ class Contents:
     Attributes:
         document: what the file holds.
         kind: which kind of file it is, in words.
+        sha256: of the file's bytes; of a folder over its files' names and digests.
+        paths: the files themselves; several where a folder is read.
         stubbed: classes it names that were not imported; their objects are stubs in ``document``.
         remarks: what a reader of numbers made from it should know.
-        paths: the files themselves; several where a folder is read.
     """
 
     document: Any
     kind: str
+    sha256: str
+    paths: tuple[Path, ...]
     stubbed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    paths: tuple[Path, ...] = ()
-
-    @property
-    def sha256(self) -> str:
-        """Of the file's bytes; of a folder over its files' names and digests."""
-        return files.sha256(self.paths[0]) if len(self.paths) == 1 else tensor_files.folder_sha256(self.paths)
 
 
-def read(path: str | os.PathLike[str]) -> Contents:
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Contents]:
     """The plain data and tensors in a file that ``torch.save`` or safetensors wrote, or in a Hugging Face folder.
+
+    What the file made may be as hostile as the file, so the block that looks through it is guarded as well.
 
     Raises:
         UnreadableInput: for whatever is wrong with the file, in one line.
         ResourceError: not enough memory.
     """
-    with door(path):
+    with as_unreadable(path):
         if tensor_files.is_weights_folder(Path(path)):
-            return _folder(Path(path))
-        return _file(files.require_readable(path))
+            yield _folder(Path(path))
+        else:
+            yield _file(files.require_readable(path))
 
 
 @contextlib.contextmanager
-def door(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Whatever happens while a stranger's file is read or looked through, the file is to blame for.
+def as_unreadable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn any exception raised while an untrusted file is read or looked through into one that names the file.
 
     Raises:
-        UnreadableInput, ResourceError: in one line, for any exception.
+        UnreadableInput, ResourceError: in one line, for any exception that is not ours.
     """
     try:
         yield
@@ -118,44 +125,50 @@ def _require_memory(path: Path, size: int) -> None:
 
 def _file(path: Path) -> Contents:
     with path.open("rb") as stream:
-        head = stream.read(512)
-    _refuse_other_kinds(path, head)
-    _require_memory(path, path.stat().st_size)
-    if tensor_files.is_safetensors(head, path.stat().st_size):
-        tensors = tensor_files.read_safetensors(path)
-        return Contents(tensors, "safetensors file", remarks=(UNCHECKED,), paths=(path,))
-    if zipfile.is_zipfile(path):
-        archive.check_archive(path)
-        return _zipped(path)
-    if head.startswith(ZIP_MAGIC):  # its directory stands at the end: without one no checksum could be checked
-        raise UnreadableInput(f"{path} is truncated after {path.stat().st_size:,} bytes; {COPY}")
-    if head[257:262] == b"ustar" or not head.startswith(b"\x80"):
+        size, start = path.stat().st_size, stream.read(HEAD_BYTES)
+        _refuse_other_kinds(path, start, size)
+        program = None
+        if start.startswith(b"\x80") and not zipfile.is_zipfile(stream):
+            stream.seek(len(start))
+            start += stream.read(PROGRAM_BYTES)  # followed before the rest is read: that may be gigabytes of nothing
+            program = pickle_program.survey(io.BytesIO(start), len(start), LEGACY_PICKLES)
+        _require_memory(path, 2 * size)  # the bytes, and the tensors that they become
+        stream.seek(len(start))
+        content = start + stream.read()
+    if tensor_files.is_safetensors(content, size):
+        tensors = tensor_files.read_safetensors(path, content)
+        return Contents(tensors, "safetensors file", _sha256(content), (path,), remarks=(UNCHECKED,))
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        return _zipped(path, content, archive.checked_pickle(path, content))
+    if content.startswith(ZIP_MAGIC):  # its directory stands at the end: without one no checksum could be checked
+        raise UnreadableInput(f"{path} is truncated after {size:,} bytes; {COPY}")
+    if program is None or content[257:262] == b"ustar":
         raise UnreadableInput(f"{path} is not a torch file; {MEND}")
-    return _legacy(path)
+    return _legacy(path, content, program)
 
 
-def _zipped(path: Path) -> Contents:
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _zipped(path: Path, content: bytes, pickled: bytes) -> Contents:
     """An archive: refused classes become stubs."""
-    with zipfile.ZipFile(path) as opened:
-        content = opened.read(archive.pickle_in(opened.namelist()))
-    program = pickle_program.survey(io.BytesIO(content), len(content))
-    refused = set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    program = pickle_program.survey(io.BytesIO(pickled), len(pickled))
+    refused = set(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)))
     attack = stubs.harmful(refused | program.globals)
     if attack is not None:
         raise _needs_code(path, attack, "do not unpickle it")
-    document = _quietly(lambda: stubs.load(path, refused, program))
-    return Contents(document, "torch file", stubbed=tuple(sorted(refused)), paths=(path,))
+    document = _quietly(lambda: stubs.load(io.BytesIO(content), refused, program))
+    return Contents(document, "torch file", _sha256(content), (path,), stubbed=tuple(sorted(refused)))
 
 
-def _legacy(path: Path) -> Contents:
+def _legacy(path: Path, content: bytes, program: pickle_program.Survey) -> Contents:
     """A file from before torch 1.6, whose classes cannot be listed: refused unless it is plain."""
-    with path.open("rb") as stream:
-        program = pickle_program.survey(stream, path.stat().st_size, LEGACY_PICKLES)
     attack = stubs.harmful(program.globals)
     if attack is not None:
         raise _needs_code(path, attack, "do not unpickle it")
-    document = _quietly(lambda: torch.load(path, map_location="cpu", weights_only=True))
-    return Contents(document, "torch file of the old kind", remarks=(UNCHECKED,), paths=(path,))
+    document = _quietly(lambda: torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    return Contents(document, "torch file of the old kind", _sha256(content), (path,), remarks=(UNCHECKED,))
 
 
 def _quietly(load: Callable[[], Any]) -> Any:
@@ -169,6 +182,7 @@ def _folder(folder: Path) -> Contents:
     shards, names = tensor_files.shards_of(folder)
     _require_memory(folder, sum(shard.stat().st_size for shard in shards))
     tensors: dict[Any, Any] = {}
+    digests: list[tuple[str, str]] = []
     stubbed: set[str] = set()
     remarks: set[str] = set()
     for shard in shards:
@@ -177,9 +191,13 @@ def _folder(folder: Path) -> Contents:
             raise UnreadableInput(f"{shard} holds a {type(found.document).__name__}, not weights by name; {MEND}")
         tensor_files.require_indexed(shard, set(found.document), names)
         tensors |= found.document
+        digests.append((shard.name, found.sha256))
         stubbed |= set(found.stubbed)
         remarks |= set(found.remarks)
-    return Contents(tensors, "Hugging Face folder", tuple(sorted(stubbed)), tuple(sorted(remarks)), tuple(shards))
+    sha256 = tensor_files.folder_sha256(digests)
+    return Contents(
+        tensors, "Hugging Face folder", sha256, tuple(shards), tuple(sorted(stubbed)), tuple(sorted(remarks))
+    )
 
 
 def require_dense(state_dict: dict[Any, Any], path: str | os.PathLike[str]) -> None:
@@ -234,7 +252,7 @@ def _needs_code(path: str | os.PathLike[str], name: str, mend: str) -> Unreadabl
     return UnreadableInput(f"{path} holds objects that need code to load ({one_line(name, 60)}); {mend}")
 
 
-def _refuse_other_kinds(path: Path, head: bytes) -> None:
+def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
     """Tell the usual mistakes by their first bytes."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith(b"version https://git-lfs"):
@@ -246,7 +264,7 @@ def _refuse_other_kinds(path: Path, head: bytes) -> None:
             raise UnreadableInput(f"{path} is {what}, not a checkpoint; {mend}")
     if head[257:262] == b"ustar":
         raise UnreadableInput(f"{path} is a tar archive; unpack it, or save its state_dict by a newer torch")
-    if text.startswith((b"{", b"[")) and not tensor_files.is_safetensors(head, path.stat().st_size):
+    if text.startswith((b"{", b"[")) and not tensor_files.is_safetensors(head, size):
         raise UnreadableInput(f"{path} is JSON text, not a checkpoint; {MEND}")
     if head.startswith(b"\x80") and len(head) > 1 and head[1] > 2:
         raise UnreadableInput(

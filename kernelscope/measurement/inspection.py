@@ -52,7 +52,7 @@ def describe(
         if not sizes or sizes != said or math.prod(sizes) > MAX_VALUES:
             yield f"layers are not listed, as input is no shape of up to {MAX_VALUES:,} values"
             return
-        with weights_file.door(checkpoint.path or "checkpoint"):
+        with weights_file.as_unreadable(checkpoint.path or "checkpoint"):
             yield from list(_layers(checkpoint.network(), sizes, checkpoint.data.get("n") or SOME_ROWS))
 
 

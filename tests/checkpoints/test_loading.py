@@ -1,17 +1,22 @@
 """Networks from our checkpoints, from bare weights with an architecture, from the caller's own code, from memory."""
 
+import hashlib
 import sys
 import types
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
+from kernelscope.checkpoints import archive, fitting
 from kernelscope.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kernelscope.checkpoints.loaded import loaded_module, weights_sha256
 from kernelscope.checkpoints.loading import load
 from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, UsageError
 from kernelscope.networks import zoo
+from tests.checkpoints.watching import opening
 
 ARCH, KWARGS = "resnet8x0.25", {"num_classes": 3, "in_channels": 1}
 
@@ -82,6 +87,79 @@ def test_a_checkpoint_that_describes_itself_needs_nothing_else(described, networ
     assert (loaded.name, loaded.arch) == (str(described), ARCH)
     assert loaded.checkpoint.classes == ["a", "b", "c"]
     assert loaded.sha256 == loaded.checkpoint.sha256 and len(loaded.sha256) == 64
+
+
+def bytes_read():
+    """By this process, whoever in it reads."""
+    return int(Path("/proc/self/io").read_text().partition("rchar: ")[2].split()[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not count what a process reads")
+@pytest.mark.parametrize("kind", ["ours", "torch", "old torch", "safetensors"])
+def test_a_file_is_opened_once_and_read_once(kind, path, described):
+    wide = {"hidden": 1500}
+    weights = zoo.build("mlp", **wide).state_dict()
+    if kind == "ours":
+        torch.save({**torch.load(described), "arch": "mlp", "arch_kwargs": wide, "state_dict": weights}, path)
+    elif kind == "safetensors":
+        safetensors.torch.save_file(weights, path)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "torch")
+    arch = {} if kind == "ours" else {"arch": "mlp", "arch_kwargs": wide}
+    load(path, **arch)  # whatever is imported on the way is imported now
+    before, size = bytes_read(), path.stat().st_size
+    with opening() as opened:
+        loaded = load(path, **arch)
+    assert size <= bytes_read() - before < 1.02 * size
+    assert opened.count(str(path)) == 1
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_was_checked_is_loaded_though_the_file_is_replaced_meanwhile(described, network, monkeypatch):
+    checked_pickle = archive.checked_pickle
+
+    def checked(path, content):
+        pickled = checked_pickle(path, content)
+        content = torch.load(path, weights_only=True)
+        torch.save({**content, "state_dict": {key: value + 1 for key, value in content["state_dict"].items()}}, path)
+        return pickled
+
+    digest = hashlib.sha256(described.read_bytes()).hexdigest()
+    monkeypatch.setattr(archive, "checked_pickle", checked)
+    loaded = load(described)
+    assert same(loaded.module, network) and loaded.sha256 == digest
+
+
+def counted(monkeypatch, module, name):
+    calls, original = [], getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *args, **options: (calls.append(args), original(*args, **options))[1])
+    return calls
+
+
+def test_a_checkpoint_is_built_once_and_compared_once(described, monkeypatch):
+    built, compared = counted(monkeypatch, zoo, "build"), counted(monkeypatch, fitting, "misfit")
+    load(described)
+    assert len(built) == len(compared) == 1
+
+
+def test_bare_weights_are_built_once_by_who_names_their_architecture(path, network, monkeypatch):
+    torch.save(network.state_dict(), path)
+    built, compared = counted(monkeypatch, zoo, "build"), counted(monkeypatch, fitting, "misfit")
+    load(path, arch=ARCH, arch_kwargs=KWARGS)
+    assert len(built) == len(compared) == 1
+
+
+@pytest.mark.parametrize("arch", zoo.architectures())
+def test_an_outline_with_weights_is_the_network_that_they_were_of(arch):
+    network = zoo.build(arch).eval()
+    weights = {key: value + 0.01 if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    network.load_state_dict(weights)
+    x = torch.rand(2, 1 if arch == "mlp" else 3, 8, 8)
+    filled = fitting.filled(fitting.outline(arch, {}), weights, arch)
+    assert dict(filled.named_buffers()).keys() <= weights.keys()  # or some would hold whatever lay in memory
+    with torch.no_grad():
+        assert torch.equal(filled(x), network(x))
+    assert [p.requires_grad for p in filled.parameters()] == [p.requires_grad for p in network.parameters()]
 
 
 def test_a_checkpoint_in_memory_is_identified_by_its_weights(described, network):

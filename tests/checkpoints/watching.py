@@ -9,9 +9,12 @@ from kernelscope.features import outline
 _HARMLESS = ("os.scandir", "os.listdir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
 _HARMFUL = ("os.", "subprocess.", "socket.", "shutil.", "pty.", "ctypes.dlopen", "webbrowser.", "pickle.find_class")
 _seen: list[str] | None = None
+_opened: list[str] | None = None
 
 
 def _watch(event, arguments):
+    if _opened is not None and event == "open":
+        _opened.append(str(arguments[0]))
     if _seen is None:
         return
     if event == "subprocess.Popen" and outline.__file__ in arguments[1]:
@@ -36,3 +39,14 @@ def watching():
         yield seen
     finally:
         _seen = None
+
+
+@contextlib.contextmanager
+def opening():
+    """Gives a list that holds, afterwards, every file that was opened."""
+    global _opened
+    opened = _opened = []
+    try:
+        yield opened
+    finally:
+        _opened = None
