@@ -20,6 +20,7 @@ from rounds import describe_machine, median_ratio, paired_rounds, print_table
 from kernelscope.checkpoints.loaded import Loaded, loaded_module
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.features.extraction import extract
+from kernelscope.features.request import Request
 from kernelscope.features.streaming import StreamedFeatures
 from kernelscope.kernels.distance.layer_grid import layer_sums
 from kernelscope.networks import zoo
@@ -48,7 +49,9 @@ def store(networks: list[Loaded], data: Examples, layers: str, batch: int, devic
 
 
 def stream(networks: list[Loaded], data: Examples, layers: str, batch: int, device: str) -> None:
-    teacher, student = (StreamedFeatures(n, data, layers=layers, batch_size=batch, device=device) for n in networks)
+    teacher, student = (
+        StreamedFeatures(n, data, Request(layers=layers, batch_size=batch, device=device)) for n in networks
+    )
     layer_sums(
         teacher={name: teacher.features(name) for name in teacher.layers},
         student={name: student.features(name) for name in student.layers},

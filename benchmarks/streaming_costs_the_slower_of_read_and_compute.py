@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
+from kernelscope.features.header import Samples
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.features.writing import feature_writer
 from kernelscope.kernels.distance.exact import transfer_loss
@@ -32,8 +33,8 @@ def write_store(path: Path, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     ids = np.zeros((n, 16), np.uint8)
     layer = {"width": D, "pool": "auto", "raw_shape": [D], "torch_dtype": "float32"}
-    options = {"labels": None, "classes": (), "dtype": "float32", "order_sha256": "", "source": ""}
-    with feature_writer(path, config={"seed": seed}, ids=ids, **options) as writer:
+    samples = Samples(ids, "", "", None, ())
+    with feature_writer(path, config={"seed": seed}, samples=samples, dtype="float32") as writer:
         writer.create_layers({"embedding": layer})
         for start in range(0, n, CHECKED_ROWS):
             block = rng.standard_normal((min(CHECKED_ROWS, n - start), D), dtype=np.float32)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kernelscope.features.extraction import extract
     from kernelscope.features.store import FeatureStore
     from kernelscope.kernels.distance.exact import TransferLoss, transfer_loss
-    from kernelscope.kernels.nystrom.choosing import Landmarks
+    from kernelscope.kernels.nystrom.landmarks import Landmarks
     from kernelscope.measurement.audit import audit
     from kernelscope.measurement.measure import measure
     from kernelscope.report.fields import PairReport
@@ -50,7 +50,7 @@ __all__ = [
 
 _ROOMS = {
     "FeatureStore": "kernelscope.features.store",
-    "Landmarks": "kernelscope.kernels.nystrom.choosing",
+    "Landmarks": "kernelscope.kernels.nystrom.landmarks",
     "PairReport": "kernelscope.report.fields",
     "Probe": "kernelscope.distill.probe",
     "Recipe": "kernelscope.distill.recipe",

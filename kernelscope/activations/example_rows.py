@@ -1,26 +1,26 @@
-"""Listening: a network runs over examples in order, and what its layers say becomes rows.
+"""A network runs over examples in order, and its layers' activations become rows.
 
 One row an example as a rule; with the pooling ``token`` or ``patch`` every position is a row, so that one example gives
-several, side by side. Extraction writes the rows to disk, streaming adds them up and lets them go.
+several, side by side. Extraction writes the rows to disk, streaming adds them up and keeps none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
+from torch import nn
 
+from kernelscope.activations.capture import MASK, Capture
 from kernelscope.activations.pooling import UNITS, pool, positions
-from kernelscope.activations.tap import Tap
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples, order_fingerprint
-from kernelscope.errors import KernelscopeError, Mismatch, one_line
-
-MASK = "attention_mask"  #: of a batch that is a dict, as Hugging Face names it
+from kernelscope.datasets.preprocess import Operations
+from kernelscope.errors import Mismatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,15 @@ class ExampleRows:
         return len(self.ids)
 
 
+class LayerShape(TypedDict):
+    """A layer's shape per example before pooling, and its type, as a feature file states them."""
+
+    raw_shape: list[int]
+    torch_dtype: str
+
+
 @dataclass(frozen=True, eq=False)
-class Heard:
+class BatchRows:
     """A batch's rows ``(N, d)`` by layer, how many of them each example gave, and its class by the network (or -1)."""
 
     rows: dict[str, torch.Tensor]
@@ -46,54 +53,73 @@ class Heard:
     predicted: np.ndarray
 
 
-class Listening:
-    """A network in eval mode with open ears; leaves it as it was on leaving, also by an exception.
+class ForwardPass:
+    """A network in eval mode over examples, with activations captured; it is left as it was on leaving.
 
     Args:
         layers: names, already resolved.
         pooling: as :func:`kernelscope.activations.pooling.pool` takes it, or ``token`` or ``patch``.
+        operations: what is done to examples first; None for what they state.
 
     Attributes:
-        described: of each layer its shape per example before pooling and its type, after the first batch.
+        described: of each layer its shape and type, after the first batch.
     """
 
     def __init__(
-        self, loaded: Loaded, examples: Examples, layers: Sequence[str], *, pooling: str = "auto", device: str = "cpu"
+        self,
+        network: nn.Module,
+        examples: Examples,
+        layers: Sequence[str],
+        *,
+        name: str,
+        operations: Operations | None = None,
+        pooling: str = "auto",
+        device: str = "cpu",
     ) -> None:
-        self.loaded, self.examples, self.layers = loaded, examples, list(layers)
+        self.network, self.examples, self.layers = network, examples, list(layers)
+        self.operations = examples.preprocess if operations is None else operations
         self.pooling, self.device = pooling, device
-        checkpoint = loaded.checkpoint
-        self.operations = examples.preprocess if checkpoint is None else checkpoint.preprocess
-        self.described: dict[str, dict[str, Any]] = {}
-        self._mask: torch.Tensor | None = None
+        self.described: dict[str, LayerShape] = {}
         self._counts: np.ndarray | None = None
         self._logits: torch.Tensor | None = None
-        listening = self.layers if "logits" in self.layers else [*self.layers, "logits"]
-        self._tap = Tap(loaded.module, listening, training=False, keep=self._keep)
+        captured = self.layers if "logits" in self.layers else [*self.layers, "logits"]
+        self._capture = Capture(network, captured, name=name, keep=self._keep, device=device)
 
-    def __enter__(self) -> Listening:
-        self.loaded.module.to(self.device)
-        self._tap.__enter__()
+    @classmethod
+    def of(cls, loaded: Loaded, examples: Examples, layers: Sequence[str], *, pooling: str, device: str) -> ForwardPass:
+        """With the preprocessing that the network's file states, if it states any."""
+        operations = None if loaded.checkpoint is None else loaded.checkpoint.preprocess
+        return cls(
+            loaded.module, examples, layers, name=loaded.name, operations=operations, pooling=pooling, device=device
+        )
+
+    def __enter__(self) -> ForwardPass:
+        self.network.to(self.device)
+        self._capture.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tap.close()
+        self._capture.__exit__(kind, error, trace)
 
-    def hear(self, start: int, stop: int) -> Heard:
+    def batches(self, size: int, first: int = 0) -> Iterator[tuple[int, BatchRows]]:
+        """``(start, rows)`` of all examples from ``first`` on, in order."""
+        for start in range(first, self.examples.n, size):
+            yield start, self.run(start, min(start + size, self.examples.n))
+
+    def run(self, start: int, stop: int) -> BatchRows:
         """Run examples ``start:stop`` through the network.
 
         Raises:
             Mismatch: inputs it does not take, or a layer that gives no row for each of them.
             UsageError: a layer that did not run.
         """
-        batch = _on(self.examples.batch(start, stop, self.operations), self.device)
-        self._mask = batch.get(MASK) if isinstance(batch, dict) else None
+        batch = self.examples.batch(start, stop, self.operations)
         self._counts, self._logits = None, None
         with torch.inference_mode():
-            self._forward(batch)
-        rows = {name: self._tap.features[name] for name in self.layers}
+            captured = self._capture.run(batch)
+        rows = {name: captured[name] for name in self.layers}
         counts = np.ones(stop - start, np.int64) if self._counts is None else self._counts
         for name, tensor in rows.items():
             if len(tensor) != counts.sum():
@@ -101,15 +127,15 @@ class Listening:
                     f"layer {name} gives {len(tensor)} rows for {counts.sum()} "
                     f"{'examples' if self._counts is None else 'positions'}; choose another layer or pooling"
                 )
-        return Heard(rows, counts, _predicted(self._logits, stop - start))
+        return BatchRows(rows, counts, _predicted(self._logits, stop - start))
 
     def example_rows(self) -> ExampleRows:
         """The rows that all examples give. Where positions are rows, this runs a first example and reads all masks."""
         examples = self.examples
         if self.pooling not in UNITS:
             return ExampleRows(np.arange(examples.n + 1), examples.ids, examples.labels, examples.order_sha256)
-        first = int(self.hear(0, 1).counts[0])
-        masked = self._mask is not None
+        first = int(self.run(0, 1).counts[0])
+        masked = self._capture.mask is not None
         counts = np.concatenate([self._real_positions(i) for i in range(examples.n)]) if masked else None
         counts = np.full(examples.n, first) if counts is None else counts
         offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -120,10 +146,11 @@ class Listening:
         return ExampleRows(offsets, ids, labels, order_fingerprint(ids))
 
     def _real_positions(self, example: int) -> np.ndarray:
-        batch: Any = self.examples.batch(example, example + 1, self.operations)
+        batch = self.examples.batch(example, example + 1, self.operations)
+        assert isinstance(batch, dict)
         return np.asarray(batch[MASK].bool().sum(1))
 
-    def _keep(self, name: str, x: torch.Tensor) -> torch.Tensor:
+    def _keep(self, name: str, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if name == "logits":
             self._logits = x
             if name not in self.layers:
@@ -133,39 +160,10 @@ class Listening:
             "torch_dtype": str(x.dtype).removeprefix("torch."),
         }
         if self.pooling not in UNITS:
-            return pool(x, self.pooling, self._mask)
-        rows, example = positions(x, self._mask)
+            return pool(x, self.pooling, mask)
+        rows, example = positions(x, mask)
         self._counts = np.bincount(example.cpu().numpy(), minlength=len(x))
         return rows
-
-    def _forward(self, batch: Any) -> None:
-        network, name = self.loaded.module, self.loaded.name
-        try:
-            if isinstance(batch, dict):
-                network(**batch)
-            elif isinstance(batch, tuple):
-                network(*batch)
-            else:
-                network(batch)
-        except KernelscopeError:
-            raise
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-            reason = one_line(str(error), 90)
-            raise Mismatch(f"{name} does not take inputs of {_shape(batch)} ({reason}); check --data") from error
-
-
-def _on(batch: Any, device: str) -> Any:
-    if isinstance(batch, dict):
-        return {key: value.to(device) for key, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(value.to(device) for value in batch)
-    return batch.to(device)
-
-
-def _shape(batch: Any) -> str:
-    if isinstance(batch, dict):
-        return ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
-    return f"shape {' and '.join(str(tuple(x.shape)) for x in (batch if isinstance(batch, tuple) else (batch,)))}"
 
 
 def _predicted(logits: torch.Tensor | None, rows: int) -> np.ndarray:

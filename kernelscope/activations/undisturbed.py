@@ -1,4 +1,4 @@
-"""A look at a network in the middle of its training, after which training goes on as if nobody had looked."""
+"""Evaluation in the middle of training, without side effects on training state."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from kernelscope.activations.capture import Batch, Capture, batch_length
 from kernelscope.activations.pooling import pool
-from kernelscope.activations.tap import Tap
-from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, one_line
-
-if TYPE_CHECKING:
-    from kernelscope.datasets.examples import Batch
-
-MASK = "attention_mask"  #: of a batch that is a dict, as Hugging Face names it
+from kernelscope.errors import Mismatch
 
 
 @contextlib.contextmanager
@@ -50,7 +45,7 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         yield
 
 
-def heard(network: nn.Module, batches: Sequence[Batch], layers: Sequence[str], *, name: str) -> dict[str, np.ndarray]:
+def rows_of(network: nn.Module, batches: Sequence[Batch], layers: Sequence[str], *, name: str) -> dict[str, np.ndarray]:
     """Rows ``(n, d)`` in float32 of each layer, in eval mode; the network is left as it was, also by an exception.
 
     Batches are taken to the network's device and, where they are no whole numbers, to the type of its weights. Rows
@@ -60,42 +55,19 @@ def heard(network: nn.Module, batches: Sequence[Batch], layers: Sequence[str], *
         Mismatch: inputs it does not take, or a layer that gives no row for each of them.
         UsageError: an unknown layer, or one that did not run. ResourceError: the device's memory is full.
     """
-    mask: torch.Tensor | None = None
-
-    def rows(layer: str, x: torch.Tensor) -> torch.Tensor:
-        return pool(x, "auto", mask)
-
-    said: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
-    device, kind = _place(network)
-    with undisturbed(network), Tap(network, layers, training=False, keep=rows) as tap:
+    found: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+    device, dtype = _place(network)
+    capture = Capture(
+        network, layers, name=name, keep=lambda layer, x, mask: pool(x, "auto", mask), device=device, dtype=dtype
+    )
+    with undisturbed(network), capture:
         for batch in batches:
-            named = batch if isinstance(batch, dict) else {"": batch}
-            named = {key: _suited(x, device, kind) for key, x in named.items()}
-            mask = named.get(MASK)
-            _forward(network, named, name)
-            size = len(next(iter(named.values())))
-            for layer, x in tap.features.items():
+            size = batch_length(batch)
+            for layer, x in capture.run(batch).items():
                 if len(x) != size:
                     raise Mismatch(f"{name}: layer {layer} gives {len(x)} rows for {size} examples; choose another")
-                said[layer].append(x.float().cpu())
-    return {layer: torch.cat(parts).numpy() for layer, parts in said.items()}
-
-
-def _forward(network: nn.Module, batch: dict[str, torch.Tensor], name: str) -> None:
-    try:
-        if "" in batch:
-            network(batch[""])
-        else:
-            network(**batch)
-    except KernelscopeError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise ResourceError(f"the device's memory is too small to look at {name}; lower batch_size") from error
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        shapes = one_line(", ".join(f"{key} {tuple(x.shape)}".strip() for key, x in batch.items()), 50)
-        raise Mismatch(
-            f"{name} does not take inputs of shape {shapes} ({one_line(str(error), 80)}); check data"
-        ) from error
+                found[layer].append(x.float().cpu())
+    return {layer: torch.cat(parts).numpy() for layer, parts in found.items()}
 
 
 def _place(network: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -104,10 +76,6 @@ def _place(network: nn.Module) -> tuple[torch.device, torch.dtype]:
         if x.is_floating_point():
             return x.device, x.dtype
     return torch.device("cpu"), torch.float32
-
-
-def _suited(x: torch.Tensor, device: torch.device, kind: torch.dtype) -> torch.Tensor:
-    return x.to(device, kind) if x.is_floating_point() else x.to(device)
 
 
 def _buffers(network: nn.Module) -> list[tuple[dict[str, Any], str, torch.Tensor, torch.Tensor]]:

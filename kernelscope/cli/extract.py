@@ -32,42 +32,36 @@ from kernelscope.cli.measure import parse_json, parse_operations, progress_for
 @options.quiet
 @options.debug
 def command(model: Path, out: Path, **given: Any) -> None:
-    """Run MODEL over its evaluation data, in order, and keep what its layers say.
+    """Run MODEL over its evaluation data, in order, and save the activations of its layers.
 
     Interrupted, the same command goes on where it stopped and ends with the same bits.
     """
     from kernelscope.checkpoints.loading import load
-    from kernelscope.features.extraction import extract
+    from kernelscope.features.extraction import extracted
     from kernelscope.features.request import Request
     from kernelscope.files import refuse_existing
     from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 
     refuse_existing(out, overwrite=given["overwrite"])
     loaded = load(model, arch=given["arch"], arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]))
-    operations = parse_operations(given["preprocess"])
-    chosen = Request(
+    request = Request(
         data=given["data"],
         split=given["split"],
         limit=given["limit"],
         n=given["n"],
         skip_unreadable=given["skip_unreadable"],
-        preprocess=operations,
-    )
-    examples = examples_for({str(model): loaded}, chosen)
-    require_inputs(str(model), loaded, examples, operations)
-    report = progress_for(given)
-    with extract(
-        with_operations(loaded, operations),
-        examples,
+        preprocess=parse_operations(given["preprocess"]),
         layers=given["layers"],
-        out=out,
-        pooling=given["pool"],
+        pool=given["pool"],
         batch_size=given["batch_size"],
         device=given["device"],
         dtype=given["dtype"],
-        overwrite=given["overwrite"],
         accuracy_check=not given["no_accuracy_check"],
-        progress=None if report is None else lambda done, total: report(model.name, done, total),
-    ) as store:
+        progress=progress_for(given),
+    )
+    examples = examples_for({str(model): loaded}, request)
+    require_inputs(str(model), loaded, examples, request.preprocess)
+    loaded = with_operations(loaded, request.preprocess)
+    with extracted(loaded, examples, request, out=out, overwrite=given["overwrite"]) as store:
         widths = ", ".join(f"{name} {store.features(name).shape[1]}" for name in store.layers)
         click.echo(f"{out}: {store.n} examples, {widths}")

@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from kernelscope import processes
 from kernelscope.activations.tap import resolve_layers
-from kernelscope.activations.undisturbed import heard, undisturbed
+from kernelscope.activations.undisturbed import rows_of, undisturbed
 from kernelscope.checkpoints.checkpoint import Checkpoint
 from kernelscope.checkpoints.loaded import Loaded, loaded_module, unwrapped
 from kernelscope.checkpoints.loading import load
@@ -120,7 +120,7 @@ class Probe:
                     "preprocess=[] if they are prepared already, else give the data raw"
                 )
             batches = _batches(self.examples, checkpoint.preprocess, batch_size)
-        rows = heard(loaded.module, batches, [t for t, _ in self.layers.values()], name="the teacher")
+        rows = rows_of(loaded.module, batches, [t for t, _ in self.layers.values()], name="the teacher")
         teachers = {}
         for name, (layer, _) in self.layers.items():
             if not rows[layer].any():
@@ -149,7 +149,7 @@ class Probe:
         _finish_queued_work(network)
         started = time.perf_counter()
         of_student = self._of_student(network)
-        rows = heard(network, self._batches, list(of_student.values()), name="the student")
+        rows = rows_of(network, self._batches, list(of_student.values()), name="the student")
         layers: dict[str, Any] = {}
         notes = []
         for name, layer in of_student.items():
@@ -175,7 +175,7 @@ class Probe:
         if not any(is_lazy(weight) for weight in network.parameters()):  # those are drawn in the first forward pass
             first = self._batches[0]
             few = {key: x[:2] for key, x in first.items()} if isinstance(first, dict) else first[:2]
-            heard(network, [few], layers, name="the student")
+            rows_of(network, [few], layers, name="the student")
 
     def huggingface(self) -> Any:
         """A ``transformers.TrainerCallback`` that looks at the Trainer's model by its ``global_step``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class ArrayFeatures:
     arch: str | None = None
     top1: float | None = None
     notes: tuple[str, ...] = field(default=())
+
+    kept: ClassVar[bool] = True
 
     @property
     def layers(self) -> tuple[str, ...]:

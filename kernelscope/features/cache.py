@@ -6,15 +6,17 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from kernelscope.activations.example_rows import ForwardPass
 from kernelscope.activations.tap import resolve_layers
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.errors import ResourceError, UnreadableInput
-from kernelscope.features.extraction import config_sha256, configuration, extract
+from kernelscope.features.extraction import config_sha256, configuration, extracted
 from kernelscope.features.fingerprint import is_ours
+from kernelscope.features.request import Request
 from kernelscope.features.store import FeatureStore
 from kernelscope.networks.zoo import is_built_in
 
@@ -28,53 +30,30 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "kernelscope"
 
 
-def cached_features(
-    loaded: Loaded,
-    examples: Examples,
-    *,
-    layers: str | Sequence[str] | None = None,
-    pool: str = "auto",
-    batch_size: int = 256,
-    device: str = "cpu",
-    dtype: str = "float32",
-    no_cache: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> FeatureStore:
-    """The features, from the cache if they are there; arguments as :func:`extract`. Their accuracy is not checked.
+def cached_features(loaded: Loaded, examples: Examples, request: Request) -> FeatureStore:
+    """The features, from the cache if they are there. Their accuracy is not checked.
 
     A cache that cannot be written is no error: the features then live in a temporary file until the program ends. A
     cached file that is damaged is extracted again. Only built-in architectures read from a file are kept: what a
     module in memory computes depends on code and attributes that no key can hold.
     """
-    names, _ = resolve_layers(loaded.module, layers)
-    operations = examples.preprocess if loaded.checkpoint is None else loaded.checkpoint.preprocess
-    key = config_sha256(configuration(loaded, examples, names, operations, pool, batch_size, device, dtype))
-    path = None if no_cache or not _can_be_kept(loaded) else _writable(cache_folder() / f"{key[:32]}.h5")
+    request = replace(request, accuracy_check=False)  # it must be made of features found in the cache, too
+    path = _place(loaded, examples, request) if request.cache and _can_be_kept(loaded) else None
     if path is not None and (known := _known(path)) is not None:
         return known
-    if path is None:
-        path = _temporary() / "features.h5"
-
-    def run(out: Path) -> FeatureStore:
-        return extract(
-            loaded,
-            examples,
-            layers=layers,
-            out=out,
-            pooling=pool,
-            batch_size=batch_size,
-            device=device,
-            dtype=dtype,
-            overwrite=True,
-            accuracy_check=False,  # it must be made of features found in the cache, too
-            progress=progress,
-        )
-
     try:
-        return run(path)
+        return extracted(loaded, examples, request, out=path or _temporary() / "features.h5", overwrite=True)
     except ResourceError:
         # somebody else extracts the same features now, or the cache's disk is full: work aside
-        return run(_temporary() / "features.h5")
+        return extracted(loaded, examples, request, out=_temporary() / "features.h5", overwrite=True)
+
+
+def _place(loaded: Loaded, examples: Examples, request: Request) -> Path | None:
+    """Where the features are kept, under what decides their bits; None where nothing can be written."""
+    names, _ = resolve_layers(loaded.module, request.layers)
+    forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
+    key = config_sha256(configuration(loaded, examples, forward, request))
+    return _writable(cache_folder() / f"{key[:32]}.h5")
 
 
 def _can_be_kept(loaded: Loaded) -> bool:

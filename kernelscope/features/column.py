@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelscope.errors import NumericalError
 from kernelscope.features.header import Place
 from kernelscope.features.opening import read_rows
 from kernelscope.features.outline import CHECKED_ROWS
@@ -54,3 +55,18 @@ def write_at(file: int, offset: int, content: Any) -> None:
     while view:
         done = os.pwrite(file, view, offset)
         view, offset = view[done:], offset + done
+
+
+def narrowed(layer: str, block: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows in the type that a file holds them in.
+
+    Raises:
+        NumericalError: finite numbers that the narrower type does not hold.
+    """
+    if block.dtype == dtype:
+        return block
+    with np.errstate(over="ignore"):
+        narrow = block.astype(dtype)
+    if np.isinf(narrow).any() and not np.isinf(block).any():
+        raise NumericalError(f"layer {layer} exceeds what {dtype} holds; store float32")
+    return narrow

@@ -1,4 +1,4 @@
-"""Extraction: a network listens to examples in order, its layers go to disk."""
+"""Extraction: a network runs over examples in order, and its layers go to disk."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import numpy as np
 import torch
 
 from kernelscope.activations.accuracy import require_stated_accuracy
-from kernelscope.activations.example_rows import ExampleRows, Heard, Listening, top1
+from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.pooling import UNITS
 from kernelscope.activations.tap import resolve_layers
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.features.fingerprint import fingerprint
+from kernelscope.features.header import Samples
+from kernelscope.features.request import Request
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.version import __version__
@@ -55,29 +57,37 @@ def extract(
             than its checkpoint states.
         ResourceError: the disk cannot take the features.
     """
-    names, notes = resolve_layers(loaded.module, layers)
-    listening = Listening(loaded, examples, names, pooling=pooling, device=device)
-    config = configuration(loaded, examples, names, listening.operations, pooling, batch_size, device, dtype)
-    with listening:
-        samples = listening.example_rows()
-        with feature_writer(
-            out,
-            config=config,
-            ids=samples.ids,
-            order_sha256=samples.order_sha256,
-            source=f"{examples.name}/{examples.split}",
-            labels=samples.labels,
-            classes=examples.classes,
-            dtype=dtype,
-            overwrite=overwrite,
-        ) as writer:
-            for start in range(_first(writer.rows_done, samples, batch_size), examples.n, batch_size):
-                stop = min(start + batch_size, examples.n)
-                _write(writer, int(samples.offsets[start]), listening, listening.hear(start, stop))
-                if progress is not None:
-                    progress(stop, examples.n)
-            accuracy = top1(writer.predicted, samples.labels)
-            if accuracy_check:
+    request = Request(
+        layers=layers,
+        pool=pooling,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        accuracy_check=accuracy_check,
+        progress=None if progress is None else lambda name, done, total: progress(done, total),
+    )
+    return extracted(loaded, examples, request, out=out, overwrite=overwrite)
+
+
+def extracted(
+    loaded: Loaded, examples: Examples, request: Request, *, out: str | os.PathLike[str], overwrite: bool = False
+) -> FeatureStore:
+    """:func:`extract`, as a request asks for it."""
+    names, notes = resolve_layers(loaded.module, request.layers)
+    forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
+    config = configuration(loaded, examples, forward, request)
+    with forward:
+        rows = forward.example_rows()
+        samples = Samples(
+            rows.ids, rows.order_sha256, f"{examples.name}/{examples.split}", rows.labels, examples.classes
+        )
+        with feature_writer(out, config=config, samples=samples, dtype=request.dtype, overwrite=overwrite) as writer:
+            first = _first(writer.rows_done, rows, request.batch_size)
+            for start, batch in forward.batches(request.batch_size, first):
+                _write(writer, int(rows.offsets[start]), forward, batch)
+                request.report(loaded.name, min(start + request.batch_size, examples.n), examples.n)
+            accuracy = top1(writer.predicted, rows.labels)
+            if request.accuracy_check:
                 require_stated_accuracy(loaded, examples, accuracy)
             writer.note(
                 checkpoint_sha256=loaded.sha256,
@@ -90,27 +100,18 @@ def extract(
     return reopen(out)
 
 
-def configuration(
-    loaded: Loaded,
-    examples: Examples,
-    layers: Sequence[str],
-    operations: list[dict[str, Any]],
-    pooling: str,
-    batch_size: int,
-    device: str,
-    dtype: str,
-) -> dict[str, Any]:
+def configuration(loaded: Loaded, examples: Examples, forward: ForwardPass, request: Request) -> dict[str, Any]:
     """Everything that decides the bits of a feature file."""
     return {
         "network": fingerprint(loaded.module),
         "arch": loaded.arch,
         "data": [examples.name, examples.split, examples.order_sha256],
-        "preprocess": operations,
-        "layers": list(layers),
-        "pool": pooling,
-        "batch_size": batch_size,
-        "device": torch.device(device).type,
-        "dtype": dtype,
+        "preprocess": forward.operations,
+        "layers": forward.layers,
+        "pool": request.pool,
+        "batch_size": request.batch_size,
+        "device": torch.device(request.device).type,
+        "dtype": request.dtype,
         "torch": str(torch.__version__),
         "kernelscope": __version__,
     }
@@ -127,15 +128,15 @@ def _first(rows_done: int, samples: ExampleRows, batch_size: int) -> int:
     return done if done == len(samples.offsets) - 1 else done // batch_size * batch_size
 
 
-def _write(writer: FeatureWriter, start: int, listening: Listening, heard: Heard) -> None:
+def _write(writer: FeatureWriter, start: int, forward: ForwardPass, batch: BatchRows) -> None:
     if not writer.laid_out:
         writer.create_layers(
             {
-                name: {"width": rows.shape[1], "pool": listening.pooling, **listening.described[name]}
-                for name, rows in heard.rows.items()
+                name: {"width": rows.shape[1], "pool": forward.pooling, **forward.described[name]}
+                for name, rows in batch.rows.items()
             }
         )
-    rows = {name: rows.float().cpu().numpy() for name, rows in heard.rows.items()}
+    rows = {name: rows.float().cpu().numpy() for name, rows in batch.rows.items()}
     # where positions are rows, no class is predicted for them
-    predicted = heard.predicted if listening.pooling not in UNITS else np.full(int(heard.counts.sum()), -1)
+    predicted = batch.predicted if forward.pooling not in UNITS else np.full(int(batch.counts.sum()), -1)
     writer.write(start, rows, predicted)

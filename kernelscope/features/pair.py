@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.features.arrays import ASSUMED
+from kernelscope.features.protocol import Features
 from kernelscope.kernels.row_views import Reordered
 from kernelscope.kernels.rows import Rows
 
@@ -16,14 +15,13 @@ class FeaturePair:
     """Two stores over the same examples in the same order.
 
     Args:
-        teacher, student: :class:`FeatureStore` or :class:`ArrayFeatures`.
         align: ``"ids"`` pairs a student whose examples stand in another order.
 
     Raises:
         Mismatch: other examples, another order, or other labels.
     """
 
-    def __init__(self, teacher: Any, student: Any, *, align: str | None = None) -> None:
+    def __init__(self, teacher: Features, student: Features, *, align: str | None = None) -> None:
         self.teacher, self.student = teacher, student
         self.notes: tuple[str, ...] = ()
         self._order: np.ndarray | None = None
@@ -35,7 +33,7 @@ class FeaturePair:
         if teacher.ids is None or student.ids is None:
             self.notes = (ASSUMED,)
         elif not np.array_equal(teacher.ids, student.ids):
-            self._order = self._other_order(align)
+            self._order = self._other_order(teacher.ids, student.ids, align)
             self.notes = ("rows of the student were re-ordered by example id",)
         self._require_same_labels()
 
@@ -56,6 +54,11 @@ class FeaturePair:
         return labels if labels is None or self._order is None else np.asarray(labels)[self._order]
 
     @property
+    def pools(self) -> set[str | None]:
+        """How positions of either network's layers became rows."""
+        return {features.pool(layer) for features in (self.teacher, self.student) for layer in features.layers}
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.teacher.classes or self.student.classes or ())
 
@@ -68,10 +71,10 @@ class FeaturePair:
         X_S = self.student.features(student_layer)
         return self.teacher.features(teacher_layer), X_S if self._order is None else Reordered(X_S, self._order)
 
-    def _other_order(self, align: str | None) -> np.ndarray:
+    def _other_order(self, of_teacher: np.ndarray, of_student: np.ndarray, align: str | None) -> np.ndarray:
         """Where each of the teacher's examples stands in the student's rows."""
-        where = {identity.tobytes(): row for row, identity in enumerate(self.student.ids)}
-        order = np.array([where.get(identity.tobytes(), -1) for identity in self.teacher.ids])
+        where = {identity.tobytes(): row for row, identity in enumerate(of_student)}
+        order = np.array([where.get(identity.tobytes(), -1) for identity in of_teacher])
         others = int((order < 0).sum())
         if others:
             raise Mismatch(

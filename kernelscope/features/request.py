@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from kernelscope.datasets.reading import Reading
@@ -49,3 +50,8 @@ class Request:
     def of(self, layers: str | Sequence[str] | None) -> Request:
         """The same of other layers."""
         return replace(self, layers=layers)
+
+    def report(self, name: str, done: int, total: int) -> None:
+        """Call ``progress``, if there is one."""
+        if self.progress is not None:
+            self.progress(Path(name).name, done, total)

@@ -147,6 +147,8 @@ class FeatureStore:
         except EOFError as error:
             raise UnreadableInput(f"{path} is cut short ({error}); extract it again") from error
 
+    kept = True
+
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(self._told)

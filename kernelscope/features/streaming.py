@@ -6,61 +6,49 @@ Every further reading costs another forward pass, so this suits what needs one: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kernelscope.activations.accuracy import require_stated_accuracy
-from kernelscope.activations.example_rows import Heard, Listening, top1
+from kernelscope.activations.example_rows import BatchRows, ForwardPass, top1
 from kernelscope.activations.tap import resolve_layers
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
-from kernelscope.errors import NumericalError
+from kernelscope.features.column import narrowed
+from kernelscope.features.request import Request
 
 
 class StreamedFeatures:
     """Layers of a network over examples, in the form of a feature store without a file.
 
-    The network is listened to while a block is read, and left as it was in between. ``beside`` are other networks over
-    the same examples, which run on each batch in turn, so that every example is read once for all of them.
-
-    Arguments as of :func:`kernelscope.features.extraction.extract`.
+    Hooks are on the network while a block is read, and it is left as it was in between. ``beside`` are other networks
+    over the same examples, which run on each batch in turn, so that every example is read once for all of them.
 
     Attributes:
         top1: share of examples given their own class, once all of them were read in order.
     """
 
-    def __init__(
-        self,
-        loaded: Loaded,
-        examples: Examples,
-        *,
-        layers: str | Sequence[str] | None = None,
-        pool: str = "auto",
-        batch_size: int = 256,
-        device: str = "cpu",
-        dtype: str = "float32",
-        accuracy_check: bool = True,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        names, self.notes = resolve_layers(loaded.module, layers)
+    def __init__(self, loaded: Loaded, examples: Examples, request: Request) -> None:
+        names, self.notes = resolve_layers(loaded.module, request.layers)
         self.path, self.layers, self.classes = loaded.name, names, examples.classes
         self.checkpoint_sha256, self.arch = loaded.sha256, loaded.arch
-        self.dtype = np.dtype(dtype)
-        self._pool, self._batch, self._progress = pool, batch_size, progress
-        self._examples, self._accuracy_check = examples, accuracy_check
+        self.dtype = np.dtype(request.dtype)
+        self._loaded, self._examples, self._request, self._batch = loaded, examples, request, request.batch_size
         self._predicted: list[np.ndarray] = []
         self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
         self.beside: tuple[StreamedFeatures, ...] = ()
-        self._listening = Listening(loaded, examples, names, pooling=pool, device=device)
-        with self._listening:
-            self._samples = self._listening.example_rows()
+        self._forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
+        with self._forward:
+            self._samples = self._forward.example_rows()
             self.ids, self.labels = self._samples.ids, self._samples.labels
             self.order_sha256 = self._samples.order_sha256
             self._rows = {name: StreamedRows(self, name, X.shape[1]) for name, X in self._of_batch(0).items()}
+
+    kept = False
 
     @property
     def n(self) -> int:
@@ -76,7 +64,7 @@ class StreamedFeatures:
         return self._rows[layer]
 
     def pool(self, layer: str) -> str:
-        return self._pool
+        return self._request.pool
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows ``start:stop`` of every layer; the last block is kept, as its layers are asked for in turn."""
@@ -85,11 +73,11 @@ class StreamedFeatures:
             together = [self, *(other for other in self.beside if other._batches(start, stop) == numbers)]
             parts: list[list[dict[str, np.ndarray]]] = [[] for _ in together]
             for number in numbers:
-                for each, heard in zip(together, parts):
-                    with each._listening:  # one at a time: two may listen to the same network
-                        heard.append(each._of_batch(number))
-            for each, heard in zip(together, parts):
-                each._keep_block(start, stop, heard)
+                for each, part in zip(together, parts):
+                    with each._forward:  # one at a time: two may listen to the same network
+                        part.append(each._of_batch(number))
+            for each, part in zip(together, parts):
+                each._keep_block(start, stop, part)
         return self._block[1]
 
     def _batches(self, start: int, stop: int) -> range:
@@ -108,30 +96,21 @@ class StreamedFeatures:
         if self._last[0] != number:
             start = number * self._batch
             stop = min(start + self._batch, self._examples.n)
-            heard = self._listening.hear(start, stop)
-            self._last = number, {name: self._stored(name, X) for name, X in heard.rows.items()}
-            self._score(number, heard, stop)
+            batch = self._forward.run(start, stop)
+            self._last = (
+                number,
+                {name: narrowed(name, X.float().cpu().numpy(), self._request.dtype) for name, X in batch.rows.items()},
+            )
+            self._score(number, batch, stop)
         return self._last[1]
 
-    def _stored(self, name: str, rows: Any) -> np.ndarray:
-        """In the type a file would hold them in."""
-        full = rows.float().cpu().numpy()
-        if self.dtype == full.dtype:
-            return np.asarray(full)
-        with np.errstate(over="ignore"):
-            narrow = full.astype(self.dtype)
-        if np.isinf(narrow).any() and not np.isinf(full).any():
-            raise NumericalError(f"layer {name} exceeds what {self.dtype} holds; use float32")
-        return np.asarray(narrow)
-
-    def _score(self, number: int, heard: Heard, stop: int) -> None:
+    def _score(self, number: int, batch: BatchRows, stop: int) -> None:
         if number != len(self._predicted):  # read again: scored already
             return
-        self._predicted.append(heard.predicted)
-        if self._progress is not None:
-            self._progress(stop, self._examples.n)
-        if stop == self._examples.n and self._accuracy_check:
-            require_stated_accuracy(self._listening.loaded, self._examples, self.top1)
+        self._predicted.append(batch.predicted)
+        self._request.report(self._loaded.name, stop, self._examples.n)
+        if stop == self._examples.n and self._request.accuracy_check:
+            require_stated_accuracy(self._loaded, self._examples, self.top1)
 
 
 def side_by_side(streams: Sequence[StreamedFeatures]) -> None:

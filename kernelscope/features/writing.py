@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from kernelscope import files
-from kernelscope.errors import Mismatch, NumericalError, ResourceError, UnreadableInput
-from kernelscope.features.column import Column, write_at
+from kernelscope.errors import Mismatch, ResourceError, UnreadableInput
+from kernelscope.features.column import Column, narrowed, write_at
 from kernelscope.features.header import Frame, Place, Samples, completed, lay_out
 from kernelscope.features.opening import outline_of, read_at, read_rows
 from kernelscope.features.store import FeatureStore
@@ -117,7 +117,7 @@ class FeatureWriter:
                     f"layer {name} gives {block.shape[1]} features from row {start} on and {column.data.shape[1]} "
                     "before; use inputs of one size"
                 )
-            self._unsynced += column.write(self._file, start, self._stored(name, block))
+            self._unsynced += column.write(self._file, start, narrowed(name, block, self._dtype))
             stop = start + len(block)
         if predicted is not None and self._classes is not None:
             self._classes.write(self._file, start, predicted.astype("<i8"))
@@ -178,26 +178,13 @@ class FeatureWriter:
         columns = [*self._layers.values(), *([self._classes] if self._classes is not None else [])]
         return min(column.intact(self._file, min(max(done, 0), self._samples.n)) for column in columns)
 
-    def _stored(self, name: str, block: np.ndarray) -> np.ndarray:
-        if self._dtype == str(block.dtype):
-            return block
-        with np.errstate(over="ignore"):
-            narrow = block.astype(self._dtype)
-        if np.isinf(narrow).any() and not np.isinf(block).any():
-            raise NumericalError(f"layer {name} exceeds what {self._dtype} holds; store float32")
-        return narrow
-
 
 @contextlib.contextmanager
 def feature_writer(
     out: str | os.PathLike[str],
     *,
     config: dict[str, Any],
-    ids: np.ndarray,
-    order_sha256: str,
-    source: str,
-    labels: np.ndarray | None,
-    classes: tuple[str, ...],
+    samples: Samples,
     dtype: str,
     overwrite: bool = False,
 ) -> Iterator[FeatureWriter]:
@@ -210,7 +197,6 @@ def feature_writer(
     out = Path(out)
     files.refuse_existing(out, overwrite=overwrite)
     partial = out.with_name(out.name + ".partial")
-    samples = Samples(ids, order_sha256, source, labels, classes)
     with files.lock(out.with_name(out.name + ".lock")), _disk_errors(out):
         writer = FeatureWriter(partial, samples, json.dumps(config, sort_keys=True), dtype)
         try:

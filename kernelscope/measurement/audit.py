@@ -6,31 +6,82 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from kernelscope.features.request import Progress, Request
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.nystrom.bounds import lemma1
 from kernelscope.kernels.nystrom.claims import claims
 from kernelscope.kernels.nystrom.nystrom import partial
+from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.landmark_numbers import choose_landmarks
-from kernelscope.measurement.layer_pairs import LayerPair, matches
+from kernelscope.measurement.layer_pairs import Correspondence, LayerPair, matches
 from kernelscope.report.audit import AuditReport, PairAudit, Tracking
 
 
 def audit(
-    *, teacher: Any, student: Any, landmarks: Any = None, device: str = "cpu", seed: int = 0, **inputs: Any
+    *,
+    teacher: Any,
+    student: Any,
+    labels: Any = None,
+    groups: Any = None,
+    data: Any = None,
+    split: str | None = None,
+    limit: int | None = None,
+    n: int | None = None,
+    skip_unreadable: bool = False,
+    preprocess: list[dict[str, Any]] | None = None,
+    align: str | None = None,
+    layers: str | Sequence[str] | None = None,
+    pairs: str | None = None,
+    pool: str = "auto",
+    landmarks: Any = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    seed: int = 0,
+    batch_size: int = 256,
+    cache: bool = True,
+    accuracy_check: bool = True,
+    teacher_arch: str | None = None,
+    teacher_arch_kwargs: dict[str, Any] | None = None,
+    student_arch: str | Sequence[str | None] | None = None,
+    student_arch_kwargs: Any = None,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Theorem 1, Corollaries 1 and 2, Lemma 1, Theorem 2, the eigenvalue assumption and the estimate, on real pairs.
 
     Args:
-        teacher, student, inputs: as of :func:`kernelscope.measurement.measure.measure`: what is read, not how
-            the loss is computed.
         landmarks: by default class means where labels are known, else k-means cells.
         device: a torch device for forward passes and Grams.
         seed: of landmarks and of the pairs of examples that Lemma 1 is tried on.
 
+    The other arguments are those of :func:`kernelscope.measurement.measure.measure`.
+
     Raises:
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
-    _, matched = matches(teacher=teacher, student=student, device=device, **inputs)
+    request = Request(
+        data=data,
+        split=split,
+        limit=limit,
+        n=n,
+        skip_unreadable=skip_unreadable,
+        preprocess=preprocess,
+        layers=layers,
+        pool=pool,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        cache=cache,
+        accuracy_check=accuracy_check,
+        progress=progress,
+    )
+    given = Given.of(
+        teacher,
+        student,
+        teacher_arch=(teacher_arch, teacher_arch_kwargs),
+        student_arch=(student_arch, student_arch_kwargs),
+        pairs=pairs,
+    )
+    matched = matches(open_inputs(given, request), Correspondence(labels, groups, align, layers, pairs))
     audited = tuple(
         _audit_pair(pair, landmarks=landmarks, device=device, seed=seed) for match in matched for pair in match.pairs()
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
@@ -38,7 +37,8 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     if match.streamed:
         from kernelscope.features.streaming import StreamedFeatures, side_by_side
 
-        side_by_side([s.store for s in (match.teacher, match.student) if isinstance(s.store, StreamedFeatures)])
+        both = (match.teacher.features, match.student.features)
+        side_by_side([features for features in both if isinstance(features, StreamedFeatures)])
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
     found = {} if match.streamed else search(pairs.values(), settings.seed)
@@ -100,12 +100,12 @@ def _moments(
     if cka(centred.sums) is None:
         return None
     found = []
-    sides: tuple[tuple[str, Any, Any], ...] = (
-        ("student", centred.student, centred.sums.G_SS),
-        ("teacher", centred.teacher, centred.sums.G_TT),
+    both = (
+        ("student", pair.names["student_layer"], centred.student, centred.sums.G_SS),
+        ("teacher", pair.names["teacher_layer"], centred.teacher, centred.sums.G_TT),
     )
-    for role, X, G in sides:
-        key = (role, pair.names[f"{role}_layer"])
+    for role, layer, X, G in both:
+        key = (role, layer)
         if key not in known:
             known[key] = moments(X, G)
         found.append(known[key])

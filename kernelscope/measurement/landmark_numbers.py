@@ -12,7 +12,8 @@ from kernelscope.errors import UnreadableInput
 from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.nystrom.anova import anova
 from kernelscope.kernels.nystrom.bounds import NAMES, bounds, theorem2
-from kernelscope.kernels.nystrom.choosing import Landmarks, parse
+from kernelscope.kernels.nystrom.choosing import parse
+from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.measurement.layer_pairs import Examples
 from kernelscope.report import fields

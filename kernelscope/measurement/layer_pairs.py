@@ -1,4 +1,4 @@
-"""Which teacher layer meets which student layer, row by row the same examples, with what is known of them."""
+"""Pair teacher and student layers, row by row the same examples, with what is known of them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from kernelscope.activations.layer_names import among, split
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError
-from kernelscope.features.request import Request
+from kernelscope.features.pair import FeaturePair
 from kernelscope.kernels.rows import Rows
-from kernelscope.measurement.inputs import Side, open_sides
+from kernelscope.measurement.inputs import Inputs
+from kernelscope.measurement.opening import NetworkInput
 
 UNTRAINED = "untrained student"
 POSITIONS = ("token", "patch")  #: poolings that leave every position a row
@@ -39,6 +40,17 @@ class Examples:
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
 
+class LayerNames(TypedDict):
+    """The fields of a report that name a pair of layers."""
+
+    teacher: str
+    student: str
+    teacher_layer: str
+    student_layer: str
+    pool: str | None
+    unit: str
+
+
 @dataclass(frozen=True, eq=False)
 class LayerPair:
     """Two layers' features of the same examples in the same order, and the fields of a report that name them.
@@ -49,7 +61,7 @@ class LayerPair:
     teacher: Rows
     student: Rows
     examples: Examples
-    names: dict[str, Any]
+    names: LayerNames
     notes: tuple[str, ...]
     kernel: str = "linear"
     as_given: LayerPair | None = None
@@ -59,36 +71,40 @@ class LayerPair:
 class Match:
     """A teacher and one student over the same examples: their features and which of their layers are compared.
 
-    ``grid``: every teacher layer against every student layer was asked for. ``streamed``: a network runs each time that
-    features are read. ``references``: by name, features of other
+    ``grid``: every teacher layer against every student layer was asked for. ``references``: by name, features of other
     networks paired with the teacher's.
     """
 
-    teacher: Side
-    student: Side
-    features: Any
+    teacher: NetworkInput
+    student: NetworkInput
+    features: FeaturePair
     examples: Examples
     layers: tuple[tuple[str, str], ...]
     grid: bool = False
-    streamed: bool = False
-    references: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, FeaturePair] = field(default_factory=dict)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a network runs each time that features are read."""
+        return not (self.teacher.features.kept and self.student.features.kept)
 
     def pair(self, teacher_layer: str, student_layer: str) -> LayerPair:
         X_T, X_S = self.features.pair(teacher_layer, student_layer)
-        names = {
-            "teacher": self.teacher.name,
-            "student": self.student.name,
-            "teacher_layer": teacher_layer,
-            "student_layer": student_layer,
-            "pool": self.student.store.pool(student_layer),
-            "unit": self.unit(student_layer),
-        }
+        names = LayerNames(
+            teacher=self.teacher.name,
+            student=self.student.name,
+            teacher_layer=teacher_layer,
+            student_layer=student_layer,
+            pool=self.student.features.pool(student_layer),
+            unit=self.unit(student_layer),
+        )
         notes = tuple(dict.fromkeys((*self.teacher.notes, *self.student.notes, *self.features.notes)))
         return LayerPair(X_T, X_S, self.examples, names, notes)
 
     def unit(self, student_layer: str) -> str:
         """What a row is: an example, or one of its tokens or patches."""
-        pools = [self.student.store.pool(student_layer), *map(self.teacher.store.pool, self.teacher.store.layers)]
+        of_teacher = self.teacher.features
+        pools = [self.student.features.pool(student_layer), *map(of_teacher.pool, of_teacher.layers)]
         return next((pool for pool in pools if pool in POSITIONS), "example")
 
     def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
@@ -105,100 +121,69 @@ class Match:
             yield self.pair(teacher_layer, student_layer)
 
 
-def matches(
-    *,
-    teacher: Any,
-    student: Any,
-    labels: Any = None,
-    groups: Any = None,
-    align: str | None = None,
-    pairs: str | None = None,
-    teacher_arch: str | None = None,
-    teacher_arch_kwargs: dict[str, Any] | None = None,
-    student_arch: str | Sequence[str | None] | None = None,
-    student_arch_kwargs: Any = None,
-    references: Mapping[str, Any] | None = None,
-    untrained: int | None = None,
-    **extraction: Any,
-) -> tuple[Side, list[Match]]:
-    """The teacher, and every student matched to it; arguments as of :func:`kernelscope.measurement.measure.measure`."""
-    students = list(student) if isinstance(student, (list, tuple)) else [student]
-    if not students:
-        raise UsageError("no student given; pass at least one")
-    archs, archs_kwargs = (_one_each(value, len(students)) for value in (student_arch, student_arch_kwargs))
-    options = Request(**extraction)
-    sides = open_sides(
-        teacher,
-        students,
-        options,
-        teacher_arch=(teacher_arch, teacher_arch_kwargs),
-        student_archs=list(zip(archs, archs_kwargs)),
-        references=references,
-        untrained=untrained,
-        pairs=pairs,
-    )
+@dataclass(frozen=True)
+class Correspondence:
+    """What is known of the rows beyond their features, and which layers are compared.
+
+    Attributes:
+        labels, groups: of each example, an array or an ``.npy`` file; None for what the features know.
+        align: ``"ids"`` to pair re-ordered features by example id.
+        layers, pairs: see :func:`kernelscope.measurement.measure.measure`.
+    """
+
+    labels: Any = None
+    groups: Any = None
+    align: str | None = None
+    layers: str | Sequence[str] | None = None
+    pairs: str | None = None
+
+
+def matches(inputs: Inputs, wanted: Correspondence) -> list[Match]:
+    """Every student matched to the teacher."""
     found = []
-    for side, fresh in zip(sides.students, sides.untrained):
-        beside = {**sides.references, **({} if fresh is None else {UNTRAINED: fresh})}
-        found.append(_match(sides.teacher, side, beside, labels, groups, align, options.layers, pairs))
-    return sides.teacher, found
+    for student, fresh in zip(inputs.students, inputs.untrained):
+        beside = {**inputs.references, **({} if fresh is None else {UNTRAINED: fresh})}
+        found.append(_match(inputs.teacher, student, beside, wanted))
+    return found
 
 
 def _match(
-    teacher: Side,
-    student: Side,
-    references: Mapping[str, Side],
-    labels: Any,
-    groups: Any,
-    align: str | None,
-    layers: str | Sequence[str] | None,
-    pairs: str | None,
+    teacher: NetworkInput, student: NetworkInput, references: Mapping[str, NetworkInput], wanted: Correspondence
 ) -> Match:
-    from kernelscope.features.pair import FeaturePair
-
-    features = FeaturePair(teacher.store, student.store, align=align)
+    features = FeaturePair(teacher.features, student.features, align=wanted.align)
+    labels, groups, n = wanted.labels, wanted.groups, features.n
     if groups is None:
-        groups = _inputs(features.ids, (teacher, student))
+        groups = _inputs(features.ids, features.pools)
     examples = Examples(
-        features.labels if labels is None else _one_per_example(labels, features.n, "labels", "class"),
+        features.labels if labels is None else _one_per_example(labels, n, "labels", "class"),
         features.ids,
         features.classes,
         features.order_sha256,
         student.split,
-        None if groups is None else _one_per_example(groups, features.n, "groups", "group"),
-        labels_of_rows=labels is not None or _pools((teacher, student)).isdisjoint(POSITIONS),
+        None if groups is None else _one_per_example(groups, n, "groups", "group"),
+        labels_of_rows=labels is not None or features.pools.isdisjoint(POSITIONS),
     )
-    return Match(
-        teacher,
-        student,
-        features,
-        examples,
-        layers=tuple(_layer_pairs(teacher.store.layers, student.store.layers, layers, pairs)),
-        grid=pairs == "all",
-        streamed=any(hasattr(side.store, "rows") for side in (teacher, student)),
-        references={name: FeaturePair(teacher.store, side.store, align=align) for name, side in references.items()},
-    )
+    beside = {
+        name: FeaturePair(teacher.features, each.features, align=wanted.align) for name, each in references.items()
+    }
+    layers = _layer_pairs(teacher.features.layers, student.features.layers, wanted)
+    return Match(teacher, student, features, examples, tuple(layers), wanted.pairs == "all", beside)
 
 
-def _inputs(ids: np.ndarray | None, sides: Sequence[Side]) -> np.ndarray | None:
+def _inputs(ids: np.ndarray | None, pools: set[str | None]) -> np.ndarray | None:
     """The input that each row came from, since rows of one input were drawn together; None where every row is its own.
 
-    The first 12 bytes of a position's id are its example's (:meth:`Listening.example_rows`); rows of an array that bear
-    the same id are of one input.
+    The first 12 bytes of a position's id are its example's (:meth:`ForwardPass.example_rows`); rows of an array that
+    bear the same id are of one input.
     """
     if ids is None:
         return None
-    pools = _pools(sides)
     if pools.isdisjoint(POSITIONS) and pools != {None}:  # extracted: an example is a row, whose id is its own
         return None
     of_input = ids if pools.isdisjoint(POSITIONS) else ids[:, :12]
     _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
     in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
     return in_order[groups.reshape(-1)] if len(first) < len(ids) else None
-
-
-def _pools(sides: Sequence[Side]) -> set[str | None]:
-    return {side.store.pool(layer) for side in sides for layer in side.store.layers}
 
 
 def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:
@@ -221,16 +206,14 @@ def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:
 
 
 def _layer_pairs(
-    teacher_layers: Sequence[str],
-    student_layers: Sequence[str],
-    layers: str | Sequence[str] | None,
-    pairs: str | None,
+    teacher_layers: Sequence[str], student_layers: Sequence[str], wanted: Correspondence
 ) -> list[tuple[str, str]]:
     """Which teacher layer against which student layer.
 
     Raises:
         UsageError: if a named layer does not exist, or nothing pairs up.
     """
+    layers, pairs = wanted.layers, wanted.pairs
     if pairs == "all":
         return [(t, s) for t in teacher_layers for s in student_layers]
     if pairs:
@@ -256,12 +239,3 @@ def _layer_pairs(
             "pass --pairs T=S"
         )
     return [(name, name) for name in shared]
-
-
-def _one_each(value: Any, count: int) -> list[Any]:
-    """One value for all, or one each."""
-    if isinstance(value, (list, tuple)):
-        if len(value) != count:
-            raise UsageError(f"{len(value)} architectures for {count} students; give one, or one each")
-        return list(value)
-    return [value] * count

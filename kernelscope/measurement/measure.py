@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import UsageError
-from kernelscope.features.request import Progress
+from kernelscope.features.request import Progress, Request
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
@@ -19,14 +19,14 @@ from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import References
 from kernelscope.measurement.comparisons import compare
 from kernelscope.measurement.grid import measure_grid, search
-from kernelscope.measurement.inputs import Side
+from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.kernel_numbers import measure_with_kernel
-from kernelscope.measurement.layer_pairs import Match, matches
+from kernelscope.measurement.layer_pairs import Correspondence, Match, matches
 from kernelscope.measurement.output_numbers import output_fields
 from kernelscope.measurement.pair_numbers import Measured, PairSettings, measure_pair
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.measurement.similarity_numbers import require_prefixes
-from kernelscope.report.fields import NetworkReport, PairReport
+from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
@@ -120,30 +120,18 @@ def measure(
     chosen = parse_kernel(kernel)
     preparation, cuts = Preparation(chosen, centre, normalize), None if dims is None else require_dims(dims)
     if not features:
-        wanted = {
-            "another kernel": not preparation.leaves_rows,
-            "the route " + route: route not in ("auto", "gram"),
-            "landmarks": landmarks is not None,
-            "neighbours": bool(neighbours),
-            "reference levels": bool(references) or untrained,
-            "groups": groups is not None,
-            "prefixes": dims is not None,
-        }
-        if asked := [name for name, given in wanted.items() if given]:
-            raise UsageError(f"{asked[0]} cannot come from one pass; leave out --no-features")
-    teacher_side, matched = matches(
-        teacher=teacher,
-        student=student,
-        labels=labels,
-        groups=groups,
-        align=align,
-        pairs=pairs,
-        teacher_arch=teacher_arch,
-        teacher_arch_kwargs=teacher_arch_kwargs,
-        student_arch=student_arch,
-        student_arch_kwargs=student_arch_kwargs,
-        references=references,
-        untrained=seed if untrained else None,
+        _require_one_pass(
+            {
+                "another kernel": not preparation.leaves_rows,
+                "the route " + route: route not in ("auto", "gram"),
+                "landmarks": landmarks is not None,
+                "neighbours": bool(neighbours),
+                "reference levels": bool(references) or untrained,
+                "groups": groups is not None,
+                "prefixes": dims is not None,
+            }
+        )
+    request = Request(
         data=data,
         split=split,
         limit=limit,
@@ -160,22 +148,34 @@ def measure(
         accuracy_check=accuracy_check,
         progress=progress,
     )
+    given = Given.of(
+        teacher,
+        student,
+        teacher_arch=(teacher_arch, teacher_arch_kwargs),
+        student_arch=(student_arch, student_arch_kwargs),
+        references=references,
+        untrained=seed if untrained else None,
+        pairs=pairs,
+    )
+    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours, cuts)
+    inputs = open_inputs(given, request)
+    matched = matches(inputs, Correspondence(labels, groups, align, layers, pairs))
     if cuts is not None:
         require_prefixes(cuts, [pair for match in matched for pair in match.pairs()], chosen)
-    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours, cuts)
     levels = References(device, preparation)
     measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
     return TransferReport(
         meta=_meta(settings),
-        networks=tuple(_network(side) for side in (teacher_side, *(match.student for match in matched))),
+        networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),
         pairs=tuple(_with_verdict(each.report) for each in measured),
         comparisons=compare([(each.report, each.parts) for each in measured]),
     )
 
 
-def _network(side: Side) -> NetworkReport:
-    """Where rows come straight from a network, its top-1 is known only now."""
-    return replace(side.network, top1=side.store.top1) if hasattr(side.store, "top1") else side.network
+def _require_one_pass(asked: Mapping[str, bool]) -> None:
+    """Refuse what cannot come from networks that run once, straight into the sums."""
+    if names := [name for name, given in asked.items() if given]:
+        raise UsageError(f"{names[0]} cannot come from one pass; leave out --no-features")
 
 
 def _meta(settings: PairSettings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.distance.tsqr import r_factor
-from kernelscope.kernels.nystrom.choosing import Landmarks
+from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.nystrom.spectrum import (
     DifferenceSpectrum,

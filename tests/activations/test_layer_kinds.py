@@ -9,6 +9,7 @@ import kernelscope as ks
 from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.errors import Mismatch, UsageError
+from kernelscope.features.request import Request
 from kernelscope.features.streaming import StreamedFeatures
 
 
@@ -100,7 +101,7 @@ def test_the_rows_of_a_layer_are_those_a_plain_hook_hears(kind, how, tmp_path):
         assert store.pool(layer) == how
         labels = np.repeat(data.labels, len(expected) // data.n)
         assert np.array_equal(store.labels, labels) and len(np.unique(store.ids, axis=0)) == len(expected)
-    streamed = StreamedFeatures(loaded, data, layers=layer, pool=how, batch_size=16)
+    streamed = StreamedFeatures(loaded, data, Request(layers=layer, pool=how, batch_size=16))
     np.testing.assert_allclose(stored, expected, rtol=1e-5, atol=1e-6)
     assert np.array_equal(streamed.features(layer)[:], stored)
     assert np.array_equal(streamed.features(layer)[17:43], stored[17:43])
@@ -112,7 +113,7 @@ def test_the_size_of_a_batch_changes_nothing_beyond_rounding(batch_size):
     torch.manual_seed(0)
     loaded, data = loaded_module(Attending(), name="n"), examples(7, 8)
     whole, parts = (
-        StreamedFeatures(loaded, data, pool="token", layers="encoder.layers.1", batch_size=size).features(
+        StreamedFeatures(loaded, data, Request(pool="token", layers="encoder.layers.1", batch_size=size)).features(
             "encoder.layers.1"
         )
         for size in (50, batch_size)
@@ -133,7 +134,7 @@ def test_a_wrapped_network_is_listened_to_by_the_names_of_what_it_wraps(wrap):
     torch.manual_seed(0)
     network, data = Convolving(), examples(3, 6, 6)
     bare, wrapped = (
-        StreamedFeatures(loaded_module(net, name="n"), data, layers="again,embedding,logits")
+        StreamedFeatures(loaded_module(net, name="n"), data, Request(layers="again,embedding,logits"))
         for net in (network, wrap(network))
     )
     assert wrapped.layers == ("again", "embedding", "logits")
@@ -179,9 +180,9 @@ def test_padding_is_neither_averaged_nor_a_row():
     table = network.embed.weight.detach().numpy()
     rows = [table[numbers[mask == 1]] for numbers, mask in zip(data.numbers, data.mask)]
     loaded = loaded_module(network, name="n")
-    pooled = StreamedFeatures(loaded, data, layers="embed", batch_size=8)
+    pooled = StreamedFeatures(loaded, data, Request(layers="embed", batch_size=8))
     np.testing.assert_allclose(pooled.features("embed")[:], [r.mean(0) for r in rows], rtol=1e-5, atol=1e-6)
-    each = StreamedFeatures(loaded, data, layers="embed", pool="token", batch_size=8)
+    each = StreamedFeatures(loaded, data, Request(layers="embed", pool="token", batch_size=8))
     assert each.n == data.mask.sum()
     np.testing.assert_array_equal(each.features("embed")[:], np.concatenate(rows))
     np.testing.assert_array_equal(each.features("embed")[5:50], np.concatenate(rows)[5:50])
@@ -200,7 +201,7 @@ def test_positions_of_one_example_are_left_out_together():
 
 def test_a_layer_without_positions_is_refused_where_positions_are_rows():
     with pytest.raises(Mismatch, match="has no positions"):
-        StreamedFeatures(loaded_module(Attending(), name="n"), examples(7, 8), layers="fc", pool="token")
+        StreamedFeatures(loaded_module(Attending(), name="n"), examples(7, 8), Request(layers="fc", pool="token"))
 
 
 def test_layers_of_unequal_positions_are_refused():
@@ -210,7 +211,9 @@ def test_layers_of_unequal_positions_are_refused():
             self.again = nn.Conv2d(5, 5, 2)
 
     with pytest.raises(Mismatch, match="positions; choose another layer"):
-        StreamedFeatures(loaded_module(Halving(), name="n"), examples(3, 6, 6), layers="conv,again", pool="patch")
+        StreamedFeatures(
+            loaded_module(Halving(), name="n"), examples(3, 6, 6), Request(layers="conv,again", pool="patch")
+        )
 
 
 def test_an_exception_in_the_middle_leaves_the_network_as_it_was():
@@ -221,7 +224,8 @@ def test_an_exception_in_the_middle_leaves_the_network_as_it_was():
             return super().forward(x)
 
     network = Failing().train()
-    streamed = StreamedFeatures(loaded_module(network, name="n"), examples(3, 6, 6), layers="conv", batch_size=16)
+    request = Request(layers="conv", batch_size=16)
+    streamed = StreamedFeatures(loaded_module(network, name="n"), examples(3, 6, 6), request)
     with pytest.raises(Mismatch, match=r"does not take inputs of shape \(2, 3, 6, 6\) \(no such batch"):
         streamed.features("conv")[:]
     assert network.training and not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
@@ -234,4 +238,4 @@ def test_a_layer_that_never_runs_and_one_without_a_tensor_are_named():
             self.idle = nn.Linear(2, 2)
 
     with pytest.raises(UsageError, match="layer idle did not run"):
-        StreamedFeatures(loaded_module(Odd(), name="n"), examples(3, 6, 6), layers="idle")
+        StreamedFeatures(loaded_module(Odd(), name="n"), examples(3, 6, 6), Request(layers="idle"))

@@ -19,6 +19,7 @@ from kernelscope.features.cache import cached_features
 from kernelscope.features.extraction import extract
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.pair import FeaturePair
+from kernelscope.features.request import Request
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.kernels.row_views import Reordered
 from kernelscope.networks import zoo
@@ -173,7 +174,7 @@ def test_the_cache_runs_a_network_once_per_weights_data_and_layers(examples, tmp
 
     def cached(loaded, data=examples, **options):
         ran.clear()
-        return cached_features(loaded, data, progress=lambda done, total: ran.append(done), **options)
+        return cached_features(loaded, data, Request(progress=lambda name, done, total: ran.append(done), **options))
 
     loaded = saved_network(tmp_path)
     first = cached(loaded)
@@ -197,7 +198,8 @@ def test_the_cache_serves_no_features_that_anything_else_decided(changed, exampl
 
     def runs(**options):
         ran.clear()
-        cached_features(loaded, examples, layers="layer2", progress=lambda *words: ran.append(words), **options)
+        request = Request(layers="layer2", progress=lambda *words: ran.append(words), **options)
+        cached_features(loaded, examples, request)
         return bool(ran)
 
     assert [runs(), runs()] == [True, False]
@@ -222,19 +224,20 @@ def test_networks_of_equal_weights_and_name_do_not_share_features(examples):
 
     plus, minus = made(1), made(-1)
     assert plus.sha256 == minus.sha256
-    first = cached_features(plus, examples).features("embedding")[:]
-    np.testing.assert_array_equal(cached_features(minus, examples).features("embedding")[:], -first)
+    first = cached_features(plus, examples, Request()).features("embedding")[:]
+    np.testing.assert_array_equal(cached_features(minus, examples, Request()).features("embedding")[:], -first)
 
 
 def test_a_built_in_network_changed_in_memory_is_not_taken_from_the_cache(examples, tmp_path):
     loaded = saved_network(tmp_path)
-    first = cached_features(loaded, examples).features("logits")[:]
+    first = cached_features(loaded, examples, Request()).features("logits")[:]
     with torch.no_grad():
         loaded.module.fc.bias += 1
-    np.testing.assert_allclose(cached_features(loaded, examples).features("logits")[:], first + 1, rtol=1e-5, atol=1e-5)
+    moved = cached_features(loaded, examples, Request()).features("logits")[:]
+    np.testing.assert_allclose(moved, first + 1, rtol=1e-5, atol=1e-5)
     loaded.module.register_forward_hook(lambda module, inputs, output: 2 * output)
     np.testing.assert_allclose(
-        cached_features(loaded, examples).features("logits")[:], 2 * (first + 1), rtol=1e-5, atol=1e-5
+        cached_features(loaded, examples, Request()).features("logits")[:], 2 * (first + 1), rtol=1e-5, atol=1e-5
     )
 
 
@@ -266,20 +269,20 @@ def test_a_fingerprint_sees_the_code_of_forward():
 
 def test_a_damaged_cache_file_is_extracted_again(examples, tmp_path):
     loaded = saved_network(tmp_path)
-    store = cached_features(loaded, examples)
+    store = cached_features(loaded, examples, Request())
     expected = store.features("embedding")[:]
     store.close()
     path = next((tmp_path / "cache").glob("*.h5"))
     content = bytearray(path.read_bytes())
     content[content.index(expected[0].tobytes()) + 2] ^= 255
     path.write_bytes(bytes(content))
-    np.testing.assert_array_equal(cached_features(loaded, examples).features("embedding")[:], expected)
+    np.testing.assert_array_equal(cached_features(loaded, examples, Request()).features("embedding")[:], expected)
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(examples, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "file" / "below"))
-    store = cached_features(network(), examples)
+    store = cached_features(network(), examples, Request())
     assert store.n == 100
     assert isinstance(store, FeatureStore)
 

@@ -12,6 +12,7 @@ import pytest
 
 from kernelscope import files
 from kernelscope.errors import Mismatch, ResourceError, UsageError
+from kernelscope.features.header import Samples
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore, is_feature_file
 from kernelscope.features.writing import feature_writer
 
@@ -19,8 +20,9 @@ from kernelscope.features.writing import feature_writer
 def write(path, X, *, batch=256, stop_after=None, config=None, **options):
     """One layer ``embedding``; ``stop_after`` raises once that many rows are written."""
     ids = np.frombuffer(np.arange(2 * len(X), dtype="<u8").tobytes(), np.uint8).reshape(len(X), 16)
-    options = {"labels": np.arange(len(X)) % 3, "classes": ("a", "b", "c"), "dtype": "float32", **options}
-    with feature_writer(path, config=config or {"k": 1}, ids=ids, order_sha256="o", source="s", **options) as writer:
+    samples = Samples(ids, "o", "s", np.arange(len(X)) % 3, ("a", "b", "c"))
+    options = {"dtype": "float32", **options}
+    with feature_writer(path, config=config or {"k": 1}, samples=samples, **options) as writer:
         if not writer.laid_out:
             layer = {"width": X.shape[1], "pool": "auto", "raw_shape": [X.shape[1]], "torch_dtype": "float32"}
             writer.create_layers({"embedding": layer, "a/../b": layer})

@@ -12,8 +12,8 @@ from kernelscope.kernels.nystrom.bounds import bounds
 from kernelscope.kernels.nystrom.choosing import class_means
 from kernelscope.kernels.nystrom.claims import Claim, claims
 from kernelscope.kernels.nystrom.nystrom import partial
+from kernelscope.measurement import audit as room
 from kernelscope.rendering import audit_table
-from kernelscope.report import audit as room
 from kernelscope.report.audit import AuditReport
 
 

@@ -68,10 +68,10 @@ class Watched:
 
 
 def test_every_example_runs_once_through_each_network_and_nothing_is_written(networks, monkeypatch, tmp_path):
-    from kernelscope.measurement import evaluation_data
+    from kernelscope.measurement import inputs
 
     watched = Watched(load("digits", "train"))
-    monkeypatch.setattr(evaluation_data, "examples_for", lambda *_, **__: watched)
+    monkeypatch.setattr(inputs, "examples_for", lambda *_, **__: watched)
     monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()

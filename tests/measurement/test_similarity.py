@@ -107,6 +107,8 @@ def test_grouped_examples_have_flips_and_no_interval():
 class Positions:
     """Features of a text network whose rows are tokens, three of each input, labelled by input."""
 
+    kept = True
+
     def __init__(self, rows, y):
         self.path, self.layers, self.n, self.matrix = "net", ("logits",), len(rows), rows
         self.ids = np.zeros((len(rows), 16), np.uint8)
@@ -132,6 +134,14 @@ def test_tokens_are_compared_position_by_position_and_marked_by_labels_of_their_
     best = [set(row) for row in np.argsort(-X_T)[:, :5]], [set(row) for row in np.argsort(-X_S)[:, :5]]
     assert found.top_k.overlap == pytest.approx(np.mean([len(a & b) / 5 for a, b in zip(*best)]))
     assert ks.measure(**sides, labels=y, neighbours=0).outputs.flips.right_to_wrong > 0
+
+
+def test_a_store_that_lacks_a_part_is_refused_by_its_name():
+    X_T, X_S, y = some_pair(n=150)
+    lacking = Positions(X_T, y)
+    del lacking.notes, lacking.ids
+    with pytest.raises(UsageError, match="teacher has layers but no ids, notes; give a FeatureStore or arrays"):
+        ks.measure(teacher=lacking, student=X_S)
 
 
 def test_prefixes_are_those_of_both_networks_in_every_kind_of_report():

@@ -1,0 +1,115 @@
+"""What the caller gave for a teacher or a student, told apart by content: features, or a network yet to be run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from kernelscope.checkpoints.loaded import Loaded
+from kernelscope.errors import UsageError
+from kernelscope.features.arrays import ArrayFeatures
+from kernelscope.features.protocol import Features
+from kernelscope.files import is_folder, require_readable
+from kernelscope.kernels.rows import as_rows
+from kernelscope.report.fields import NetworkReport
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PARTS = {name for name in dir(Features) if not name.startswith("_")}
+Arch = tuple[str | None, dict[str, Any] | None]  #: an architecture and its arguments, as far as the caller names them
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """One network as measured: its features by layer, and what the report says of it."""
+
+    name: str
+    features: Features
+    described: NetworkReport
+    split: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def report(self) -> NetworkReport:
+        """Where rows come straight from a network, its top-1 is known only once they were read."""
+        top1 = self.features.top1
+        return self.described if top1 is None else replace(self.described, top1=top1)
+
+    def renamed(self, name: str) -> NetworkInput:
+        return replace(self, name=name, described=replace(self.described, name=name))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to be run, before it is known on which examples; ``trained``: its file says how well it does."""
+
+    name: str
+    loaded: Loaded
+    trained: bool = True
+
+
+def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
+    """A path to a feature file or a checkpoint, a module, a store, an array, or arrays by layer name.
+
+    Raises:
+        UnreadableInput: a file that is none of the kinds, or damaged.
+        UsageError: an architecture for features, or no layer at all.
+    """
+    if isinstance(given, NetworkInput):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return _opened_path(Path(given), role, arch)
+    if _is_module(given):
+        from kernelscope.checkpoints.loaded import loaded_module
+
+        return Network(role, loaded_module(given, name=role))
+    if isinstance(given, Features):
+        return _of_features(str(given.path), given)
+    if hasattr(given, "features") and hasattr(given, "layers"):
+        lacks = [part for part in sorted(PARTS) if not hasattr(given, part)]
+        raise UsageError(f"{role} has layers but no {', '.join(lacks)}; give a FeatureStore or arrays by layer name")
+    if isinstance(given, Mapping):
+        arrays = {str(layer): as_rows(X, f"{role} layer {layer!r}") for layer, X in given.items()}
+    else:
+        arrays = {"features": as_rows(given, f"{role} features")}
+    if not arrays:
+        raise UsageError(f"{role} is an empty dict; give at least one layer's features")
+    return NetworkInput(role, ArrayFeatures(role, arrays), NetworkReport(role, None, None, None))
+
+
+def untrained_copy(network: NetworkInput | Network, seed: int) -> Network | None:
+    """The same network, untrained; None for features, and for networks that cannot be drawn anew."""
+    if not isinstance(network, Network):
+        return None
+    from kernelscope.checkpoints.untrained import untrained
+
+    loaded = untrained(network.loaded, seed=seed)
+    return None if loaded is None else Network(loaded.name, loaded, trained=False)
+
+
+def _opened_path(path: Path, role: str, arch: Arch) -> NetworkInput | Network:
+    from kernelscope.features.store import is_feature_file, open_features
+
+    name, options = arch
+    if not is_folder(path) and is_feature_file(require_readable(path)):
+        if name is not None:
+            raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
+        return _of_features(str(path), open_features(path))
+    from kernelscope.checkpoints.loading import load
+
+    return Network(str(path), load(path, arch=name, arch_kwargs=options, role=role.partition(" ")[0]))
+
+
+def _of_features(name: str, features: Features) -> NetworkInput:
+    described = NetworkReport(name, features.checkpoint_sha256, features.arch, features.top1)
+    return NetworkInput(name, features, described, notes=features.notes)
+
+
+def _is_module(given: Any) -> TypeGuard[nn.Module]:
+    torch = sys.modules.get("torch")  # a module can only exist if torch was imported: do not import it to find out
+    return torch is not None and isinstance(given, torch.nn.Module)
