@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kernelscope.errors import Mismatch, NumericalError
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
@@ -28,13 +29,19 @@ class Rows(Protocol):
     def __getitem__(self, rows: slice, /) -> Any: ...
 
 
-def as_rows(X: Any, name: str = "features") -> Rows:
+#: what public functions take for features ``(n, d)``: rows that slice, or what NumPy makes an array of
+Features: TypeAlias = Rows | ArrayLike
+
+
+def as_rows(X: Features, name: str = "features") -> Rows:
     """``X`` as rows: itself if it already slices, an array if it is a nested list; examples are rows.
 
     Raises:
         Mismatch: if it is not two-dimensional or not of real numbers.
     """
-    rows = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
+    # not isinstance(X, Rows): from Python 3.12 on that misses attributes which a proxy forwards
+    slices = hasattr(X, "shape") and hasattr(X, "__getitem__")
+    rows = cast(Rows, X) if slices else np.asarray(X)
     if len(rows.shape) != 2:
         raise Mismatch(
             f"{name} have shape {tuple(rows.shape)}, expected (n, d) with examples as rows; pool or reshape them"

@@ -17,8 +17,9 @@ from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.gram import COMFORTABLE, GramSums, summation_errors
-from kernelscope.kernels.nystrom.bounds import Theorem2, bounds, theorem2
+from kernelscope.kernels.nystrom.bounds import bounds
 from kernelscope.kernels.nystrom.choosing import class_means, kmeans
+from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.rounding import gamma
@@ -95,7 +96,7 @@ class Teacher:
         loss = loss_from_sums(scaled)
         sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=self.landmarks, sums=scaled.sums)
         norm_T, unit = scaled.sums.norm_teacher, scaled.unit
-        found = bounds(sums, loss.norm_difference / unit, scaled.sums.norm_student, norm_T)
+        found = bounds(sums, loss.norm_difference / unit, scaled.sums.norm_student, norm_T, rescaled=unit != 1)
         terms = theorem2(sums)
         return Snapshot(
             n=len(self.X),
@@ -112,7 +113,7 @@ class Teacher:
             min_eigenvalue_teacher=sums.teacher.spectrum.min * unit,
             min_eigenvalue_student=sums.student.spectrum.min * unit,
             theorem2=None if terms is None else _in_units(terms, unit),
-            bounds={b.name: b.value / norm_T for b in found if unit == 1 or not b.name.endswith("_paper")},
+            bounds={b.name: b.value / norm_T for b in found},
         )
 
     def _sums_with(self, X_S: np.ndarray) -> ScaledSums:

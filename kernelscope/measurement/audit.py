@@ -8,9 +8,9 @@ from typing import Any
 
 from kernelscope.features.request import Progress, Request
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
-from kernelscope.kernels.nystrom.bounds import lemma1
 from kernelscope.kernels.nystrom.claims import claims
 from kernelscope.kernels.nystrom.nystrom import partial
+from kernelscope.kernels.nystrom.statements import lemma1
 from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.landmark_numbers import choose_landmarks
 from kernelscope.measurement.layer_pairs import Correspondence, LayerPair, matches

@@ -11,8 +11,9 @@ import numpy as np
 from kernelscope.errors import UnreadableInput
 from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.nystrom.anova import anova
-from kernelscope.kernels.nystrom.bounds import NAMES, bounds, theorem2
+from kernelscope.kernels.nystrom.bounds import NAMES, bounds
 from kernelscope.kernels.nystrom.choosing import parse
+from kernelscope.kernels.nystrom.intervals import theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.measurement.layer_pairs import Examples
@@ -88,9 +89,8 @@ def _anova(sums: NystromSums) -> fields.Anova | None:
 def _paper(sums: NystromSums, truth: float, scaled: ScaledSums) -> fields.Paper:
     """Bounds and terms; values are in the units of norm_difference, that is of the features as given."""
     unit = scaled.unit
-    found = {b.name: b for b in bounds(sums, truth, scaled.sums.norm_student, scaled.sums.norm_teacher)}
-    if unit != 1:  # the printed corollaries are not of degree two, so their values do not scale back
-        found = {name: bound for name, bound in found.items() if not name.endswith("_paper")}
+    norms = scaled.sums.norm_student, scaled.sums.norm_teacher
+    found = {bound.name: bound for bound in bounds(sums, truth, *norms, rescaled=unit != 1)}
     terms = theorem2(sums)
     root = unit**0.5
     return fields.Paper(

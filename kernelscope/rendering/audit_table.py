@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
-from kernelscope.report.audit import AuditReport, PairAudit, Statement
+from kernelscope.report.audit import TITLES, AuditReport, PairAudit, Statement
 from kernelscope.report.digits import NONE, number
 
 if TYPE_CHECKING:
@@ -19,19 +19,6 @@ CAPTION = (
     "assumption of the printed claim is not met. slack: how many times larger the right side is, least and most. A "
     "printed claim that fails is a finding about the paper, a corrected one that fails a bug of this program."
 )
-SHORT = {
-    "theorem1_teacher": "Theorem 1 teacher",
-    "theorem1_student": "Theorem 1 student",
-    "corollary1": "Corollary 1",
-    "corollary2": "Corollary 2",
-    "eigenvalues": "eigenvalues > 1",
-    "lemma1": "Lemma 1",
-    "theorem2": "Theorem 2",
-    "theorem2_quadratic": "Theorem 2 squared",
-    "class_centres_lower": "class means lower",
-    "class_centres_upper": "class means upper",
-    "estimate": "estimate is near",
-}
 PROSE_WIDTH = 96
 
 
@@ -75,7 +62,7 @@ def _summary(report: AuditReport) -> Table:
         printed, corrected = ([s for claim in found if (s := getattr(claim, k))] for k in ("printed", "corrected"))
         unmet = sum(claim.printed is not None and claim.assumption is not None for claim in found)
         cells = (
-            SHORT[name],
+            TITLES[name],
             _share(sum(s.holds for s in printed), printed),
             _share(sum(s.vacuous for s in printed), printed),
             _share(unmet, printed),
@@ -130,7 +117,7 @@ def _sides(pair: PairAudit) -> Table:
     for justify in ("left", "left", "right", "left"):
         table.add_column(justify=justify, overflow="fold")
     for claim in pair.claims:
-        table.add_row(Text(SHORT[claim.name], style="bold"), Text(claim.about, style="bold"))
+        table.add_row(Text(TITLES[claim.name], style="bold"), Text(claim.about, style="bold"))
         for kind in ("printed", "corrected"):
             statement = getattr(claim, kind)
             if statement is not None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kernelscope import files
-from kernelscope.kernels.nystrom.claims import Claim, Statement
+from kernelscope.kernels.nystrom.claims import TITLES, Claim, Statement
 
-__all__ = ["AuditReport", "Claim", "PairAudit", "Statement", "Tracking"]
+__all__ = ["TITLES", "AuditReport", "Claim", "PairAudit", "Statement", "Tracking"]
 
 FORMAT = "kernelscope.audit"
 FORMAT_VERSION = 1

@@ -13,8 +13,7 @@ from kernelscope.kernels.nystrom.choosing import class_means
 from kernelscope.kernels.nystrom.claims import Claim, claims
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.measurement import audit as room
-from kernelscope.rendering import audit_table
-from kernelscope.report.audit import AuditReport
+from kernelscope.report.audit import TITLES, AuditReport
 
 
 def _pair(seed: int = 0, n: int = 120, scale: float = 1.0):
@@ -151,7 +150,7 @@ def test_the_verb_prints_a_line_a_claim_and_both_sides(files, capsys, monkeypatc
         main(["audit", "--teacher", "t.npz", "--student", "s.npz"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for name in audit_table.SHORT.values():
+    for name in TITLES.values():
         assert out.count(f"\n{name:<17} ") == 2, name
     assert max(map(len, out.splitlines())) <= 80 and "…" not in out
 

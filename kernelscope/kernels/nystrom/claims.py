@@ -6,12 +6,24 @@ A printed claim that fails is a finding about the paper; a corrected one that fa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from kernelscope.kernels.nystrom.bounds import TOLERANCE, Bound, Lemma1, bounds, theorem1
+from kernelscope.kernels.nystrom.bounds import TABLE, TOLERANCE, Bound, bounds
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+from kernelscope.kernels.nystrom.statements import Lemma1, theorem1
 
 TRACKS = 0.1  #: an estimate tracks the truth if it comes within this share of it
+COROLLARIES = ("corollary1", "corollary2")  #: shown before their assumption, as in the paper
+#: short titles, for a table: claims that are no bounds on ‖Δ‖, then those of :data:`TABLE`
+TITLES = {
+    "theorem1_teacher": "Theorem 1 teacher",
+    "theorem1_student": "Theorem 1 student",
+    "eigenvalues": "eigenvalues > 1",
+    "lemma1": "Lemma 1",
+    "estimate": "estimate is near",
+    **{rule.claim.name: rule.claim.title for rule in TABLE if rule.claim is not None},
+}
 
 
 @dataclass(frozen=True)
@@ -49,24 +61,36 @@ def claims(
     Args:
         sums: from :func:`kernelscope.kernels.nystrom.nystrom.partial`.
         truth: ‖K_S − K_T‖_F; norm_student, norm_teacher: ‖K_S‖_F, ‖K_T‖_F, in the same units.
-        lemma: from :func:`kernelscope.kernels.nystrom.bounds.lemma1`, None where landmarks assign nothing.
-        printed: whether the sums are of the features as they are; rescaled ones say nothing of the printed
+        lemma: from :func:`kernelscope.kernels.nystrom.statements.lemma1`, None where landmarks assign nothing.
+        printed: whether the sums are of the features as they are; rescaled ones tell nothing of the printed
             Corollaries and of eigenvalues above 1, which are not of degree two.
     """
-    known = {bound.name: bound for bound in bounds(sums, truth, norm_student, norm_teacher)}
+    of_bounds = _of_bounds(bounds(sums, truth, norm_student, norm_teacher, rescaled=not printed), truth)
     return (
         *_theorem1(sums),
-        _corollary(
-            known, truth, "corollary1", "2ε + 2c²‖A_S−A_T‖", "hypot(r_S,r_T) + (‖A_S‖₂+‖A_T‖₂)‖A_S−A_T‖", printed
-        ),
-        _corollary(
-            known, truth, "corollary2", "2ε + 3c²‖C_S−C_T‖", "hypot(r_S,r_T) + (y_S+y_T)‖dC‖ + y_S y_T‖dW‖", printed
-        ),
+        *(claim for name in COROLLARIES if (claim := of_bounds.pop(name, None)) is not None),
         _eigenvalues(sums, printed),
         *([] if lemma is None else [_lemma1(lemma)]),
-        *_theorem2(known, truth),
+        *of_bounds.values(),
         _tracking(sums, truth),
     )
+
+
+def _of_bounds(found: Iterable[Bound], truth: float) -> dict[str, Claim]:
+    """The claims that stand in :data:`TABLE`, by name: what is printed beside what is corrected."""
+    known, claims = {bound.name: bound for bound in found}, dict[str, Claim]()
+    for rule in TABLE:
+        if rule.claim is None or rule.name not in known:
+            continue
+        bound, heading = known[rule.name], rule.claim
+        sides = claims.get(heading.name, Claim(heading.name, heading.about, None, None, None))
+        statement = _from_bound(bound, rule.formula, truth)
+        claims[heading.name] = (
+            replace(sides, printed=statement, assumption=bound.assumption)
+            if rule.printed
+            else replace(sides, corrected=statement)
+        )
+    return claims
 
 
 def _theorem1(sums: NystromSums) -> list[Claim]:
@@ -96,19 +120,6 @@ def _theorem1(sums: NystromSums) -> list[Claim]:
             )
         )
     return found
-
-
-def _corollary(
-    known: dict[str, Bound], truth: float, name: str, as_printed: str, as_corrected: str, printed: bool
-) -> Claim:
-    on_paper = known.get(f"{name}_paper") if printed else None
-    return Claim(
-        name=name,
-        about=f"Corollary {name[-1]}: the partial matrices bound the loss",
-        printed=None if on_paper is None else _from_bound(on_paper, f"‖Δ‖ <= {as_printed}", truth),
-        corrected=_from_bound(known[name], f"‖Δ‖ <= {as_corrected}", truth) if name in known else None,
-        assumption=None if on_paper is None else on_paper.assumption,
-    )
 
 
 def _eigenvalues(sums: NystromSums, printed: bool) -> Claim:
@@ -142,40 +153,6 @@ def _lemma1(lemma: Lemma1) -> Claim:
     )
 
 
-def _theorem2(known: dict[str, Bound], truth: float) -> list[Claim]:
-    if "theorem2" not in known:
-        return []
-    found = [
-        Claim(
-            name="theorem2",
-            about="Theorem 2: distances to landmarks bound the loss",
-            printed=_from_bound(known["theorem2"], "‖Δ‖ <= n e (A_S + A_T) + B", truth),
-            corrected=_from_bound(known["theorem2_frobenius"], "‖Δ‖ <= ‖F_S X_Sᵀ‖ + ‖F_T X_Tᵀ‖ + ‖Y dCᵀ‖", truth),
-            assumption=None,
-        ),
-        Claim(
-            name="theorem2_quadratic",
-            about="Theorem 2, sharpened to squares of the distances",
-            printed=None,
-            corrected=_from_bound(known["theorem2_quadratic"], "‖Δ‖ <= ‖M‖ + hypot(‖F_S F_Sᵀ‖, ‖F_T F_Tᵀ‖)", truth),
-            assumption=None,
-        ),
-    ]
-    if "class_centres_upper" not in known:
-        return found
-    for end, formula in (("lower", "LB <= ‖Δ‖"), ("upper", "‖Δ‖ <= hypot(LB, ‖F_S F_Sᵀ‖, ‖F_T F_Tᵀ‖)")):
-        found.append(
-            Claim(
-                name=f"class_centres_{end}",
-                about="exact class centres: what they see, and what they cannot",
-                printed=None,
-                corrected=_from_bound(known[f"class_centres_{end}"], formula, truth),
-                assumption=None,
-            )
-        )
-    return found
-
-
 def _tracking(sums: NystromSums, truth: float) -> Claim:
     """Figure 4's estimate against the loss; proved is, of exact centres, that the expanded one never exceeds it."""
     loss, estimate = sums.over_teacher(truth), sums.paper_estimate
@@ -196,7 +173,8 @@ def _tracking(sums: NystromSums, truth: float) -> Claim:
 def _from_bound(bound: Bound, formula: str, truth: float) -> Statement:
     lower = bound.kind == "lower"
     small, large = (bound.value, truth) if lower else (truth, bound.value)
-    return Statement(formula, small, large, bound.holds, large / small if small > 0 else None, bound.vacuous)
+    stated = f"{formula} <= ‖Δ‖" if lower else f"‖Δ‖ <= {formula}"
+    return Statement(stated, small, large, bound.holds, large / small if small > 0 else None, bound.vacuous)
 
 
 def _at_most(formula: str, left: float, right: float, tolerance: float, trivial: float) -> Statement:

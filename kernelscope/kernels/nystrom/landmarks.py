@@ -1,7 +1,7 @@
-"""Landmarks, the noun: groups of examples, one landmark vector per group and network (the paper's D_S and D_T).
+"""Landmarks: groups of examples, one landmark vector per group and network (the paper's D_S and D_T).
 
 Teacher and student live in different spaces, so a landmark is not a point: each network's landmark vector is the
-mean of *its own* features over the group. Class means, k-means cells and sampled rows are then one noun, and the
+mean of *its own* features over the group. Class means, k-means cells and sampled rows are all of this kind, and the
 same groups serve both networks.
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
-from kernelscope.kernels.rows import Rows, as_rows, row_blocks, storage_roundoff, take_rows
+from kernelscope.kernels.rows import Features, Rows, as_rows, row_blocks, storage_roundoff, take_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,19 @@ class Landmarks:
         """How often the most frequent row serves as a landmark; 1 unless row indices repeat."""
         return 1 if self.indices is None else int(np.unique(self.indices, return_counts=True)[1].max())
 
-    def of(self, X: Any) -> np.ndarray:
+    def vectors(self, *, teacher: Features, student: Features) -> LandmarkVectors:
+        """:meth:`of` both networks."""
+        return LandmarkVectors(
+            teacher=self.of(teacher),
+            student=self.of(student),
+            assignment=self.assignment,
+            exact_centres=self.is_partition,
+            strategy=self.strategy,
+            repeats=self.repeats,
+            noise=(self.noise(student), self.noise(teacher)),
+        )
+
+    def of(self, X: Features) -> np.ndarray:
         """Landmark vectors ``(m, d)`` in float64: means of X's own rows per group. One pass, O(n d).
 
         Raises:
@@ -71,7 +82,7 @@ class Landmarks:
         assert self.assignment is not None
         return group_means(rows, self.assignment, self.m)
 
-    def noise(self, X: Any) -> float:
+    def noise(self, X: Features) -> float:
         """‖·‖_2 of what rounding may have added to :meth:`of`: means of large rows that cancel are not to be trusted.
 
         u of the stored type, or some sixteen roundings of the sum, times the groups' mean row norms; 0 for single
@@ -84,6 +95,30 @@ class Landmarks:
             lengths = np.concatenate([np.linalg.norm(block, axis=1) for _, block in row_blocks(rows)])
         means = group_means(lengths[:, None], self.assignment, self.m)
         return max(16 * UNIT_ROUNDOFF, storage_roundoff(rows)) * float(np.linalg.norm(means))
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkVectors:
+    """Landmark vectors of both networks, whatever they are made from; landmark l means the same in both spaces.
+
+    ``teacher (m, d_T)`` and ``student (m, d_S)``. ``assignment``: the landmark of each example, shape ``(n,)``, −1 for
+    none, common to both networks. ``exact_centres``: the landmarks are the means of the assignment's groups in the
+    features they are used with; only then do Theorem PY and the ANOVA hold. ``strategy``: how they were chosen,
+    ``external`` if they are not made from these examples. ``repeats``: how often the most frequent row serves as one.
+    ``noise``: what rounding may have added to the student's and to the teacher's, in ‖·‖_2.
+    """
+
+    teacher: np.ndarray
+    student: np.ndarray
+    assignment: np.ndarray | None = None
+    exact_centres: bool = False
+    strategy: str = "external"
+    repeats: int = 1
+    noise: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def m(self) -> int:
+        return len(self.teacher)
 
 
 def group_means(X: Rows, assignment: np.ndarray, m: int) -> np.ndarray:

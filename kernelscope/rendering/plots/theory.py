@@ -9,6 +9,7 @@ import numpy as np
 
 from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, dress, log_ticks, shortened
 from kernelscope.rendering.plots.shown import OnePair, Pairs
+from kernelscope.report.bounds import PRINTED, TITLES
 from kernelscope.report.digits import multiple, number
 from kernelscope.report.fields import BoundValue, PairReport
 
@@ -16,19 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TERMS = ("the loss itself", "term A, student", "term A, teacher", "term B, class centres", "Theorem 2, their sum")
-BOUNDS = {
-    "class_centres_lower": "class centres, from below",
-    "class_centres_upper": "class centres, from above",
-    "nystrom_exact": "Nyström, exact",
-    "theorem2_quadratic": "Theorem 2, quadratic",
-    "theorem2_frobenius": "Theorem 2, Frobenius",
-    "corollary1": "Corollary 1, corrected",
-    "corollary2": "Corollary 2, corrected",
-    "theorem2": "Theorem 2, as printed",
-    "corollary1_paper": "Corollary 1, as printed",
-    "corollary2_paper": "Corollary 2, as printed",
-}
-PRINTED = {"theorem2", "corollary1_paper", "corollary2_paper"}
 
 
 def theorem2(ax: Axes, shown: Pairs) -> None:
@@ -65,7 +53,7 @@ def comparable(pair: PairReport, most: float = math.inf) -> list[tuple[str, Boun
     """(name, bound, bound / truth) of every bound with a place on a log scale."""
     if pair.paper is None or pair.norm_difference <= 0:
         return []
-    found = ((name, pair.paper.bounds.get(name)) for name in BOUNDS)
+    found = ((name, pair.paper.bounds.get(name)) for name in TITLES)
     return [(name, b, b.over_truth) for name, b in found if b and b.over_truth and 0 < b.over_truth < most]
 
 
@@ -94,7 +82,7 @@ def bounds(ax: Axes, shown: OnePair) -> None:
     ax.set_xscale("log")
     ax.set_xlim(low / room, high * room)
     ax.set_ylim(-len(rows) + 0.4, 0.6)
-    ax.set_yticks([-place for place in range(len(rows))], [BOUNDS[name] for name, *_ in rows])
+    ax.set_yticks([-place for place in range(len(rows))], [TITLES[name] for name, *_ in rows])
     dress(
         ax, shown.title, grid="x", room=0.56,
         x="bound / truth, on a log scale\nopen: as printed, filled: corrected, cross: fails\n"

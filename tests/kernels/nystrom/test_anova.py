@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.nystrom.anova import anova
-from kernelscope.kernels.nystrom.bounds import class_centre_interval
 from kernelscope.kernels.nystrom.choosing import class_means, kmeans, uniform
+from kernelscope.kernels.nystrom.intervals import class_centre_interval
+from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
 from kernelscope.kernels.nystrom.nystrom import partial, partial_with
 from tests.kernels.kernel_oracles import DATA, features, kernel, projector, truth
 
@@ -111,7 +112,9 @@ def test_cells_of_kmeans_have_shares_and_other_landmarks_do_not() -> None:
         atol=1e-13,
     )
     stale = partial_with(
-        teacher=X_T, student=X_S, D_T=cells.of(X_T) + 0.1, D_S=cells.of(X_S), assignment=cells.assignment
+        teacher=X_T,
+        student=X_S,
+        landmarks=LandmarkVectors(teacher=cells.of(X_T) + 0.1, student=cells.of(X_S), assignment=cells.assignment),
     )
     for sums in (stale, partial(teacher=X_T, student=X_S, landmarks=uniform(30, 3))):
         with pytest.raises(Mismatch, match="landmarks are not the exact means of groups"):

@@ -8,20 +8,13 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.nystrom.bounds import (
-    NAMES,
-    Bound,
-    bounds,
-    class_centre_interval,
-    lemma1,
-    nystrom_interval,
-    quadratic_interval,
-    theorem1,
-    theorem2,
-)
+from kernelscope.kernels.nystrom.bounds import NAMES, Bound, bounds
 from kernelscope.kernels.nystrom.choosing import class_means, given, kmeans, uniform
+from kernelscope.kernels.nystrom.intervals import class_centre_interval, nystrom_interval, quadratic_interval, theorem2
+from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
 from kernelscope.kernels.nystrom.nystrom import partial, partial_with
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+from kernelscope.kernels.nystrom.statements import lemma1, theorem1
 from tests.kernels.kernel_oracles import DATA, LANDMARKS, Case, features, kernel, means, nystrom, one_hot, truth
 from tests.kernels.kernel_oracles import with_landmarks as landmarks_for
 
@@ -33,11 +26,9 @@ def sums_of(case: Case, rank: int | None = None) -> NystromSums:
     return partial_with(
         teacher=case.X_T,
         student=case.X_S,
-        D_T=case.D_T,
-        D_S=case.D_S,
-        assignment=case.y,
-        exact_centres=case.exact,
-        strategy=case.strategy,
+        landmarks=LandmarkVectors(
+            teacher=case.D_T, student=case.D_S, assignment=case.y, exact_centres=case.exact, strategy=case.strategy
+        ),
         rank=rank,
     )
 
@@ -198,7 +189,7 @@ def test_the_assumption_that_failed_is_named() -> None:
     assert failed(np.zeros((3, 2)), X, [0]) == "all landmarks vanish, so W_S has no eigenvalue above 1"
     assert failed(X[[0, 0, 2]], X, [0, 1]) == "W_S has rank 1 and W_T 2, but both are cut at one k"
     assert failed(X, X, [0, 0]) == "a row serves as a landmark 2 times, so W is not a part of C"
-    sums = partial_with(teacher=X, student=X, D_T=X[:1], D_S=X[:1])
+    sums = partial_with(teacher=X, student=X, landmarks=LandmarkVectors(teacher=X[:1], student=X[:1]))
     found = bounds_by_name(sums, X, X)["corollary1_paper"]
     assert found.assumption == "the landmarks are not made from these examples, so nothing ties W and C together"
     assert found.over_truth is None  # the two networks are equal
@@ -208,7 +199,7 @@ def test_the_assumption_that_failed_is_named() -> None:
 def test_corollary_2_pays_for_what_cutting_the_landmarks_took() -> None:
     rng = np.random.default_rng(4)
     X_S, X_T = rng.standard_normal((20, 4)), rng.standard_normal((20, 4))
-    sums = partial_with(teacher=X_T, student=X_S, D_T=X_T[:3], D_S=X_S[:3], rank=1)
+    sums = partial_with(teacher=X_T, student=X_S, landmarks=LandmarkVectors(teacher=X_T[:3], student=X_S[:3]), rank=1)
     dC, dW, y, r = sums.partial_norm, sums.dW, [], []
     for X in (X_S, X_T):
         _, sigma, Vt = np.linalg.svd(X[:3])

@@ -6,18 +6,14 @@ import numpy as np
 import pytest
 
 from kernelscope.kernels.nystrom.anova import anova
-from kernelscope.kernels.nystrom.bounds import (
-    Bound,
-    bounds,
-    class_centre_interval,
-    nystrom_interval,
-    theorem1,
-    theorem2,
-)
+from kernelscope.kernels.nystrom.bounds import Bound, bounds
 from kernelscope.kernels.nystrom.choosing import class_means, given, uniform
+from kernelscope.kernels.nystrom.intervals import class_centre_interval, nystrom_interval, theorem2
+from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
 from kernelscope.kernels.nystrom.nystrom import partial, partial_with
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.kernels.nystrom.spectrum import landmark_basis
+from kernelscope.kernels.nystrom.statements import theorem1
 from tests.kernels.kernel_oracles import means, nystrom, truth
 
 norm = np.linalg.norm
@@ -74,7 +70,7 @@ def test_ce2_equal_partial_matrices_of_sampled_rows_and_no_excess_over_the_tails
 @pytest.mark.parametrize(("x", "broken"), [(0.1, "corollary1_paper"), (0.04, "corollary2_paper")])
 def test_ce3_foreign_landmarks_break_the_printed_constants(x: float, broken: str) -> None:
     X_S, X_T, D = np.array([[x]]), np.array([[0.0]]), np.array([[2.0]])
-    sums = partial_with(teacher=X_T, student=X_S, D_T=D, D_S=D)
+    sums = partial_with(teacher=X_T, student=X_S, landmarks=LandmarkVectors(teacher=D, student=D))
     found = judged(sums, X_S, X_T)
     assert sums.student.W_min == 4
     assert not found[broken].holds
@@ -100,7 +96,7 @@ def test_ce5_truncated_W_jumps_where_C_hardly_moves(delta: float) -> None:
     first = [landmark_basis(X, rank=1) for X in (X_S, X_T)]
     W_S, W_T = ((b.U * b.sigma**2) @ b.U.T for b in first)
     assert norm(W_S - W_T) == pytest.approx(2 * math.sqrt(2))
-    sums = partial_with(teacher=X_T, student=X_S, D_T=X_T, D_S=X_S, rank=1)
+    sums = partial_with(teacher=X_T, student=X_S, landmarks=LandmarkVectors(teacher=X_T, student=X_S), rank=1)
     assert sums.partial_norm == pytest.approx(math.sqrt(2) * delta)
     assert sums.dK == pytest.approx(2 * math.sqrt(2))
     c = max(sums.student.C_norm, sums.teacher.C_norm)
@@ -111,7 +107,7 @@ def test_ce5_truncated_W_jumps_where_C_hardly_moves(delta: float) -> None:
 
 def test_ce6_foreign_landmarks_part_W_from_C() -> None:
     X, D_S, D_T = 0.01 * np.eye(2), 2 * np.eye(2), np.diag([2.0, 3.0])
-    sums = partial_with(teacher=X, student=X, D_T=D_T, D_S=D_S)
+    sums = partial_with(teacher=X, student=X, landmarks=LandmarkVectors(teacher=D_T, student=D_S))
     assert sums.dW == pytest.approx(5)
     assert sums.partial_norm == pytest.approx(0.01)
     judged(sums, X, X)
@@ -144,7 +140,9 @@ def test_ce8_an_assignment_of_its_own_for_each_network_jumps_at_ties_and_a_commo
     separate = sum(np.abs(C_S[:, a] - C_T[:, b]).sum() for a, b in zip(nearest_S, nearest_T))
     assert separate == pytest.approx(32 / 3, rel=0.25)
     for assignment in (y, nearest_T):
-        sums = partial_with(teacher=X_T, student=X_S, D_T=D_T, D_S=D_S, assignment=assignment)
+        sums = partial_with(
+            teacher=X_T, student=X_S, landmarks=LandmarkVectors(teacher=D_T, student=D_S, assignment=assignment)
+        )
         terms = theorem2(sums)
         assert terms is not None
         assert terms.term_b <= 40 * t
@@ -154,7 +152,7 @@ def test_ce8_an_assignment_of_its_own_for_each_network_jumps_at_ties_and_a_commo
 def test_one_hot_landmarks_leave_no_residual_but_do_not_know_a_rotation() -> None:
     X = np.random.default_rng(1).standard_normal((6, 3))
     rotated = X @ np.linalg.qr(np.random.default_rng(2).standard_normal((3, 3)))[0]
-    sums = partial_with(teacher=rotated, student=X, D_T=np.eye(3), D_S=np.eye(3))
+    sums = partial_with(teacher=rotated, student=X, landmarks=LandmarkVectors(teacher=np.eye(3), student=np.eye(3)))
     assert truth(X, rotated) <= 1e-14
     assert sums.partial_norm > 1
     assert sums.student.residual <= 1e-14
