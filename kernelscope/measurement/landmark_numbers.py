@@ -15,7 +15,10 @@ from kernelscope.kernels.nystrom.bounds import NAMES, bounds
 from kernelscope.kernels.nystrom.choosing import parse
 from kernelscope.kernels.nystrom.intervals import theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
+from kernelscope.kernels.nystrom.bounds import NAMES, Theorem2, bounds, theorem2
+from kernelscope.kernels.nystrom.choosing import Landmarks, parse
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
 from kernelscope.measurement.layer_pairs import Examples
 from kernelscope.report import fields
 
@@ -26,7 +29,7 @@ def landmark_fields(scaled: ScaledSums, chosen: Landmarks, sums: NystromSums, tr
         "landmarks": fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed),
         "nystrom": _nystrom(sums, scaled.unit),
         "landmark_spectrum": _landmark_spectra(scaled, sums),
-        "anova": _anova(sums),
+        "anova": anova(sums) if sums.exact_centres else None,
         "paper": _paper(sums, truth, scaled),
     }
 
@@ -64,26 +67,18 @@ def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:
 
 def _landmark_spectra(scaled: ScaledSums, sums: NystromSums) -> fields.LandmarkSpectra:
     """Eigenvalues of W for the features themselves: the paper's "above 1" is about these, not about rescaled ones."""
-    both = []
-    for network in (sums.teacher, sums.student):
-        spectrum = network.spectrum
-        eigenvalues = tuple(value * scaled.unit for value in spectrum.eigenvalues)
-        both.append(
-            fields.LandmarkSpectrum(
-                eigenvalues=eigenvalues,
-                min=spectrum.min * scaled.unit,
-                max=spectrum.max * scaled.unit,
-                rank=spectrum.rank,
-                condition=spectrum.condition,
-                below_one=sum(value < 1 for value in eigenvalues),
-            )
-        )
-    return fields.LandmarkSpectra(*both)
+    return fields.LandmarkSpectra(*(_in_units(side.spectrum, scaled.unit) for side in (sums.teacher, sums.student)))
 
 
-def _anova(sums: NystromSums) -> fields.Anova | None:
-    shares = anova(sums) if sums.exact_centres else None
-    return None if shares is None else fields.Anova(**dataclasses.asdict(shares))
+def _in_units(spectrum: LandmarkSpectrum, unit: float) -> LandmarkSpectrum:
+    eigenvalues = tuple(value * unit for value in spectrum.eigenvalues)
+    return dataclasses.replace(
+        spectrum,
+        eigenvalues=eigenvalues,
+        min=spectrum.min * unit,
+        max=spectrum.max * unit,
+        below_one=sum(value < 1 for value in eigenvalues),
+    )
 
 
 def _paper(sums: NystromSums, truth: float, scaled: ScaledSums) -> fields.Paper:
@@ -97,7 +92,7 @@ def _paper(sums: NystromSums, truth: float, scaled: ScaledSums) -> fields.Paper:
         estimate=sums.paper_estimate,
         theorem2=None
         if terms is None
-        else fields.Theorem2(
+        else Theorem2(
             e=terms.e * root,
             term_a_student=terms.term_a_student * root,
             term_a_teacher=terms.term_a_teacher * root,

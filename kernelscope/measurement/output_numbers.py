@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kernelscope.kernels.similarity import outputs
@@ -23,20 +25,15 @@ def output_fields(pair: LayerPair) -> tuple[fields.Outputs | None, tuple[str, ..
     labels, notes = _marks(given)
     found = outputs.outputs(teacher=given.teacher, student=given.student, labels=labels)
     grouped = found.flips is not None and given.examples.groups is not None
-    top, calibration = found.top_k, found.calibration
-    return (
-        fields.Outputs(
-            agreement=found.agreement,
-            kl=found.kl,
-            changed=found.changed,
-            top_k=None if top is None else fields.TopK(top.k, top.overlap, top.chance),
-            flips=None if found.flips is None else _flips(found.flips, given.examples, grouped),
-            calibration=None
-            if calibration is None
-            else fields.Calibration(calibration.bins, calibration.teacher, calibration.student),
-        ),
-        (*notes, *([NO_INTERVAL] if grouped else [])),
+    answers = fields.Outputs(
+        agreement=found.agreement,
+        kl=found.kl,
+        changed=found.changed,
+        top_k=found.top_k,
+        flips=None if found.flips is None else _flips(found.flips, given.examples, grouped),
+        calibration=found.calibration,
     )
+    return answers, (*notes, *([NO_INTERVAL] if grouped else []))
 
 
 def _marks(pair: LayerPair) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -51,24 +48,15 @@ def _marks(pair: LayerPair) -> tuple[np.ndarray | None, tuple[str, ...]]:
     return labels, ()
 
 
-def _flips(found: outputs.Flips, examples: Examples, grouped: bool) -> fields.Flips:
-    """``grouped``: examples were drawn together, so that an interval over single ones would be too narrow."""
-    return fields.Flips(
-        found.right_to_wrong,
-        found.wrong_to_right,
-        found.accuracy_difference,
-        None if grouped else found.interval,
-        None
-        if len(found.classes) > MOST_CLASSES
-        else tuple(
-            fields.ClassFlips(
-                examples.class_name(each.label),
-                each.n,
-                each.changed,
-                each.right_to_wrong,
-                each.wrong_to_right,
-                None if grouped else each.interval,
-            )
-            for each in found.classes
-        ),
+def _flips(found: outputs.Flips, examples: Examples, grouped: bool) -> outputs.Flips:
+    """With the classes' own names; ``grouped``: examples were drawn together, so that an interval over single ones
+    would be too narrow."""
+    classes = tuple(
+        replace(each, name=examples.class_name(int(each.name)), interval=None if grouped else each.interval)
+        for each in found.classes or ()
+    )
+    return replace(
+        found,
+        accuracy_interval=None if grouped else found.accuracy_interval,
+        classes=None if len(classes) > MOST_CLASSES else classes,
     )

@@ -25,7 +25,7 @@ from kernelscope.kernels.rows import Rows, storage_roundoff
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.alignment import alignment, optimal_scale, scale_ratio
 from kernelscope.kernels.similarity.cka import cka, cka_debiased
-from kernelscope.kernels.similarity.neighbours import neighbours
+from kernelscope.kernels.similarity.neighbours import Neighbours, neighbours
 from kernelscope.kernels.statistics.best_of_many import Searched
 from kernelscope.kernels.statistics.moments import Moments, both_moments
 from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
@@ -111,13 +111,13 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     return Measured(report, attribution.parts)
 
 
-def _neighbours(scaled: ScaledSums, settings: PairSettings) -> fields.Neighbours | None:
+def _neighbours(scaled: ScaledSums, settings: PairSettings) -> Neighbours | None:
     """As many as were asked for; by default 10 of up to 10,000 examples, since their cost grows with n²."""
     n = scaled.sums.n
     k = settings.neighbours if settings.neighbours is not None else min(NEIGHBOURS, n - 1)
     if k == 0 or (settings.neighbours is None and n > MOST_SEARCHED):
         return None
-    return fields.Neighbours(**dataclasses.asdict(neighbours(scaled, k=k, device=settings.device)))
+    return neighbours(scaled, k=k, device=settings.device)
 
 
 def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kernelscope.errors import UsageError
 from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.nonlinear.functions import Kernel
@@ -23,17 +25,21 @@ def similarity_fields(
     """CKA within classes, Procrustes distance, GULP, outputs, prefixes; and notes on what was left out."""
     labels = pair.examples.labels
     within = None if labels is None else within_class_cka(scaled, labels)
-    alone = 0 if within is None else within.left_out
+    alone = 0 if within is None or labels is None else _only_ones_of_their_class(labels)
     answers, on_answers = output_fields(pair)
     prefixes, on_prefixes = prefix_fields(scaled, dims, rtol)
     found = {
-        "within_class_cka": None if within is None else fields.WithinClass(within.value, within.chance),
+        "within_class_cka": within,
         **distance_fields(centred, with_gulp=not pair.kernel.startswith("ridge")),
         "outputs": answers,
         "prefixes": prefixes,
     }
     on_classes = [f"{alone} examples are the only one of their class and left out of CKA within classes"]
     return found, (*(on_classes if alone else ()), *on_answers, *on_prefixes)
+
+
+def _only_ones_of_their_class(labels: np.ndarray) -> int:
+    return int(np.count_nonzero(np.unique(labels, return_counts=True)[1] == 1))
 
 
 def distance_fields(centred: ScaledSums, *, with_gulp: bool = True) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a report says of a pair of layers and of a network: frozen values, one field per key of the JSON.
 
 Every field is always present; what does not exist for a pair is None and the pair's ``notes`` say why. Meanings,
-directions and ranges stand in docs/report.md.
+directions and ranges stand in docs/report.md. Where the mathematics gives a frozen value with the very fields of the
+JSON, the report holds that value: renaming a field there renames a key of the report.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernelscope.report.similarity_fields import Gulp, Outputs, Prefix, WithinClass
+from kernelscope.kernels.nystrom import spectrum
+from kernelscope.kernels.nystrom.anova import Shares
+from kernelscope.kernels.nystrom.bounds import Theorem2
+from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum as LandmarkSpectrum
+from kernelscope.kernels.similarity.neighbours import Neighbours
+from kernelscope.kernels.similarity.within_class import WithinClass
+from kernelscope.report.similarity_fields import Gulp, Outputs, Prefix
 
 Interval = tuple[float, float]
 
@@ -62,29 +69,16 @@ class Nystrom:
 
 
 @dataclass(frozen=True)
-class LandmarkSpectrum:
-    eigenvalues: tuple[float, ...]
-    min: float
-    max: float
-    rank: int
-    condition: float | None
-    below_one: int
-
-
-@dataclass(frozen=True)
 class LandmarkSpectra:
     teacher: LandmarkSpectrum
     student: LandmarkSpectrum
 
 
 @dataclass(frozen=True)
-class FeatureSpectrum:
+class FeatureSpectrum(spectrum.FeatureSpectrum):
     """Of one network's features; ``mean_share`` of ‖X‖² is the mean's, ``centred_effective_rank`` is without it (0 for
     features that are constant), ``row_length`` that of all rows, to a thousandth, None where they differ."""
 
-    rank: int
-    effective_rank: float
-    top_share: float
     mean_share: float | None = None
     centred_effective_rank: float | None = None
     row_length: float | None = None
@@ -103,15 +97,6 @@ class DifferenceSpectrum:
     nuclear_norm: float
     positive: int
     negative: int
-
-
-@dataclass(frozen=True)
-class Anova:
-    """Shares of ‖K_S − K_T‖² by class means and within classes; they sum to 1 (Theorem PY)."""
-
-    mean_mean: float
-    mean_within: float
-    within_within: float
 
 
 @dataclass(frozen=True)
@@ -140,15 +125,6 @@ class Outliers:
 
 
 @dataclass(frozen=True)
-class Theorem2:
-    e: float
-    term_a_student: float
-    term_a_teacher: float
-    term_b: float
-    bound: float
-
-
-@dataclass(frozen=True)
 class BoundValue:
     value: float
     over_truth: float | None
@@ -164,18 +140,6 @@ class Paper:
     estimate: float
     theorem2: Theorem2 | None
     bounds: dict[str, BoundValue | None]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Who is near whom (see :class:`kernelscope.kernels.similarity.neighbours.Neighbours`)."""
-
-    k: int
-    overlap: float
-    chance: float
-    recall: float | None
-    recall_aligned: float | None
-    tied: float
 
 
 @dataclass(frozen=True)
@@ -246,7 +210,7 @@ class PairReport:
     landmark_spectrum: LandmarkSpectra | None = None
     feature_spectrum: FeatureSpectra | None = None
     difference_spectrum: DifferenceSpectrum | None = None
-    anova: Anova | None = None
+    anova: Shares | None = None
     classes: Classes | None = None
     worst: tuple[WorstExample, ...] | None = None
     paper: Paper | None = None

@@ -11,11 +11,11 @@ import kernelscope as ks
 from kernelscope import metrics
 from kernelscope.cli.main import main
 from kernelscope.errors import UsageError
+from kernelscope.kernels.similarity.within_class import WithinClass
 from kernelscope.measurement.output_numbers import NO_INTERVAL, NOT_CLASSES, NOT_OF_ROWS
 from kernelscope.report.document import flat_fields
 from kernelscope.report.gates import Gate
 from kernelscope.report.report import TransferReport
-from kernelscope.report.similarity_fields import WithinClass
 from tests.report.sample_reports import full_report
 
 

@@ -6,8 +6,13 @@ import dataclasses
 import math
 from typing import Any
 
+from kernelscope.kernels.nystrom.anova import Shares
+from kernelscope.kernels.nystrom.bounds import Theorem2
+from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
+from kernelscope.kernels.similarity.neighbours import Neighbours
+from kernelscope.kernels.similarity.outputs import Calibration, ClassFlips, Flips, TopK
+from kernelscope.kernels.similarity.within_class import WithinClass
 from kernelscope.report.fields import (
-    Anova,
     BoundValue,
     Classes,
     DifferenceSpectrum,
@@ -16,27 +21,19 @@ from kernelscope.report.fields import (
     Ladder,
     LandmarkChoice,
     LandmarkSpectra,
-    LandmarkSpectrum,
-    Neighbours,
     NetworkReport,
     Null,
     Nystrom,
     PairReport,
     Paper,
     Reference,
-    Theorem2,
     Warning,
     WorstExample,
 )
 from kernelscope.report.report import TransferReport
 from kernelscope.report.similarity_fields import (
-    Calibration,
-    ClassFlips,
-    Flips,
     Gulp,
     Outputs,
-    TopK,
-    WithinClass,
 )
 
 TEACHER = "out/teacher.pt"
@@ -224,7 +221,7 @@ def _pair(student: str, layer: str) -> PairReport:
         landmark_spectrum=spectra,
         feature_spectrum=FeatureSpectra(FeatureSpectrum(width, 6.35, 0.461), FeatureSpectrum(width, 7.34, 0.441)),
         difference_spectrum=_difference_spectrum(norm_difference, width),
-        anova=Anova(0.8808, 0.1151, 0.0041),
+        anova=Shares(0.8808, 0.1151, 0.0041),
         classes=_classes(),
         worst=tuple(
             WorstExample(f"{i:032x}", 7 * i, str(i % 10), 0.021 - 0.0008 * i) for i in range(20)

@@ -76,7 +76,6 @@ class LandmarkSpectrum:
     rank: int
     condition: float | None
     below_one: int
-    effective_rank: float
 
 
 def landmark_spectrum(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0) -> LandmarkSpectrum:
@@ -95,7 +94,6 @@ def landmark_spectrum(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0) 
         rank=basis.rank,
         condition=float((basis.sigma[0] / basis.sigma[-1]) ** 2) if full else None,
         below_one=int(np.count_nonzero(eigenvalues < 1)),
-        effective_rank=effective_rank(eigenvalues),
     )
 
 

@@ -43,28 +43,29 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ClassFlips:
-    """Answers about the n examples of one class, as :class:`Flips` has them for all."""
+    """:class:`Flips` among the n examples of one class; ``interval`` of the difference in accuracy."""
 
-    label: int
+    name: str
     n: int
     changed: float
     right_to_wrong: float
     wrong_to_right: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class Flips:
     """Shares of examples that the teacher answers right and the student wrong, and the other way round.
 
-    ``accuracy_difference``, student's minus teacher's, with its 95 % interval for paired proportions.
+    ``accuracy_difference``, student's minus teacher's, with its 95 % interval for paired proportions; a report has no
+    interval where examples come in groups, and no ``classes`` where there are more than 200.
     """
 
     right_to_wrong: float
     wrong_to_right: float
     accuracy_difference: float
-    interval: tuple[float, float]
-    classes: tuple[ClassFlips, ...]
+    accuracy_interval: tuple[float, float] | None
+    classes: tuple[ClassFlips, ...] | None
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _flips(changed: np.ndarray, right_T: np.ndarray, right_S: np.ndarray, labels
         (all_won - all_lost) / n,
         paired_interval(n, all_lost, all_won),
         tuple(
-            ClassFlips(label, m, changed / m, lost / m, won / m, paired_interval(m, lost, won))
+            ClassFlips(str(label), m, changed / m, lost / m, won / m, paired_interval(m, lost, won))
             for label, m, (changed, lost, won) in zip(present.tolist(), counts.tolist(), by_class.tolist())
         ),
     )

@@ -23,12 +23,13 @@ from kernelscope.kernels.similarity.cka import cka
 
 @dataclass(frozen=True)
 class WithinClass:
-    """``value`` in [0, 1]; ``chance``: its mean over permutations of the student's examples inside their classes;
-    ``left_out``: examples that are the only one of their class, and count for neither."""
+    """``value`` in [0, 1]; ``chance``: its mean over permutations of the student's examples inside their classes.
+
+    Examples that are the only one of their class count for neither.
+    """
 
     value: float
     chance: float
-    left_out: int = 0
 
 
 def within_class_cka(scaled: ScaledSums, classes: np.ndarray) -> WithinClass | None:
@@ -51,7 +52,6 @@ def within_class_cka(scaled: ScaledSums, classes: np.ndarray) -> WithinClass | N
         raise Mismatch(f"classes have shape {classes.shape}, expected ({scaled.sums.n},); give one class per example")
     _, groups, counts = np.unique(classes, return_inverse=True, return_counts=True)
     several = counts > 1
-    left_out = int(np.count_nonzero(~several))
     groups = np.where(several, np.cumsum(several) - 1, -1)[groups]  # −1: the only one of its class
     counts = counts[several]
     if len(counts) == 0 or any(_same_within_classes(X, groups, len(counts)) for X in (scaled.student, scaled.teacher)):
@@ -61,7 +61,7 @@ def within_class_cka(scaled: ScaledSums, classes: np.ndarray) -> WithinClass | N
     if value is None:
         return None
     by_class = np.sum(traces[0] / sums.norm_student * (traces[1] / sums.norm_teacher) / (counts - 1))
-    return WithinClass(value, float(by_class), left_out)
+    return WithinClass(value, float(by_class))
 
 
 def _deviations(scaled: ScaledSums, groups: np.ndarray, counts: np.ndarray) -> tuple[GramSums, np.ndarray]:

@@ -61,8 +61,7 @@ def neighbours(ax: Axes, shown: Pairs) -> None:
         ax.plot([n.chance], [place], "|", color=SOFT, markersize=13, markeredgewidth=1.6, zorder=3)
         if n.recall is not None:
             ax.plot([n.recall], [place], "x", color=pen.colour, markersize=7, markeredgewidth=1.8, zorder=4)
-        if n.recall_aligned is not None:
-            ax.plot([n.recall_aligned], [place], "o", color=pen.colour, markerfacecolor=PAPER, markersize=7, zorder=4)
+        ax.plot([n.recall_aligned], [place], "o", color=pen.colour, markerfacecolor=PAPER, markersize=7, zorder=4)
         ax.plot([n.overlap], [place], "o", color=pen.colour, markersize=7, zorder=5)
         said = f"{number(n.overlap, 2)} at loss {number(pair.transfer_loss, 2)}"
         ax.text(

@@ -43,16 +43,16 @@ def test_flips_are_counted_as_a_loop_counts_them_in_all_and_by_class():
     assert flips.right_to_wrong == np.mean(right_T & ~right_S)
     assert flips.wrong_to_right == np.mean(~right_T & right_S)
     assert flips.accuracy_difference == pytest.approx(right_S.mean() - right_T.mean(), abs=1e-15)
-    assert [each.label for each in flips.classes] == [0, 1, 2]
+    assert [each.name for each in flips.classes] == ["0", "1", "2"]
     for each in flips.classes:
-        own = y == each.label
+        own = y == int(each.name)
         assert each.n == own.sum()
         assert each.changed == pytest.approx(np.mean((Z_T.argmax(1) != Z_S.argmax(1))[own]))
         lost, won = (right_T & ~right_S & own).sum(), (~right_T & right_S & own).sum()
         assert (each.right_to_wrong, each.wrong_to_right) == (lost / each.n, won / each.n)
         assert each.interval == paired_interval(each.n, lost, won)
     lost, won = (right_T & ~right_S).sum(), (~right_T & right_S).sum()
-    assert flips.interval == paired_interval(700, lost, won)
+    assert flips.accuracy_interval == paired_interval(700, lost, won)
 
 
 def test_a_tie_is_an_answer_drawn_among_the_tied_alike_by_both_where_they_can():
