@@ -11,21 +11,6 @@ from typing import Any
 from kernelscope.report.fields import PairReport
 from kernelscope.report.similarity_fields import key_of
 
-LATER = (
-    "neighbours",
-    "outputs",
-    "references",
-    "intervals",
-    "population_loss",
-    "centred_scale_ratio",
-    "outliers",
-    "verdict",
-    "within_class_cka",
-    "procrustes",
-    "gulp",
-    "prefixes",
-)  #: keys of a pair that the first reports of this version lacked
-
 
 def flat_fields(pair: PairReport) -> dict[str, Any]:
     """Dotted names and plain values of a pair; intervals become ``_low`` and ``_high``."""
@@ -54,7 +39,7 @@ def by_key(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 def build_pair(pair: dict[str, Any]) -> PairReport:
     """A pair from JSON; a key that is not there is damage, unless the report is older than the key."""
     for known in dataclasses.fields(PairReport):
-        if known.name not in pair and known.name not in LATER:
+        if known.name not in pair and "later" not in known.metadata:
             raise KeyError(known.name)
     built: PairReport = build(PairReport, pair)
     return built

@@ -19,6 +19,9 @@ from kernelscope.kernels.similarity.within_class import WithinClass
 from kernelscope.report.similarity_fields import Gulp, Outputs, Prefix
 
 Interval = tuple[float, float]
+#: marks a field that the first reports of this version lacked: read without its key, it is its default. Every new field
+#: of a pair carries it, so that reports that were saved before it stay readable.
+LATER = {"later": True}
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ class PairReport:
     resolved: bool
     storage_floor: float
     sampling_interval: Interval | None = None
-    population_loss: float | None = None
+    population_loss: float | None = field(default=None, metadata=LATER)
     route: str
     norm_teacher: float
     norm_student: float
@@ -199,10 +202,10 @@ class PairReport:
     optimal_scale: float | None = None
     cka: float | None = None
     cka_debiased: float | None = None
-    within_class_cka: WithinClass | None = None
-    procrustes: float | None = None
-    gulp: Gulp | None = None
-    centred_scale_ratio: float | None = None
+    within_class_cka: WithinClass | None = field(default=None, metadata=LATER)
+    procrustes: float | None = field(default=None, metadata=LATER)
+    gulp: Gulp | None = field(default=None, metadata=LATER)
+    centred_scale_ratio: float | None = field(default=None, metadata=LATER)
     ladder: Ladder
     null: Null
     landmarks: LandmarkChoice | None = None
@@ -214,13 +217,13 @@ class PairReport:
     classes: Classes | None = None
     worst: tuple[WorstExample, ...] | None = None
     paper: Paper | None = None
-    neighbours: Neighbours | None = None
-    outputs: Outputs | None = None
-    prefixes: tuple[Prefix, ...] | None = None
-    references: tuple[Reference, ...] = ()
-    outliers: Outliers | None = None
-    intervals: dict[str, Interval] = field(default_factory=dict)
-    verdict: str | None = None
+    neighbours: Neighbours | None = field(default=None, metadata=LATER)
+    outputs: Outputs | None = field(default=None, metadata=LATER)
+    prefixes: tuple[Prefix, ...] | None = field(default=None, metadata=LATER)
+    references: tuple[Reference, ...] = field(default=(), metadata=LATER)
+    outliers: Outliers | None = field(default=None, metadata=LATER)
+    intervals: dict[str, Interval] = field(default_factory=dict, metadata=LATER)
+    verdict: str | None = field(default=None, metadata=LATER)
     warnings: tuple[Warning, ...] = ()
     notes: tuple[str, ...] = ()
 
