@@ -38,6 +38,15 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return NONE if value is None else f"{100 * value:.{decimals}f}%"
 
 
+def brief(value: float) -> str:
+    """Two decimals, or two digits where that would be 0."""
+    return f"{value:.2f}" if value >= 0.005 or value == 0 else two_digits(value)
+
+
+def two_digits(value: float) -> str:
+    return f"{value:.2g}"
+
+
 def loss_in_digits(pair: PairReport) -> str:
     """The loss in digits that mean something; where it is not resolved, the interval alone."""
     low, high = pair.rounding_interval

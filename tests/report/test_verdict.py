@@ -7,7 +7,8 @@ import pytest
 
 import kernelscope as ks
 from kernelscope.report import fields
-from kernelscope.report.verdict import FINDINGS, Limit, sentence, verdict
+from kernelscope.report.verdict import FINDINGS, sentence, verdict
+from kernelscope.report.verdict_limits import Limit
 from tests.report.injuries import ACCUSATIONS, INJURIES, injured, shams
 from tests.report.sample_reports import full_report
 
