@@ -12,7 +12,8 @@ from kernelscope.errors import GateFailed, UsageError
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.report.document import flat_fields
 from kernelscope.report.fields import Comparison
-from kernelscope.report.gates import POINT, SAME_FILE, SMALL, Gate, NoWorseThan, judge, remarks
+from kernelscope.report.gates import SAME_FILE, Gate, NoWorseThan, judge, remarks
+from kernelscope.report.known_intervals import POINT, SMALL
 from kernelscope.report.notes import NOT_SAMPLED, NOTE, ROWS_TELL, STREAMED
 from kernelscope.report.report import TransferReport
 from tests.report.sample_reports import full_report, with_pair

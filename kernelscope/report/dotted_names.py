@@ -1,0 +1,60 @@
+"""Numbers of a pair by their dotted names, as gates and records name them: ``ladder.head``, ``null.p_value``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from kernelscope.errors import UsageError
+from kernelscope.kernels.nystrom.bounds import NAMES
+from kernelscope.report.fields import PairReport
+from kernelscope.report.similarity_fields import key_of
+
+
+@cache
+def values_by_name() -> dict[str, tuple[Any, tuple[str | int, ...]]]:
+    """Every value of a pair by its dotted name: its type, and the way to it."""
+
+    def walk(kind: Any, name: str, path: tuple[str | int, ...]) -> Iterator[tuple[str, Any, tuple[str | int, ...]]]:
+        if typing.get_origin(kind) in (types.UnionType, typing.Union):
+            kind = next(each for each in typing.get_args(kind) if each is not types.NoneType)
+        inner: dict[str, Any] = {}
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            inner = typing.get_type_hints(kind)
+        elif name == "paper.bounds":
+            inner = dict.fromkeys(NAMES, typing.get_args(kind)[1])
+        for key, hint in inner.items():
+            yield from walk(hint, f"{name}.{key_of(key)}" if name else key, (*path, key))
+        if name.endswith("_interval"):
+            yield from ((f"{name}_{end}", float, (*path, i)) for i, end in enumerate(("low", "high")))
+        elif not inner:
+            yield name, kind, path
+
+    return {name: (kind, path) for name, kind, path in walk(PairReport, "", ())}
+
+
+def require_number(name: str) -> None:
+    """Yes and no count as 1 and 0."""
+    leaves = values_by_name()
+    kind, _ = leaves.get(name, (None, ()))
+    if kind in (int, float, bool):
+        return
+    if kind is None:
+        numbers = [leaf for leaf, (each, _) in leaves.items() if each in (int, float, bool)]
+        near = difflib.get_close_matches(name, numbers, n=3, cutoff=0.4)
+        raise UsageError(f"a report has no number {name!r}; nearest: {', '.join(near) or 'see docs/report.md'}")
+    raise UsageError(f"{name} is {'text' if kind is str else 'a list'}, not a number; gate one such as transfer_loss")
+
+
+def value_of(pair: PairReport, field: str) -> float | None:
+    value: Any = pair
+    for step in values_by_name()[field][1]:
+        if value is None:
+            return None
+        value = getattr(value, step) if isinstance(step, str) and not isinstance(value, dict) else value[step]
+    return None if value is None else float(value)
