@@ -1,4 +1,4 @@
-"""What stands below the table only where it says something: within classes, and prefixes that were asked for."""
+"""Lines below the table, for reports that need them: CKA within classes, and prefixes that were asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def asides(report: TransferReport) -> list[str]:
 
 
 def _within_classes(report: TransferReport, names: dict[str, str]) -> list[str]:
-    """One line for all students whose verdict does not say it already."""
+    """One line for all students whose verdict does not state it already."""
     found = [
         f"{names[pair.student]} {number(pair.within_class_cka.value, 2)} instead of {number(pair.cka, 2)}"
         for pair in first_pairs(report)

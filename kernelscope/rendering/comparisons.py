@@ -19,7 +19,7 @@ def comparisons_in_words(report: TransferReport, most: int) -> list[str]:
 
 
 def in_words(comparison: Comparison, names: dict[str, str]) -> str:
-    """``kda.pt has a lower loss than rkd.pt by 0.10 ± 0.02``, or that this sample cannot tell them apart."""
+    """``kda.pt has a lower loss than rkd.pt by 0.10 ± 0.02``, or that this sample leaves the order open."""
     low, high = comparison.interval
     half = (high - low) / 2
     first, second = names[comparison.first], names[comparison.second]

@@ -18,7 +18,7 @@ def columns() -> str:
 
 
 def figures() -> str:
-    """Every kind of figure, its title, and the first line that its drawing function says of it."""
+    """Every kind of figure, its title, and the first line of its drawing function's docstring."""
     return _table(
         ("kind", "title", "what it shows"),
         [(k.name, k.title, (k.draw.__doc__ or "").partition("\n")[0]) for k in KINDS.values()],

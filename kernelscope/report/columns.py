@@ -16,7 +16,7 @@ from kernelscope.report.digits import (
     number,
     percent,
     population,
-    population_says_more,
+    population_differs,
 )
 from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport, network_of
@@ -62,7 +62,7 @@ LOSS_COLUMNS = (
         lambda report, pair: number(population(pair)),
         "the loss that many more such examples would have; a sample also counts each example against itself",
         where="terminal",  # a page has it before the range
-        shown=lambda report: any(population_says_more(pair) for pair in report),
+        shown=lambda report: any(population_differs(pair) for pair in report),
     ),
     Column(
         "95% over examples",
@@ -157,7 +157,7 @@ THEORY_COLUMNS = (
 
 
 def has_theory(pair: PairReport) -> bool:
-    """Whether the second table has anything to say of a pair, which it has not without landmarks."""
+    """Whether a pair has numbers for the second table; without landmarks it has none."""
     return not (pair.landmark_spectrum is None and pair.paper is None and pair.nystrom is None)
 
 
@@ -178,7 +178,7 @@ def _sampled(pair: PairReport) -> str:
     else:
         low, high = pair.sampling_interval
         said = f"{number(low)} to {number(high)}"
-    return f"{number(population(pair))}: {said}" if population_says_more(pair) else said
+    return f"{number(population(pair))}: {said}" if population_differs(pair) else said
 
 
 def _seen_by_centres(pair: PairReport) -> float | None:

@@ -63,7 +63,7 @@ def population(pair: PairReport) -> float | None:
     return pair.population_loss if pair.resolved else None
 
 
-def population_says_more(pair: PairReport) -> bool:
+def population_differs(pair: PairReport) -> bool:
     """Whether many examples would have another loss than these: off by a twentieth, or outside of what is likely."""
     expected, likely = population(pair), pair.sampling_interval
     if expected is None or likely is None:

@@ -1,4 +1,4 @@
-"""What a report says of a pair of layers and of a network: frozen values, one field per key of the JSON.
+"""A report's fields, of a pair of layers and of a network: frozen values, one field per key of the JSON.
 
 Every field is always present; what does not exist for a pair is None and the pair's ``notes`` say why. Meanings,
 directions and ranges stand in docs/report.md. Where the mathematics gives a frozen value with the very fields of the
@@ -248,7 +248,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class NetworkReport:
-    """A network that took part: where it came from and how it was trained, as far as its file says."""
+    """A network that took part: where it came from and how it was trained, as far as its file states it."""
 
     name: str
     sha256: str | None

@@ -1,4 +1,4 @@
-"""One sentence of what the numbers mean to somebody who has not read the paper, and what to do next.
+"""One sentence of what the numbers mean to a reader who has not read the paper, and what to do next.
 
 The order of the rules stands here, the rules in verdict_worth.py and verdict_repair.py, their limits in
 verdict_limits.py.

@@ -1,6 +1,6 @@
 """Every limit of the verdict, in one table.
 
-Near a limit the sentence says "between": it must not change with the third digit of a number.
+Near a limit the sentence has "between": it must not change with the third digit of a number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limit:
-    """A value up to which something is said; within ``margin`` of it, relative, it is said to lie between."""
+    """A value up to which a rule applies; within ``margin`` of it, relative, the sentence has "between"."""
 
     value: float
     margin: float = 0.1

@@ -37,7 +37,7 @@ class Kind(Generic[S]):
         draw: draws what ``select`` found.
         select: what to draw of a report, or the reason why there is nothing.
         place: which of these figures a page has.
-        caption: what a page says above them; empty where they go on with the figures before.
+        caption: the paragraph above them on a page; empty where they go on with the figures before.
         size: width and height in inches. growth: more height for every row beyond four.
     """
 

@@ -25,7 +25,7 @@ DRAWABLE = 1e250  #: matplotlib's scales overflow somewhere above
 SECTIONS = {
     "ladder": "Where the teacher's kernel goes",
     "levels": "What to read the loss by",
-    "neighbours": "Who is near whom",
+    "neighbours": "Nearest neighbours",
     "layers": "Layer against layer",
     "difference": "What the difference is made of",
     "landmarks": "The landmarks' own kernel",
@@ -83,7 +83,7 @@ KINDS: dict[str, Kind[Any]] = {
         ),
         Kind(
             "neighbours",
-            "Who is near whom",
+            "Nearest neighbours in both networks",
             "neighbours",
             levels.neighbours,
             select.several(

@@ -1,4 +1,4 @@
-"""Figures that place a student: among reference levels, by its neighbours, and layer against layer."""
+"""Figures that place a student: among baselines, by its neighbours, and layer against layer."""
 
 from __future__ import annotations
 

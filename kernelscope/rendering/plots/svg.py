@@ -46,7 +46,7 @@ def to_svg(figure: Figure, prefix: str, alt: str) -> str:
 
 
 def _fit_for_a_page(tag: str, names: dict[str, str]) -> str:
-    """One tag (never text, which may be anybody's) with own ids, the page's font, and colours as variables."""
+    """One tag (never text, which may be a stranger's) with own ids, the page's font, and colours as variables."""
     tag = tag.replace("xlink:href=", "href=").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
     tag = re.sub(r"font-family: [^;\"]*;?\s*", "", tag)
     tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", tag)

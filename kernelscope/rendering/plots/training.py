@@ -1,4 +1,4 @@
-"""Figures of training: accuracy and loss terms epoch by epoch, as far as the checkpoints say."""
+"""Figures of training: accuracy and loss terms epoch by epoch, as far as the checkpoints hold them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Figures of trajectories: how the student's kernel came to be what it is, epoch by epoch (the paper's Figures 4, 5).
 
-Each point is of the first validation examples, in eval mode, with class means as landmarks; what a checkpoint says.
+Each point is of the first validation examples, in eval mode, with class means as landmarks, as the checkpoint holds it.
 """
 
 from __future__ import annotations
