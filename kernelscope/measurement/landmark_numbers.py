@@ -13,10 +13,8 @@ from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.nystrom.anova import anova
 from kernelscope.kernels.nystrom.bounds import NAMES, bounds
 from kernelscope.kernels.nystrom.choosing import parse
-from kernelscope.kernels.nystrom.intervals import theorem2
+from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
-from kernelscope.kernels.nystrom.bounds import NAMES, Theorem2, bounds, theorem2
-from kernelscope.kernels.nystrom.choosing import Landmarks, parse
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
 from kernelscope.measurement.layer_pairs import Examples

@@ -12,7 +12,7 @@ from typing import Any
 
 from kernelscope.kernels.nystrom import spectrum
 from kernelscope.kernels.nystrom.anova import Shares
-from kernelscope.kernels.nystrom.bounds import Theorem2
+from kernelscope.kernels.nystrom.intervals import Theorem2
 from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum as LandmarkSpectrum
 from kernelscope.kernels.similarity.neighbours import Neighbours
 from kernelscope.kernels.similarity.within_class import WithinClass

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from kernelscope.kernels.nystrom.anova import Shares
-from kernelscope.kernels.nystrom.bounds import Theorem2
+from kernelscope.kernels.nystrom.intervals import Theorem2
 from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
 from kernelscope.kernels.similarity.neighbours import Neighbours
 from kernelscope.kernels.similarity.outputs import Calibration, ClassFlips, Flips, TopK
