@@ -232,21 +232,9 @@ def _letters(text: str) -> Markup:
 
 def _palette() -> str:
     """The figures' colours as CSS variables, and the same for dark paper."""
-    dark = {
-        "ink": "#e6e9ee",
-        "soft": "#9aa4b2",
-        "grid": "#333a45",
-        "paper": "#1a1e25",
-        "c0": "#5bb0ea",
-        "c1": "#ff8f52",
-        "c2": "#35c79a",
-        "c3": "#e39ac6",
-        "c4": "#d9b84a",
-        "c5": "#9ccff2",
-    }
     light = "".join(f"--ks-{name}:{colour};" for colour, name in canvas.VARIABLES.items())
     return (
         f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{"
-        + "".join(f"--ks-{name}:{colour};" for name, colour in dark.items())
+        + "".join(f"--ks-{name}:{colour};" for name, colour in canvas.DARK.items())
         + "}}"
     )

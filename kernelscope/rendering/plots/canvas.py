@@ -21,6 +21,19 @@ COLOURS = ("#0072b2", "#c8500a", "#00875f", "#a8558b", "#8a6d00", "#3d8fc4")
 MARKERS = ("o", "s", "D", "^", "v", "P")
 #: colour -> CSS variable, so that a page may re-colour a figure for dark paper
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
+#: the same variables on dark paper
+DARK = {
+    "ink": "#e6e9ee",
+    "soft": "#9aa4b2",
+    "grid": "#333a45",
+    "paper": "#1a1e25",
+    "c0": "#5bb0ea",
+    "c1": "#ff8f52",
+    "c2": "#35c79a",
+    "c3": "#e39ac6",
+    "c4": "#d9b84a",
+    "c5": "#9ccff2",
+}
 WIDTH, HEIGHT = 4.8, 3.3
 TEXT, SMALL = 9.0, 8.0
 STYLE = {
