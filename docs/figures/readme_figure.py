@@ -114,8 +114,9 @@ def main(report: Path, folder: Path) -> None:
 
 
 def _small(svg: str) -> str:
-    """Without comments, and with two decimals, which is finer than any screen."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r" *<!--.*?-->\n", "", svg, flags=re.DOTALL))
+    """Without comments, and with places to two decimals; scales of glyphs need all of theirs."""
+    svg = re.sub(r" *<!--.*?-->\n", "", svg, flags=re.DOTALL)
+    return re.sub(r'd="[^"]*"|translate\([^)]*\)', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), svg)
 
 
 if __name__ == "__main__":
