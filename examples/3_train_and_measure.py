@@ -4,14 +4,11 @@ import tempfile
 from pathlib import Path
 
 import kernelscope as ks
-from kernelscope.checkpoints.checkpoint import save_checkpoint
-from kernelscope.distill.recipe import Recipe
 
 with tempfile.TemporaryDirectory() as folder:
     teacher_file, student_file = Path(folder) / "teacher.pt", Path(folder) / "student.pt"
-    teacher = ks.train(Recipe(arch="resnet8", epochs=4))
-    save_checkpoint(teacher_file, teacher.last)
-    student = ks.train(Recipe(arch="resnet8x0.5", method="kda(weight=0.2)", epochs=4), teacher=ks.load(teacher_file))
-    save_checkpoint(student_file, student.last)
+    ks.train(ks.recipe(arch="resnet8", epochs=4)).save(teacher_file)
+    student = ks.recipe(arch="resnet8x0.5", method="kda(weight=0.2)", epochs=4)
+    ks.train(student, teacher=ks.load(teacher_file)).save(student_file)
     report = ks.measure(teacher=teacher_file, student=student_file, cache=False)
     print(report)

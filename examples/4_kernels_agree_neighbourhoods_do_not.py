@@ -10,16 +10,14 @@ from pathlib import Path
 import numpy as np
 
 import kernelscope as ks
-from kernelscope.checkpoints.checkpoint import save_checkpoint
 from kernelscope.datasets.sources import load
-from kernelscope.distill.recipe import Recipe
 
 digits = load("digits", "test")
 with tempfile.TemporaryDirectory() as folder:
     features = {}
     for name, seed in (("teacher", 0), ("reseeded", 1)):
         file = Path(folder) / f"{name}.pt"
-        save_checkpoint(file, ks.train(Recipe(arch="mlpx2", epochs=10, batch_size=64, lr=0.05, seed=seed)).last)
+        ks.train(ks.recipe(arch="mlpx2", epochs=10, lr=0.05, seed=seed)).save(file)
         store = ks.extract(ks.load(file), digits, out=Path(folder) / f"{name}.h5", layers="embedding")
         features[name] = np.asarray(store.features("embedding")[:], np.float64)
         store.close()

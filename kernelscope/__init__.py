@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kernelscope import metrics
     from kernelscope.checkpoints.loading import load
     from kernelscope.distill.probe import Probe
-    from kernelscope.distill.recipe import Recipe
+    from kernelscope.distill.recipe import Recipe, recipe
     from kernelscope.distill.training import train, train_cohort
     from kernelscope.features.extraction import extract
     from kernelscope.features.store import FeatureStore
@@ -43,6 +43,7 @@ __all__ = [
     "load",
     "measure",
     "metrics",
+    "recipe",
     "train",
     "train_cohort",
     "transfer_loss",
@@ -61,6 +62,7 @@ _ROOMS = {
     "load": "kernelscope.checkpoints.loading",
     "measure": "kernelscope.measurement.measure",
     "metrics": "kernelscope.metrics",
+    "recipe": "kernelscope.distill.recipe",
     "train": "kernelscope.distill.training",
     "train_cohort": "kernelscope.distill.training",
     "transfer_loss": "kernelscope.kernels.distance.exact",

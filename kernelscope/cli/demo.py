@@ -1,14 +1,16 @@
-"""``kernelscope demo``: the whole road on real digits."""
+"""``kernelscope demo``: end to end on real digits."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kernelscope.cli import options
+from kernelscope.errors import Stopped
 
 NAMES = ("teacher.pt", "ce.pt", "kd.pt", "kda.pt", "report.json", "report.html")
 
@@ -29,7 +31,6 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     ce.pt kd.pt kda.pt report.json report.html in DIR; refuses only files it would replace. Under two minutes on two
     cores.
     """
-    from kernelscope.checkpoints.checkpoint import save_checkpoint
     from kernelscope.checkpoints.loading import load
     from kernelscope.cli.demo_recipes import demo_recipes
     from kernelscope.distill.training import train, train_cohort
@@ -42,11 +43,11 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     refuse_existing(*(out / name for name in NAMES), overwrite=overwrite)
     recipes = demo_recipes(seed)
     with _progress(quiet, ["teacher"]) as bars:
-        save_checkpoint(out / "teacher.pt", train(recipes.pop("teacher"), progress=bars).last, overwrite=overwrite)
-    with _progress(quiet, list(recipes)) as bars:
+        train(recipes.pop("teacher"), progress=bars).save(out / "teacher.pt", overwrite=overwrite)
+    with _progress(quiet, list(recipes)) as bars, _naming_what_is_kept(out / "teacher.pt"):
         trained = train_cohort(list(recipes.values()), teacher=load(out / "teacher.pt"), progress=bars)
     for name, student in zip(recipes, trained):
-        save_checkpoint(out / f"{name}.pt", student.last, overwrite=overwrite)
+        student.save(out / f"{name}.pt", overwrite=overwrite)
     students = [out / f"{name}.pt" for name in ("ce", "kd", "kda")]
     report = measure(teacher=out / "teacher.pt", student=students)
     report.save(out / "report.json")
@@ -56,6 +57,15 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     audit_table.show(audit(teacher=out / "teacher.pt", student=students))
     click.echo(f"\nThe page: {out / 'report.html'}. Again, with nothing but two files:")
     click.echo(f"  kernelscope measure --teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}")
+
+
+@contextlib.contextmanager
+def _naming_what_is_kept(path: Path) -> Iterator[None]:
+    """Name the file that is finished already, should a signal end the work."""
+    try:
+        yield
+    except Stopped as error:
+        raise Stopped(f"{error}; {path} is finished", error.exit_code) from error
 
 
 def _progress(quiet: bool, names: list[str]) -> Any:

@@ -112,7 +112,7 @@ def compared(first: Group, second: Group) -> dict[str, Difference]:
     The loss where both have trajectories, which keep one number for all validation examples: its interval is over
     seeds on these very examples.
     """
-    right = [np.stack([student.right for student in group.students]) for group in (first, second)]
+    right = [np.stack([student.correct for student in group.students]) for group in (first, second)]
     found = {"top1": of_predictions(*right)}
     for layer in ("embedding", "logits"):
         a, b = first.losses(layer), second.losses(layer)

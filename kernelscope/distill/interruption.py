@@ -14,8 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[Callable[[], int | None]]:
-    """Signals are noted instead of obeyed, and told when asked; a second one acts as it would have before.
+def deferred_signals() -> Iterator[Callable[[], int | None]]:
+    """SIGINT and SIGTERM are deferred until polled; a second one acts as it would have before.
 
     In other threads than the main one signals are left alone.
     """

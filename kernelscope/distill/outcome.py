@@ -3,48 +3,59 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from kernelscope import processes
-from kernelscope.checkpoints.checkpoint import Checkpoint
+from kernelscope.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.distill.batches import Splits, labels_of
 from kernelscope.distill.student import Student
-from kernelscope.distill.trajectory import examined
+from kernelscope.distill.trajectory import evaluate
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """``last``: after the last epoch. ``best``: at the highest validation accuracy (the first of equals).
 
-    ``right``: which test examples the last one gets right, shape ``(n,)``.
+    ``correct``: which test examples the last one classifies correctly, shape ``(n,)``.
     """
 
     last: Checkpoint
     best: Checkpoint
-    right: np.ndarray
+    correct: np.ndarray
+
+    def save(self, path: str | os.PathLike[str], *, best: bool = False, overwrite: bool = False) -> Path:
+        """Write the last checkpoint to ``path``, or the best one, and return the path; it is written atomically.
+
+        Raises:
+            UsageError: the file exists and ``overwrite`` is False. ResourceError: the disk cannot take it.
+        """
+        save_checkpoint(path, self.best if best else self.last, overwrite=overwrite)
+        return Path(path)
 
 
 def outcome(student: Student, splits: Splits, teacher: Loaded | None) -> Trained:
     """Both checkpoints, each with its accuracy on the test examples."""
     labels = labels_of(splits.test).numpy()
     weights = {"last": student.weights(), "best": student.best["weights"]}
-    right = {}
+    correct = {}
     for which in ("best", "last"):  # the network is left as it was last
         student.network.load_state_dict(weights[which])
-        right[which] = examined(student.network, splits.test, student.device)[0] == labels
-    scores = {which: float(found.mean()) for which, found in right.items()}
+        correct[which] = evaluate(student.network, splits.test, student.device)[0] == labels
+    scores = {which: float(found.mean()) for which, found in correct.items()}
     epochs = {"last": student.recipe.epochs, "best": student.best["epoch"]}
     last, best = (
         _checkpoint(student, splits, weights[which], {"top1": scores[which], **_both(scores)}, epochs[which], teacher)
         for which in ("last", "best")
     )
-    return Trained(last, best, right["last"])
+    return Trained(last, best, correct["last"])
 
 
 def _both(scores: dict[str, float]) -> dict[str, float]:

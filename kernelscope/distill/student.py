@@ -44,7 +44,7 @@ class Student:
         }
         self.network = self._fresh_network().to(device)
         self.layers = sorted({"logits", *(layer for loss in self.losses.values() for layer in loss.layers)})
-        Tap(self.network, self.layers)  # unknown layers are told here
+        Tap(self.network, self.layers)  # unknown layers are refused here
         self._parallel = processes.parallel(self.network, device)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
@@ -70,8 +70,8 @@ class Student:
         self._sizes: list[int] = []
         self._gradient: dict[str, float] | None = None
 
-    def rehearse(self, said: dict[str, torch.Tensor], x: torch.Tensor, labels: torch.Tensor) -> None:
-        """Go through a step on a few examples without learning, so that what does not fit is told before the first.
+    def dry_run(self, teacher: dict[str, torch.Tensor], x: torch.Tensor, labels: torch.Tensor) -> None:
+        """One step on a few examples without an update, so that what does not fit fails early.
 
         Raises:
             Mismatch, UsageError: see the losses.
@@ -80,17 +80,17 @@ class Student:
             classes = self.network(x).shape[1]
             for loss in copy.deepcopy(self.losses).values():
                 loss.begin_epoch(0, self.recipe.epochs)
-                loss(Step(tap.features, said, labels, classes, 0, self.recipe.epochs))
+                loss(Step(tap.features, teacher, labels, classes, 0, self.recipe.epochs))
 
     def begin(self, epoch: int, *, begun: bool) -> None:
-        """Into train mode, listening, until :meth:`rest`, for one epoch (from 0); ``begun``: taken up in its middle."""
+        """Into train mode, with hooks, for one epoch (from 0); ``begun``: resumed in its middle."""
         if not begun:
             for loss in self.losses.values():
                 loss.begin_epoch(epoch, self.recipe.epochs)
         self._tap = Tap(self.network, self.layers, detach=False, training=True).__enter__()
 
-    def rest(self) -> None:
-        """Out of train mode, deaf."""
+    def remove_hooks(self) -> None:
+        """Remove hooks and restore every module's mode."""
         if self._tap is not None:
             self._tap.close()
         self._tap = None
@@ -103,7 +103,7 @@ class Student:
         labels = batch.labels.to(self.device)
         with autocast(self.device, self.recipe.amp):
             self._parallel(x)
-        features = {name: processes.gathered(said, total) for name, said in self._tap.features.items()}
+        features = {name: processes.gathered(x, total) for name, x in self._tap.features.items()}
         logits = features["logits"].float()
         terms = {"ce": functional.cross_entropy(logits, labels)}
         if self.losses:

@@ -1,4 +1,4 @@
-"""The teacher of a run: what it says of a batch, and what it must be before anybody learns from it."""
+"""The teacher of a run: its forward pass, and the checks it must pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binom
 
 from kernelscope import processes
-from kernelscope.activations.tap import Tap
+from kernelscope.activations.capture import Capture
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations, apply
@@ -22,7 +22,7 @@ SOME_KNOWLEDGE = 0.25  #: of the way from guessing to always right
 
 
 class Teacher:
-    """A network in eval mode on the device, heard at ``layers``; no gradients reach it.
+    """A network in eval mode on the device, captured at ``layers``; no gradients reach it.
 
     Raises:
         Mismatch: other classes than the data's.
@@ -42,29 +42,30 @@ class Teacher:
         if splits.geometry and operations[: len(splits.geometry)] == splits.geometry:
             operations = operations[len(splits.geometry) :]  # done before the augmentation that both share
         self.operations = operations
-        Tap(self.network, self.layers)  # unknown layers are told here
+        # unknown layers are refused here
+        self._capture = Capture(self.network, self.layers, name=f"teacher {loaded.name}", device=device)
 
-    def says(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Its layers on the global batch: the same augmented images, through its own preprocessing."""
-        with torch.no_grad(), Tap(self.network, self.layers, training=False) as tap, autocast(self.device, self.amp):
-            self.network(apply(self.operations, batch.images).to(self.device))
-        return {name: processes.gathered(x, len(batch.labels)) for name, x in tap.features.items()}
+        with torch.no_grad(), self._capture as capture, autocast(self.device, self.amp):
+            features = capture.run(apply(self.operations, batch.images))
+        return {name: processes.gathered(x, len(batch.labels)) for name, x in features.items()}
 
 
-def require_knowledge(loaded: Loaded, logits: np.ndarray, guesses: np.ndarray, examples: Examples) -> None:
-    """Refuse a teacher that does no better on ``examples`` than guessing: it was taught other data, or nothing yet.
+def require_better_than_chance(loaded: Loaded, logits: np.ndarray, predictions: np.ndarray, examples: Examples) -> None:
+    """Refuse a teacher that does no better on ``examples`` than guessing: it was trained on other data, or not yet.
 
     So many right must be likely of guessing, and unlikely of a network that knows something; few examples tell neither.
 
     Raises:
         Mismatch: with what it got right.
     """
-    right, classes = int((guesses == labels_of(examples).numpy()).sum()), logits.shape[1]
+    correct, classes = int((predictions == labels_of(examples).numpy()).sum()), logits.shape[1]
     guessing = 1 / classes
     knowing = guessing + SOME_KNOWLEDGE * (1 - guessing)
-    if binom.sf(right - 1, examples.n, guessing) > UNLIKELY > binom.cdf(right, examples.n, knowing):
+    if binom.sf(correct - 1, examples.n, guessing) > UNLIKELY > binom.cdf(correct, examples.n, knowing):
         raise Mismatch(
-            f"teacher {loaded.name} is right on {right} of {examples.n} {examples.split} examples, as guessing among "
+            f"teacher {loaded.name} is right on {correct} of {examples.n} {examples.split} examples, as guessing among "
             f"{classes} classes is; check --teacher and --data, or pass --no-accuracy-check"
         )
 

@@ -21,13 +21,13 @@ from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill import resuming
 from kernelscope.distill.batches import Batch, EpochBatches, Splits, labels_of, splits_of
-from kernelscope.distill.interruption import noted, stopped
+from kernelscope.distill.interruption import deferred_signals, stopped
 from kernelscope.distill.outcome import Trained, outcome
 from kernelscope.distill.precision import half_type, reproducible, require_device
 from kernelscope.distill.recipe import SHARED, Recipe
 from kernelscope.distill.student import Student
-from kernelscope.distill.teaching import Teacher, require_classes, require_knowledge
-from kernelscope.distill.trajectory import Trajectory, examined, share_right
+from kernelscope.distill.teaching import Teacher, require_better_than_chance, require_classes
+from kernelscope.distill.trajectory import Trajectory, accuracy, evaluate
 from kernelscope.errors import UsageError, one_line
 
 Progress = Callable[[int, int, int, float, float], None]  #: student, epoch, epochs, mean loss, validation accuracy
@@ -78,7 +78,7 @@ def train_cohort(
     shared = recipes[0]
     if shared.amp:
         half_type(device)
-    with noted() as signal_received, reproducible(shared.deterministic):
+    with deferred_signals() as signal_received, reproducible(shared.deterministic):
         splits = splits_of(data)
         students = [Student(recipe, splits, device) for recipe in recipes]
         run = _Run(students, splits, teacher, device, accuracy_check, state)
@@ -125,28 +125,28 @@ class _Run:
             logits = self.trajectory.teacher_rows("logits")
             require_classes(teacher, logits, splits)
             if learning and accuracy_check:
-                require_knowledge(teacher, logits, self.trajectory.guesses, splits.validation)
+                require_better_than_chance(teacher, logits, self.trajectory.predictions, splits.validation)
             if learning:
-                self._rehearse()
+                self._dry_run()
         self.position = _Position()
         self._saved = time.monotonic()
 
-    def _rehearse(self) -> None:
-        """Every loss once on the first training examples: what does not fit is told before the first epoch."""
+    def _dry_run(self) -> None:
+        """Every loss once on the first training examples, so that what does not fit fails before the first epoch."""
         examples = self.splits.training.head(max(2, processes.count()))
         found = examples.raw(np.arange(examples.n))
         assert self.teacher is not None and not isinstance(found, dict)
         images, labels = apply(self.splits.geometry, found), labels_of(examples)
-        said = self.teacher.says(Batch(processes.share(images), labels))
+        features = self.teacher.forward(Batch(processes.share(images), labels))
         x = apply(self.splits.operations, images).to(self.device)
         for student in self.students:
-            student.rehearse(said, x, labels.to(self.device))
+            student.dry_run(features, x, labels.to(self.device))
 
     def train(self, progress: Progress | None, signal_received: Callable[[], int | None]) -> None:
         """The epochs that are left."""
         for epoch in range(self.position.epoch, self.recipe.epochs):
             self._train_epoch(epoch, signal_received)
-            self._examine(epoch, progress)
+            self._evaluate(epoch, progress)
             self.position = _Position(epoch + 1)
             if epoch + 1 == self.recipe.epochs or time.monotonic() - self._saved >= resuming.SECONDS:
                 self._save()
@@ -167,7 +167,7 @@ class _Run:
                     self._leave(received)
         finally:
             for student in self.students:
-                student.rest()
+                student.remove_hooks()
         for student in self.students:
             student.end_epoch(epoch, time.perf_counter() - started)
 
@@ -175,17 +175,17 @@ class _Run:
         batch = batches.draw(number)
         x = apply(self.splits.operations, batch.images).to(self.device)
         wanted = self.teacher is not None and any(student.losses for student in self.students)
-        said = self.teacher.says(batch) if wanted and self.teacher is not None else {}
+        features = self.teacher.forward(batch) if wanted and self.teacher is not None else {}
         for student in self.students:
-            student.step(batch, x, said, epoch, number / len(batches))
+            student.step(batch, x, features, epoch, number / len(batches))
 
-    def _examine(self, epoch: int, progress: Progress | None) -> None:
+    def _evaluate(self, epoch: int, progress: Progress | None) -> None:
         """Validation accuracy, and with a teacher a point of the trajectory."""
         for number, student in enumerate(self.students):
             layers = () if self.trajectory is None else self.trajectory.of(student.layers)
-            guesses, rows = examined(student.network, self.splits.validation, self.device, layers)
+            predictions, rows = evaluate(student.network, self.splits.validation, self.device, layers)
             record = student.history[-1]
-            record["validation_top1"] = share_right(guesses, self.splits.validation)
+            record["validation_top1"] = accuracy(predictions, self.splits.validation)
             student.keep_if_best(record["validation_top1"], epoch)
             if self.trajectory is not None:
                 student.trajectory.append({"epoch": epoch + 1, "layers": self.trajectory.point(rows)})
@@ -196,7 +196,7 @@ class _Run:
         """Save and leave, since a signal came."""
         where = f"stopped in epoch {self.position.epoch + 1} of {self.recipe.epochs}, after batch {self.position.batch}"
         if self.state is None:
-            raise stopped(signal_number, f"{where}; nothing was to be kept")
+            raise stopped(signal_number, f"{where}; not resumable: no state file was given")
         self._save()
         raise stopped(signal_number, f"{where}; {self.state} holds the run, pass --resume to go on")
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from kernelscope.activations.pooling import pool
-from kernelscope.activations.tap import Tap, resolve_layers
+from kernelscope.activations.example_rows import ForwardPass
+from kernelscope.activations.tap import resolve_layers
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations
@@ -26,48 +26,31 @@ MOST = 2000  #: examples a trajectory follows, the first of the validation split
 BATCH = 512
 
 
-def examined(
+def evaluate(
     network: nn.Module,
     examples: Examples,
     device: str,
     layers: Sequence[str] = (),
     operations: Operations | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Predicted classes ``(n,)``, and rows of ``layers`` of the first examples; eval mode, the mode is restored.
-
-    Layers that give several rows per example, or none, are left out.
-    """
-    said: dict[str, list[torch.Tensor]] = {}
-
-    def keep(name: str, x: torch.Tensor) -> torch.Tensor:
-        return pool(x)
-
-    guesses = []
-    with torch.inference_mode(), Tap(network, ["logits", *layers], training=False, keep=keep) as tap:
-        for start in range(0, examples.n, BATCH):
-            x = examples.batch(start, min(start + BATCH, examples.n), operations)
-            assert not isinstance(x, dict)
-            network(x.to(device))
-            heard = tap.features
-            guesses.append(heard["logits"].argmax(1).cpu())
-            for layer in layers:
-                if start < MOST:
-                    said.setdefault(layer, []).append(heard[layer].float().cpu())
-    rows = {layer: torch.cat(parts)[:MOST].numpy() for layer, parts in said.items()}
-    return torch.cat(guesses).numpy(), rows
+    """Predicted classes ``(n,)``, and rows of ``layers`` of the first examples; the network's mode is restored."""
+    predictions, rows = [], {layer: list[torch.Tensor]() for layer in layers}
+    with ForwardPass(network, examples, layers, name="the network", operations=operations, device=device) as forward:
+        for start, batch in forward.batches(BATCH):
+            predictions.append(batch.predicted)
+            if start < MOST:
+                for layer, x in batch.rows.items():
+                    rows[layer].append(x.float().cpu())
+    return np.concatenate(predictions), {layer: torch.cat(parts)[:MOST].numpy() for layer, parts in rows.items()}
 
 
-def top1(network: nn.Module, examples: Examples, device: str = "cpu") -> float:
-    """Share of examples whose largest logit is their label, in eval mode; the network's mode is restored."""
-    return share_right(examined(network, examples, device)[0], examples)
-
-
-def share_right(guesses: np.ndarray, examples: Examples) -> float:
-    return float((guesses == labels_of(examples).numpy()).mean())
+def accuracy(predictions: np.ndarray, examples: Examples) -> float:
+    """Share of examples given their own class."""
+    return float((predictions == labels_of(examples).numpy()).mean())
 
 
 class Trajectory:
-    """The teacher on the first validation examples, and a point for each look at a student.
+    """The teacher on the first validation examples, and a point for each evaluation of a student.
 
     Args:
         layers: beyond ``embedding`` and ``logits``, where both networks have them.
@@ -78,7 +61,7 @@ class Trajectory:
         self.layers = self.of(layers)
         checkpoint = loaded.checkpoint
         operations = None if checkpoint is None else checkpoint.preprocess
-        self.guesses, rows = examined(loaded.module, examples, device, self.layers, operations)
+        self.predictions, rows = evaluate(loaded.module, examples, device, self.layers, operations)
         labels = labels_of(examples).numpy()[:MOST]
         self._teachers: dict[str, Teacher] = {}
         for layer, X_T in rows.items():

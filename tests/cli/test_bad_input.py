@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +10,12 @@ import torch
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from kernelscope.checkpoints.loading import load
+from kernelscope.cli import demo_recipes
+from kernelscope.distill import training
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.networks import zoo
+from tests.distill.interrupting import interrupt_after
 
 
 @pytest.fixture(scope="session")
@@ -238,24 +237,17 @@ def test_a_damaged_report_is_refused(run, tmp_path):
     assert "JSON" in one_line(err)
 
 
-def test_interrupting_the_demo_keeps_what_was_finished(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kernelscope", "demo", "--out", str(tmp_path / "out"), "--quiet"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-    )
-    deadline = time.time() + 240
-    while not (tmp_path / "out" / "teacher.pt").exists() and time.time() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    try:
-        _, err = process.communicate(timeout=240)  # generous: the machine may be busy
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "interrupted" in err
+def test_an_interrupted_demo_keeps_and_names_what_is_finished(run, monkeypatch, tmp_path):
+    small = {
+        name: Recipe(arch="resnet8x0.25", method=method, epochs=1, batch_size=256)
+        for name, method in {"teacher": "ce", "ce": "ce", "kd": "kd(T=4)", "kda": "kda(weight=0.2)"}.items()
+    }
+    monkeypatch.setattr(demo_recipes, "demo_recipes", lambda seed: dict(small))
+    monkeypatch.setattr(training, "require_better_than_chance", lambda *_: None)
+    interrupt_after(monkeypatch, 7)  # 5 batches teach the teacher, so that the students are under way
+    code, out, err = run("demo", "--out", "out", "--quiet")
+    assert (code, out) == (130, "")
+    assert one_line(err).endswith("not resumable: no state file was given; out/teacher.pt is finished")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["teacher.pt"]
     assert load_checkpoint(tmp_path / "out" / "teacher.pt").network() is not None
 

@@ -1,15 +1,14 @@
 """``train`` on the command line: what it writes, says, refuses, and takes up again."""
 
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint
+from tests.distill.interrupting import interrupt_after
 
 WORDS = ("train", "--data", "digits", "--arch", "resnet8x0.25", "--batch-size", "256")
 
@@ -65,29 +64,14 @@ def test_one_student_is_written_where_asked_and_another_epoch_beside_it(run, tmp
     assert {p.name for p in tmp_path.glob("*.pt*")} == {"s.pt", "b.pt"}
 
 
-def test_an_interrupted_run_is_taken_up_by_resume(run, teacher, tmp_path):
-    words = (
-        *WORDS,
-        "--epochs",
-        "4",
-        "--method",
-        "kd",
-        "--teacher",
-        str(teacher),
-        "--arch",
-        "resnet14",
-        "--batch-size",
-        "16",
-    )
+def test_an_interrupted_run_is_resumed(run, teacher, monkeypatch, tmp_path):
+    words = (*WORDS, "--epochs", "3", "--method", "kd", "--teacher", teacher)
     assert run(*words, "--quiet", "--out", "whole.pt")[0] == 0
-    command = [sys.executable, "-m", "kernelscope", *words, "--out", str(tmp_path / "s.pt")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr.readline().startswith("preset quick")
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert re.match(r"kernelscope: error: stopped in epoch \d of 4, after batch \d+; ", err.splitlines()[-1])
+    with monkeypatch.context() as during:
+        interrupt_after(during, 8)
+        code, out, err = run(*words, "--quiet", "--out", "s.pt")
+    assert (code, out) == (130, "")
+    assert re.match(r"kernelscope: error: stopped in epoch 2 of 3, after batch 3; s.pt.state holds the run, ", err.strip())
     assert sorted(p.name for p in tmp_path.glob("s.pt*")) == ["s.pt.state"]
     refused(run(*words, "--quiet", "--out", "s.pt"), 2, "pass --resume to go on, or --overwrite to begin anew")
     refused(run(*words, "--lr", "0.3", "--quiet", "--out", "s.pt", "--resume"), 4, "begun with lr 0.1, not 0.3")

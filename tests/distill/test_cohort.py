@@ -57,13 +57,13 @@ def test_students_of_one_seed_begin_with_the_same_weights(data, teacher):
 
 
 def test_the_teacher_is_asked_once_a_batch(data, teacher, monkeypatch):
-    asked, says = [], Teacher.says
+    asked, forward = [], Teacher.forward
 
     def counted(self, batch):
         asked.append(len(batch.labels))
-        return says(self, batch)
+        return forward(self, batch)
 
-    monkeypatch.setattr(Teacher, "says", counted)
+    monkeypatch.setattr(Teacher, "forward", counted)
     train_cohort([dataclasses.replace(SMALL, method=m, epochs=2) for m in METHODS], data=data, teacher=teacher)
     assert sum(asked[1:]) == 2 * 200  # after a rehearsal
     asked.clear()
@@ -184,7 +184,7 @@ def test_methods_are_compared_over_seeds_and_test_examples(cohort):
     assert all(each.half_width is None for each in single.values())
     three = compared(Group("kda", trained[3:6]), Group("ce", trained[:3]))
     assert all(each.half_width > 0 for each in three.values())
-    right = [np.array([student.right for student in part]) for part in (trained[3:6], trained[:3])]
+    right = [np.array([student.correct for student in part]) for part in (trained[3:6], trained[:3])]
     assert three["top1"] == of_predictions(*right)
 
 

@@ -12,7 +12,7 @@ from kernelscope.datasets.preprocess import apply
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.batches import EpochBatches, splits_of
 from kernelscope.distill.recipe import Recipe
-from kernelscope.distill.teaching import Teacher, require_knowledge
+from kernelscope.distill.teaching import Teacher, require_better_than_chance
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch
 from kernelscope.networks import zoo
@@ -37,7 +37,7 @@ def test_a_teacher_hears_images_prepared_as_it_was_taught(checkpoint, data):
     bare = loaded_module(zoo.build("resnet8x0.25", num_classes=10, in_channels=1), name="bare")
     taught = load(dataclasses.replace(checkpoint, preprocess=inverted))
     for loaded, operations in ((taught, inverted), (bare, splits.training.preprocess)):
-        said = Teacher(loaded, splits, ["logits"], "cpu", amp=False).says(images)["logits"]
+        said = Teacher(loaded, splits, ["logits"], "cpu", amp=False).forward(images)["logits"]
         with torch.no_grad():
             expected = loaded.module.eval()(apply(operations, images.images))
         torch.testing.assert_close(said, expected)
@@ -64,7 +64,7 @@ def test_a_teacher_is_refused_only_if_guessing_explains_it_and_knowing_does_not(
     examples = data[1].head(n)
     guesses = np.where(np.arange(n) < right, examples.labels, examples.labels - 1)
     try:
-        require_knowledge(bare, np.zeros((n, 10)), guesses, examples)
+        require_better_than_chance(bare, np.zeros((n, 10)), guesses, examples)
         found = False
     except Mismatch as error:
         found = f"is right on {right} of {n} validation examples" in str(error)

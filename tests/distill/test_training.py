@@ -16,7 +16,7 @@ from kernelscope.distill import training
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.recipe import Recipe, recipe
 from kernelscope.distill.training import train
-from kernelscope.distill.trajectory import top1
+from kernelscope.distill.trajectory import accuracy, evaluate
 from kernelscope.errors import Mismatch, NumericalError, UsageError
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=2, batch_size=64)
@@ -84,7 +84,8 @@ def test_the_checkpoint_reproduces_the_accuracy_it_states(data, tmp_path):
         checkpoint = getattr(trained, which)
         save_checkpoint(tmp_path / f"{which}.pt", checkpoint)
         again = load_checkpoint(tmp_path / f"{which}.pt")
-        assert top1(again.network(), data[2]) == checkpoint.metrics["top1"] == checkpoint.metrics[f"top1_{which}"]
+        top1 = accuracy(evaluate(again.network(), data[2], "cpu")[0], data[2])
+        assert top1 == checkpoint.metrics["top1"] == checkpoint.metrics[f"top1_{which}"]
         assert again.data["order_sha256"] == data[2].order_sha256
     best = max(record["validation_top1"] for record in trained.last.training["history"])
     assert trained.best.training["history"][trained.best.training["epoch"] - 1]["validation_top1"] == best
@@ -107,7 +108,7 @@ def test_the_best_epoch_is_that_of_validation_and_the_score_that_of_the_last(dat
     history = trained.last.training["history"]
     scores, taught = ([record[split] for record in history] for split in ("validation_top1", "train_top1"))
     assert trained.best.training["epoch"] == 1 + np.argmax(scores) < 1 + np.argmax(taught)
-    assert trained.right.mean() == trained.last.metrics["top1"] > trained.best.metrics["top1"]
+    assert trained.correct.mean() == trained.last.metrics["top1"] > trained.best.metrics["top1"]
 
 
 def test_training_learns(data):

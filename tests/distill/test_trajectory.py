@@ -12,7 +12,7 @@ from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
-from kernelscope.distill.trajectory import top1
+from kernelscope.distill.trajectory import accuracy, evaluate
 from kernelscope.measurement.measure import measure
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=64)
@@ -94,4 +94,4 @@ def test_accuracy_is_that_of_the_examples_one_by_one(trained, data):
     network = trained.last.network()
     test = data[2].head(70)
     right = [network(test.batch(i, i + 1)).argmax(1).item() == test.labels[i] for i in range(70)]
-    assert top1(network, test) == np.mean(right)
+    assert accuracy(evaluate(network, test, "cpu")[0], test) == np.mean(right)
