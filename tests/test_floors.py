@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "kernelscope"
 FLOOR = {
     "errors": 0,
     "version": 0,
+    "terms": 1,
     "kernels": 1,
     "files": 1,
     "processes": 1,

@@ -197,7 +197,7 @@ def _in_words(recipe: Recipe, preset: str) -> str:
 
     values = {name: value for name, value in recipe.decisive().items() if name not in ("method", "arch_kwargs")}
     rows = [(name, str(value), recipe.sources.get(name, "default")) for name, value in values.items()]
-    rows += [(name, str(value), source) for name, value, source in described(recipe.method)]
+    rows += [(name, str(value), source) for name, value, source in described(recipe.terms)]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     lines = [f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {source}" for name, value, source in rows]
     return "\n".join([f"preset {preset}, method {recipe.method}", *lines])

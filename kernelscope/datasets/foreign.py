@@ -22,12 +22,13 @@ from kernelscope.datasets.items import example_of, label_name, unbatched
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, TRAINING, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, UsageError, one_line
+from kernelscope.terms import Term
 
 if TYPE_CHECKING:
     from kernelscope.datasets.reading import Reading
 
 
-def factory(word: str, options: dict[str, Any], reading: Reading, split: str | None) -> Splits:
+def factory(term: Term, reading: Reading, split: str | None) -> Splits:
     """The splits of what ``pkg.mod:factory`` makes; the working folder is importable.
 
     A factory that takes ``split`` is asked for the split wanted (``test`` where none is named); what another makes is
@@ -36,13 +37,12 @@ def factory(word: str, options: dict[str, Any], reading: Reading, split: str | N
     Raises:
         UsageError: it cannot be imported or called.
     """
-    make = _imported(word)
-    said = ",".join(f"{key}={value!r}" for key, value in options.items())
-    name = one_line(f"{word}({said})" if options else word, 120)
-    asks = "split" not in options and _takes_split(make)
+    make = _imported(term.name)
+    name = one_line(str(term), 120)
+    asks = "split" not in term.options and _takes_split(make)
 
     def read(part: str) -> Examples:
-        chosen = {**options, "split": part} if asks else options
+        chosen = {**term.options, "split": part} if asks else term.options
         most = reading.most if asks or split in (None, ALL) else None
         return examples_of(lambda: _called(make, chosen, name), name=name, split=part, reading=reading, most=most)
 
@@ -275,7 +275,7 @@ def _imported(word: str) -> Callable[..., Any]:
     return made if callable(made) else lambda: made
 
 
-def _called(make: Callable[..., Any], options: dict[str, Any], name: str) -> Any:
+def _called(make: Callable[..., Any], options: Mapping[str, object], name: str) -> Any:
     try:
         return make(**options)
     except KernelscopeError:

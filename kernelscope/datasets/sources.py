@@ -6,21 +6,22 @@ FILE.npy   FILE.npz   FILE.h5   pkg.mod:factory   pkg.mod:factory(key=value)
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.reading import Reading
 from kernelscope.datasets.splitting import TRAINING, Splits
 from kernelscope.errors import Mismatch, UsageError, one_line
+from kernelscope.terms import Term, parse_term
 
 MADE = ("digits", "shapes")  #: need no file
 READERS = ("cifar10", "cifar100", "tiny-imagenet", "folder")  #: are followed by a folder
 FILES = (".npy", ".npz", ".h5", ".hdf5")
+Made = TypeVar("Made")
 NAMES = (*MADE, *(f"{reader}:DIR" for reader in READERS), "FILE.npy|.npz|.h5", "pkg.mod:factory")
 
 
@@ -76,14 +77,14 @@ def shortened(examples: Examples, reading: Reading) -> Examples:
 
 def open_data(name: str, reading: Reading, split: str | None) -> Splits:
     """A data set before a split of it is read."""
-    kind, rest, options = _kind(name)
+    kind, rest, term = _kind(name)
     match kind:
         case "digits":
-            return _digits(options, reading.seed)
+            return _digits(term, reading.seed)
         case "shapes":
             from kernelscope.datasets.shapes import Shapes
 
-            return called(Shapes, options, name).splits()
+            return called(Shapes, term).splits()
         case "cifar10" | "cifar100":
             from kernelscope.datasets.cifar import cifar
 
@@ -103,73 +104,53 @@ def open_data(name: str, reading: Reading, split: str | None) -> Splits:
         case _:
             from kernelscope.datasets.foreign import factory
 
-            return factory(rest, options, reading, split)
+            return factory(term, reading, split)
 
 
-def called(make: Callable[..., Any], options: dict[str, Any], name: str) -> Any:
-    """``make(**options)``; what it does not take is refused with the nearest name."""
+def called(make: Callable[..., Made], term: Term) -> Made:
+    """``make(**term.options)``; what it does not take is refused with the nearest name."""
     import inspect
 
     accepted = list(inspect.signature(make).parameters)
-    for option in options:
+    for option in term.options:
         if option not in accepted:
             near = difflib.get_close_matches(option, accepted, n=1)
             hint = f"did you mean {near[0]}" if near else f"it takes {', '.join(accepted) or 'none'}"
-            raise UsageError(f"data set {one_line(name, 60)} has no option {option!r}; {hint}")
-    return make(**options)
+            raise UsageError(f"data set {one_line(term.text, 60)} has no option {option!r}; {hint}")
+    return make(**term.options)
 
 
-def _digits(options: dict[str, Any], seed: int) -> Splits:
+def _digits(term: Term, seed: int) -> Splits:
     from kernelscope.datasets.digits import digits
 
-    called(lambda: None, options, "digits")
+    called(lambda: None, term)
     return Splits("digits", TRAINING, lambda split: digits(split, seed=seed), seed=seed)
 
 
-def _kind(name: str) -> tuple[str, str, dict[str, Any]]:
-    """What reads a data set, the path or the dotted name it reads, and its options.
+def _kind(name: str) -> tuple[str, str, Term]:
+    """What reads a data set, the path it reads where it is one, and its name with its options.
 
     Raises:
-        UsageError: none of the kinds.
+        UsageError: none of the kinds, or options that are written otherwise.
     """
     reader, colon, rest = name.partition(":")
     if colon and reader in READERS:
         if not rest:
             raise UsageError(f"data set {name!r} names no folder; write {reader}:DIR")
-        return reader, rest, {}
+        return reader, rest, Term(reader)
     if name.lower().endswith(FILES):
-        return "file", name, {}
-    match = re.fullmatch(r"\s*([\w.\-]+(?::[\w.]+)?)\s*(\(.*\))?\s*", name, flags=re.DOTALL)
-    if match is not None:
-        word, options = match[1], options_of(match[2] or "()", name)
-        if ":" in word:
-            return "factory", word, options
-        if word in MADE:
-            return word, "", options
-    raise _unknown(name)
-
-
-def options_of(text: str, name: str) -> dict[str, Any]:
-    """``(key=value, ...)`` as a dict: numbers, texts, lists, true and false; a bare word is a text.
-
-    Raises:
-        UsageError: anything else.
-    """
+        return "file", name, Term(name)
     try:
-        call = ast.parse(f"f{text}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
-            raise ValueError
-        return {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UsageError(
-            f"data set {one_line(name, 60)!r} is not NAME(key=value,...); write for example shapes(classes=100,n=6400)"
-        ) from error
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Name):
-        return {"true": True, "false": False, "none": None}.get(node.id, node.id)
-    return ast.literal_eval(node)
+        term = parse_term(name, "data set")
+    except UsageError:
+        if "(" in name:
+            raise
+        raise _unknown(name) from None
+    if term.layer is None and ":" in term.name:
+        return "factory", "", term
+    if term.layer is None and term.name in MADE:
+        return term.name, "", term
+    raise _unknown(name)
 
 
 def _unknown(name: str) -> UsageError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 from kernelscope.errors import UsageError
+from kernelscope.terms import Term, parse_sum
 
 CROPS = ("pad", "resized")
 
@@ -64,6 +66,15 @@ class Recipe:
             )
         if self.crop not in CROPS:
             raise UsageError(f"crop is {self.crop!r}, expected {' or '.join(CROPS)}; mend the recipe")
+
+    @functools.cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of ``method``.
+
+        Raises:
+            UsageError: it is not written as methods are.
+        """
+        return parse_sum(self.method)
 
     @property
     def weights_seed(self) -> int:

@@ -31,7 +31,7 @@ class Student:
 
     def __init__(self, recipe: Recipe, splits: Splits, device: str) -> None:
         self.recipe, self.device = recipe, device
-        self.losses: dict[str, Loss] = losses_of(recipe.method)
+        self.losses: dict[str, Loss] = losses_of(recipe.terms)
         for name, loss in self.losses.items():
             if loss.relational and recipe.batch_size < 2:
                 raise UsageError(

@@ -88,7 +88,7 @@ def test_a_harder_set_is_harder_for_a_linear_classifier():
         ("difficulty=2", "difficulty from 0 to 1"),
         ("difficulty=hard", "not 'hard'"),
         ("seed=-1", "seed from 0"),
-        ("n=10**9", "is not NAME"),
+        ("n=10**9", "shapes takes n from 8"),
         ("5", "is not NAME"),
         ("n=(1", "is not NAME"),
         ("**x", "is not NAME"),

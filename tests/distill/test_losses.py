@@ -11,6 +11,7 @@ from kernelscope.distill.losses.kd import KD
 from kernelscope.distill.losses.kda import KDA
 from kernelscope.distill.losses.step import Step
 from kernelscope.distill.methods import described, losses_of
+from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import UsageError
 
 
@@ -162,7 +163,7 @@ def test_methods_are_parsed_with_layers_and_options():
         ("kdaa", "nearest: kda"),
         ("kda(wieght=1)", "did you mean weight"),
         ("kda(1)", "key=value"),
-        ("kda(weight=-1)", "mend the value"),
+        ("kda(weight=-1)", "give another value"),
         ("kda(normalization=mean)", "normalization"),
         ("kd(T=0)", "positive"),
         ("kda(", "NAME"),
@@ -182,3 +183,31 @@ def test_every_option_of_a_method_is_told_with_its_source(name):
     assert list(told) == [f"{name}.{option}" for option in options]
     assert all(source for _, source in told.values())
     assert name == "kd" or told[f"{name}.layer"] == ("logits", "given")
+
+
+def test_an_option_given_twice_is_refused_instead_of_the_first_ignored():
+    with pytest.raises(UsageError, match="option 'T' is given twice"):
+        losses_of("kd(T=4,T=5)")
+
+
+def test_none_is_the_same_in_methods_as_in_data_sets():
+    (kda,) = losses_of("kda(whiten=none,normalization=none,warm_up=none)").values()
+    assert (kda.whiten, kda.normalization, kda.warm_up) == (None, "none", None)
+    assert ("kda.normalization", "none", "given") in described("kda(normalization=none)")
+
+
+def test_a_recipe_is_parsed_once_and_gives_the_losses_of_its_method():
+    chosen = Recipe(method="kda@logits(weight=0.1)+kd")
+    assert chosen.terms is chosen.terms
+    assert list(losses_of(chosen.terms)) == list(losses_of(chosen.method)) == ["kda@logits(weight=0.1)", "kd"]
+    assert described(chosen.terms) == described(chosen.method)
+    assert Recipe(**chosen.to_dict()).terms == chosen.terms and "terms" not in chosen.to_dict()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["kda@embedding+kda@embedding", "kda(landmarks=uniform:20, whiten=None)+ce+at@layer3.1(weight=1e3)", "full_kernel"],
+)
+def test_equal_terms_stay_apart_and_keep_their_words(method):
+    losses = losses_of(method)
+    assert [key.partition("#")[0] for key in losses] == [part for part in method.split("+") if part != "ce"]

@@ -61,13 +61,14 @@ class KDA:
         self,
         layer: str = "embedding",
         weight: float = 0.04,
-        normalization: str = "batch",
+        normalization: str | None = "batch",
         warm_up: int | None = None,
         landmarks: str = "class-means",
         centres_per_class: int = 1,
         whiten: str | None = None,
         seed: int = 0,
     ) -> None:
+        normalization = "none" if normalization is None else normalization  # the word none is None in a method
         _require_known("normalization", normalization, NORMALIZATIONS)
         if whiten is not None:
             _require_known("whiten", whiten, WAYS)
