@@ -6,7 +6,6 @@ import functools
 import re
 from collections.abc import Iterable
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
@@ -56,7 +55,7 @@ def notebook(report: TransferReport) -> str:
     return _template("notebook.html.j2").render(**_content(report))
 
 
-def _content(report: TransferReport) -> dict[str, Any]:
+def _content(report: TransferReport) -> dict[str, object]:
     names = short_names(report)
     students = list(dict.fromkeys(pair.student for pair in report))
     return {
@@ -76,7 +75,7 @@ def _content(report: TransferReport) -> dict[str, Any]:
     }
 
 
-def _table(report: TransferReport, columns: Iterable[Column], pairs: Iterable[PairReport]) -> dict[str, Any]:
+def _table(report: TransferReport, columns: Iterable[Column], pairs: Iterable[PairReport]) -> dict[str, object]:
     """Columns, one row per pair with its cells beside them, and what the columns mean."""
     shown, names = columns_on("page", columns, report), short_names(report)
     rows = [
@@ -191,11 +190,11 @@ def _listed(values: Iterable[str]) -> str:
     return "; ".join(once) if len(once) <= 6 else f"{'; '.join(once[:6])}; and {len(once) - 6} more"
 
 
-def _joined(between: str, *parts: Any) -> str:
+def _joined(between: str, *parts: object) -> str:
     return between.join(plain(part) for part in parts if part)
 
 
-def _date(created: Any) -> str:
+def _date(created: object) -> str:
     """``2026-03-14 15:09 UTC`` from an ISO time; anything else as it is."""
     text = plain(created or "")
     return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and len(text) >= 22 else text

@@ -8,22 +8,23 @@ import types
 import typing
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from kernelscope.errors import UsageError
 from kernelscope.kernels.nystrom.bounds import NAMES
 from kernelscope.report.fields import PairReport
 from kernelscope.report.similarity_fields import key_of
 
+Leaf = tuple[str, object, tuple[str | int, ...]]  #: its dotted name, its type, and the way to it
+
 
 @cache
-def values_by_name() -> dict[str, tuple[Any, tuple[str | int, ...]]]:
+def values_by_name() -> dict[str, tuple[object, tuple[str | int, ...]]]:
     """Every value of a pair by its dotted name: its type, and the way to it."""
 
-    def walk(kind: Any, name: str, path: tuple[str | int, ...]) -> Iterator[tuple[str, Any, tuple[str | int, ...]]]:
+    def walk(kind: object, name: str, path: tuple[str | int, ...]) -> Iterator[Leaf]:
         if typing.get_origin(kind) in (types.UnionType, typing.Union):
             kind = next(each for each in typing.get_args(kind) if each is not types.NoneType)
-        inner: dict[str, Any] = {}
+        inner: dict[str, object] = {}
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             inner = typing.get_type_hints(kind)
         elif name == "paper.bounds":
@@ -52,9 +53,12 @@ def require_number(name: str) -> None:
 
 
 def value_of(pair: PairReport, field: str) -> float | None:
-    value: Any = pair
+    value: object = pair
     for step in values_by_name()[field][1]:
         if value is None:
             return None
-        value = getattr(value, step) if isinstance(step, str) and not isinstance(value, dict) else value[step]
-    return None if value is None else float(value)
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, tuple) else None
+        else:
+            value = value[step] if isinstance(value, dict) else getattr(value, step)
+    return float(value) if isinstance(value, (bool, int, float)) else None

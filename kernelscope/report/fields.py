@@ -8,7 +8,6 @@ JSON, the report holds that value: renaming a field there renames a key of the r
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from kernelscope.kernels.nystrom import spectrum
 from kernelscope.kernels.nystrom.anova import Shares
@@ -254,5 +253,5 @@ class NetworkReport:
     sha256: str | None
     arch: str | None
     top1: float | None
-    history: list[dict[str, Any]] | None = None
-    trajectory: list[dict[str, Any]] | None = None
+    history: list[dict[str, object]] | None = None
+    trajectory: list[dict[str, object]] | None = None

@@ -12,12 +12,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelscope import files
 from kernelscope.errors import UnreadableInput, UsageError
-from kernelscope.report.document import build, build_pair, by_key, flat_fields
+from kernelscope.report.document import Scalar, build, build_pair, by_key, flat_fields
 from kernelscope.report.fields import Comparison, Interval, NetworkReport, PairReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMAT = "kernelscope.report"
 FORMAT_VERSION = 1
@@ -91,7 +94,7 @@ class TransferReport:
         return Path(path)
 
     @classmethod
-    def from_dict(cls, document: Any) -> TransferReport:
+    def from_dict(cls, document: object) -> TransferReport:
         """The report in a parsed JSON document; keys this version does not know are left out.
 
         Raises:
@@ -132,7 +135,7 @@ class TransferReport:
         except UnreadableInput as error:
             raise UnreadableInput(f"{path}: {error}") from error
 
-    def to_records(self) -> list[dict[str, Any]]:
+    def to_records(self) -> list[dict[str, Scalar]]:
         """One flat record per pair, nested fields dotted (``ladder.scaled``); long lists left out."""
         return [flat_fields(pair) for pair in self.pairs]
 
@@ -155,11 +158,11 @@ class TransferReport:
         files.write_text(path, stream.getvalue())
         return Path(path)
 
-    def plot(self, kind: str = "ladder", **options: Any) -> Any:
+    def plot(self, kind: str = "ladder", ax: Axes | None = None, **asked: str | None) -> Axes:
         """Draw a figure and return its matplotlib axes; :mod:`kernelscope.rendering.plots.kinds` lists the kinds."""
         from kernelscope.rendering.plots import kinds as plots
 
-        return plots.plot(self, kind, **options)
+        return plots.plot(self, kind, ax, **asked)
 
     def to_html(self) -> str:
         """The whole page: one file, inline SVG, no script, no network."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
 from kernelscope.rendering.plots.canvas import VARIABLES
@@ -32,7 +32,7 @@ def to_svg(figure: Figure, prefix: str, alt: str) -> str:
     if engine is not None:  # once, here; savefig would draw the whole figure a second time for it
         engine.execute(figure)
         figure.set_layout_engine("none")
-    empty: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(stream, format="svg", metadata=empty, facecolor="none")
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]  # without the XML header

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from kernelscope.rendering.plots.canvas import COLOURS, INK, dress, label_ends, log_ticks, shortened
 from kernelscope.rendering.plots.shown import Networks
@@ -12,7 +12,8 @@ from kernelscope.report.fields import NetworkReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (2, 4)))
+Dash = str | tuple[int, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (2, 4)))
 LARGEST = 1e250  #: beyond it, and for NaN, a file means nothing
 
 Curve = list[tuple[float, float]]
@@ -25,12 +26,10 @@ def accuracy_curve(network: NetworkReport) -> Curve:
 
 def loss_curves(network: NetworkReport) -> dict[str, Curve]:
     """(epoch, mean loss) of every term."""
-    terms = dict.fromkeys(
-        str(term) for _, record in _records(network) if isinstance(record.get("loss"), dict) for term in record["loss"]
-    )
+    losses = [(i, r, loss) for i, r in _records(network) if isinstance(loss := r.get("loss"), dict)]
     found = {}
-    for term in terms:
-        points = ((i, r, r["loss"].get(term)) for i, r in _records(network) if isinstance(r.get("loss"), dict))
+    for term in dict.fromkeys(str(term) for *_, loss in losses for term in loss):
+        points = ((i, record, loss.get(term)) for i, record, loss in losses)
         if curve := [(epoch, loss) for epoch, loss in _curve(points) if loss > 0]:  # 0: not switched on yet
             found[term] = curve
     return found
@@ -67,7 +66,7 @@ def training(ax: Axes, shown: Networks) -> None:
     label_ends(ax, ends)
 
 
-def _records(network: NetworkReport) -> list[tuple[int, dict[str, Any]]]:
+def _records(network: NetworkReport) -> list[tuple[int, dict[str, object]]]:
     """Epochs as the file gives them; anything that is not a record is passed over."""
     history = network.history if isinstance(network.history, list) else []
     return [(i + 1, record) for i, record in enumerate(history) if isinstance(record, dict)]

@@ -6,7 +6,7 @@ Each point is of the first validation examples, in eval mode, with class means a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernelscope.rendering.plots.canvas import COLOURS, INK, SOFT, dress, label_ends, log_ticks, shortened, words
 from kernelscope.rendering.plots.shown import Networks
@@ -134,7 +134,7 @@ def _scale(ax: Axes, quantity: Quantity, values: list[float]) -> None:
         ax.set_ylim(0, 1.05 * max(high, 1e-12))
 
 
-def _points(network: NetworkReport, quantity: Quantity, layer: str) -> list[tuple[float, dict[str, Any]]]:
+def _points(network: NetworkReport, quantity: Quantity, layer: str) -> list[tuple[float, dict[str, object]]]:
     """Epoch and record of every point that is one."""
     records = network.history if quantity.of_history else network.trajectory
     found = []
@@ -148,12 +148,12 @@ def _points(network: NetworkReport, quantity: Quantity, layer: str) -> list[tupl
     return found
 
 
-def _at(point: dict[str, Any], path: str) -> float | None:
-    value: Any = point
+def _at(point: dict[str, object], path: str) -> float | None:
+    value: object = point
     for key in path.split("."):
         value = _dict(value).get(key)
     return float(value) if is_number(value) else None
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _dict(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
