@@ -42,7 +42,7 @@ def command(
 ) -> None:
     """Pass or fail on any number of the report: exit 0, or 6 with the failed gates on stdout.
 
-    A gate has to hold for every pair measured, at the worse end of the number's interval:
+    A gate fails if, for any pair measured, any value in the number's interval violates the limit:
     `kernelscope gate --teacher t.pt --student s.pt --max transfer_loss=0.3 --min cka=0.9`.
     transfer_loss has an interval, and so have the numbers under `intervals` in the report; any other number is
     judged as it stands, and the output says that it was judged at a point. Where the loss is not resolved, what rests

@@ -26,7 +26,7 @@ from kernelscope.measurement.pair_numbers import (
 from kernelscope.measurement.similarity_numbers import distance_fields, prefix_fields
 from kernelscope.measurement.warnings import head_cautions
 from kernelscope.report import fields
-from kernelscope.report.notes import NOTE, STREAMED
+from kernelscope.report.notes import ONE_PASS, STREAMED
 
 
 def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
@@ -88,7 +88,7 @@ def _measure(
         prefixes=prefixes,
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
         warnings=tuple(head_cautions(scaled.sums, rungs.head)),
-        notes=(*pair.notes, NOTE if known is not None else STREAMED, *on_chance, *on_prefixes),
+        notes=(*pair.notes, ONE_PASS if known is not None else STREAMED, *on_chance, *on_prefixes),
     )
     return Measured(report, None)
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from kernelscope.report.dotted_names import value_of
 from kernelscope.report.fields import PairReport
-from kernelscope.report.notes import NOT_SAMPLED, NOTE, ROWS_TELL, STREAMED
+from kernelscope.report.notes import NOT_SAMPLED, ONE_PASS, ROWS_TELL, STREAMED
 
 LOSS = ("transfer_loss", "ladder.raw")
 
@@ -76,7 +76,7 @@ def over_examples(pair: PairReport) -> Known:
 
 
 def _why_not_sampled(pair: PairReport) -> str:
-    if NOTE in pair.notes or STREAMED in pair.notes:
+    if ONE_PASS in pair.notes or STREAMED in pair.notes:
         return "one pass gives none; name layers with --pairs T=S, leave out --no-features"
     if pair.route == "pairs-estimate":
         return "drawn pairs of examples give none; pass --route blocked"

@@ -1,14 +1,11 @@
-"""Notes of a report that other code recognises."""
+"""Notes of a report that other code recognises: changing their words makes saved reports unrecognisable to gates."""
 
 from __future__ import annotations
 
-NOTE = "one pass over all layers: what needs another one was left out; name the pair with --pairs T=S for the rest"
-
-
+#: of a pair measured with all others at once, so that a gate can name the option that gives it the rest
+ONE_PASS = "one pass over all layers: what needs another one was left out; name the pair with --pairs T=S for the rest"
+#: of networks whose features were not kept
 STREAMED = "straight from the networks in one pass: what needs another one was left out; keep features for the rest"
-
-
-NOT_SAMPLED = "no sampling interval: "
-
+NOT_SAMPLED = "no sampling interval: "  #: begins the note whose rest is the reason that a gate repeats
 
 ROWS_TELL = 1e-5  #: below this loss single rows of K_S − K_T drown in rounding

@@ -1,4 +1,4 @@
-"""Gates pass on the worse end of an interval or not at all."""
+"""A gate passes if no value in the interval violates its limit, or not at all."""
 
 import json
 

@@ -71,7 +71,9 @@ def test_an_interrupted_run_is_resumed(run, teacher, monkeypatch, tmp_path):
         interrupt_after(during, 8)
         code, out, err = run(*words, "--quiet", "--out", "s.pt")
     assert (code, out) == (130, "")
-    assert re.match(r"kernelscope: error: stopped in epoch 2 of 3, after batch 3; s.pt.state holds the run, ", err.strip())
+    assert re.match(
+        r"kernelscope: error: stopped in epoch 2 of 3, after batch 3; s.pt.state holds the run, ", err.strip()
+    )
     assert sorted(p.name for p in tmp_path.glob("s.pt*")) == ["s.pt.state"]
     refused(run(*words, "--quiet", "--out", "s.pt"), 2, "pass --resume to go on, or --overwrite to begin anew")
     refused(run(*words, "--lr", "0.3", "--quiet", "--out", "s.pt", "--resume"), 4, "begun with lr 0.1, not 0.3")

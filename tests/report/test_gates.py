@@ -1,4 +1,4 @@
-"""Gates are held against the worse end of what is known of a number, and what is not known passes none."""
+"""A gate fails if any value in the interval violates its limit, and what is not known passes none."""
 
 import dataclasses
 import itertools
@@ -14,7 +14,7 @@ from kernelscope.report.document import flat_fields
 from kernelscope.report.fields import Comparison
 from kernelscope.report.gates import SAME_FILE, Gate, NoWorseThan, judge, remarks
 from kernelscope.report.known_intervals import POINT, SMALL
-from kernelscope.report.notes import NOT_SAMPLED, NOTE, ROWS_TELL, STREAMED
+from kernelscope.report.notes import NOT_SAMPLED, ONE_PASS, ROWS_TELL, STREAMED
 from kernelscope.report.report import TransferReport
 from tests.report.sample_reports import full_report, with_pair
 
@@ -228,7 +228,7 @@ def test_a_loss_too_small_to_sample_is_judged_by_rounding(high):
     [
         ({}, "too few examples or groups"),
         ({"notes": ("x", f"{NOT_SAMPLED}one carries it")}, "over examples: one carries it; measure more"),
-        ({"notes": ("x", NOTE)}, "one pass gives none"),
+        ({"notes": ("x", ONE_PASS)}, "one pass gives none"),
         ({"notes": (STREAMED,)}, "one pass gives none"),
         ({"route": "pairs-estimate"}, "pass --route blocked"),
         ({"transfer_loss": 1e-7, "rounding_interval": (0, 2e-5)}, "rounding alone may bring it to 2e-05"),
@@ -295,7 +295,7 @@ def test_of_one_small_loss_the_larger_still_varies_with_examples():
 
 
 def test_one_small_loss_does_not_excuse_one_that_was_not_sampled():
-    not_sampled = {"sampling_interval": None, "notes": (NOTE,)}
+    not_sampled = {"sampling_interval": None, "notes": (ONE_PASS,)}
     for report in (compared(ce=TINY, kda=not_sampled), compared(ce=not_sampled, kda=TINY)):
         assert "one pass gives none" in against_kda(report, 1e300)[CE].failure
 
