@@ -1,4 +1,4 @@
-"""A gate passes if no value in the interval violates its limit, or not at all."""
+"""A gate passes only if no value in the interval violates its limit."""
 
 import json
 
