@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.answers import TransferLoss
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.layer_grid import layer_sums
 from kernelscope.kernels.rows import Rows, identical
 from kernelscope.kernels.self_check.attacks import CHANGES, DTYPES, KINDS, PANELS, many_rows, pair_of_kind, stored_as

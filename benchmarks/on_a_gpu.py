@@ -40,9 +40,11 @@ from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.recipe import recipe
 from kernelscope.errors import UsageError
 from kernelscope.kernels.distance.accumulate import MOST_ROWS, BlockSum, summation_chain
+from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.blocked import full_precision_matmul
-from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss
-from kernelscope.kernels.distance.gram import BlockErrors, GramSums, gram_sums
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss
+from kernelscope.kernels.distance.gram import GramSums, gram_sums
+from kernelscope.kernels.distance.gram_errors import BlockErrors
 from kernelscope.kernels.distance.slices import slice_error
 from kernelscope.kernels.self_check.attacks import stored_as
 from kernelscope.kernels.self_check.checks import checks

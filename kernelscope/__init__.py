@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from kernelscope.distill.training import train, train_cohort
     from kernelscope.features.extraction import extract
     from kernelscope.features.store import FeatureStore
-    from kernelscope.kernels.distance.exact import TransferLoss, transfer_loss
+    from kernelscope.kernels.distance.answers import TransferLoss
+    from kernelscope.kernels.distance.exact import transfer_loss
     from kernelscope.kernels.nystrom.landmarks import Landmarks
     from kernelscope.measurement.audit import audit
     from kernelscope.measurement.measure import measure
@@ -55,7 +56,7 @@ _ROOMS = {
     "PairReport": "kernelscope.report.fields",
     "Probe": "kernelscope.distill.probe",
     "Recipe": "kernelscope.distill.recipe",
-    "TransferLoss": "kernelscope.kernels.distance.exact",
+    "TransferLoss": "kernelscope.kernels.distance.answers",
     "TransferReport": "kernelscope.report.report",
     "audit": "kernelscope.measurement.audit",
     "extract": "kernelscope.features.extraction",

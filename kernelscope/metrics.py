@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
+from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.batch_sums import BatchSums, begun
 from kernelscope.kernels.distance.centring import centre
-from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.exact import ScaledSums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.rows import Rows, as_rows, is_constant, require_finite
 from kernelscope.kernels.similarity import cka as _cka
 from kernelscope.kernels.similarity import gulp as _gulp

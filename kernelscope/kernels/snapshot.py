@@ -16,7 +16,8 @@ from kernelscope.errors import Mismatch
 from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_chain
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.distance.gram import COMFORTABLE, GramSums, summation_errors
+from kernelscope.kernels.distance.gram import GramSums
+from kernelscope.kernels.distance.gram_errors import summation_errors
 from kernelscope.kernels.nystrom.bounds import bounds
 from kernelscope.kernels.nystrom.choosing import class_means, kmeans
 from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
@@ -133,8 +134,7 @@ class Teacher:
         sums = GramSums(
             len(X_T), d_S, gram, column_sums, summation_errors(gram, d_S, chain), sums_error=1.01 * gamma(chain + 2)
         )
-        low, high = COMFORTABLE
-        if not (low < sums.norm_teacher < high and sums.norm_student < high):
+        if not sums.comfortable:
             return well_scaled_sums(teacher=X_T, student=X_S)
         return ScaledSums(X_T, X_S, sums, 1.0, identical(X_T, X_S))
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.centring import centre
-from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.distance.tsqr import r_factor
 from kernelscope.kernels.nystrom.landmarks import Landmarks
@@ -208,9 +209,8 @@ def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fiel
 def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
     """The loss by the route asked for, and the Gram sums that everything else comes from, in one pass if they agree."""
     scaled = well_scaled_sums(teacher=X_T, student=X_S, device=settings.device, halves=True)
-    n, p = scaled.sums.n, len(scaled.sums.gram)
-    by_blocks = settings.route in ("blocked", "tsqr") or (settings.route == "auto" and n <= 2 * p)
-    if not by_blocks:
+    first = plan(n=scaled.sums.n, d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route).route
+    if first not in ("blocked", "tsqr"):
         return loss_from_sums(scaled, route=settings.route, rtol=settings.rtol), scaled
     loss = transfer_loss(
         teacher=X_T,

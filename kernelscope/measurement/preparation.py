@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
-from kernelscope.kernels.distance.gram import without_mean
+from kernelscope.kernels.distance.centring import without_mean
 from kernelscope.kernels.nonlinear.functions import Kernel
 from kernelscope.kernels.row_views import Normalised
 from kernelscope.kernels.rows import is_constant, require_finite

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss
+from kernelscope.kernels.distance.answers import TransferLoss
+from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
 from kernelscope.kernels.nystrom.choosing import take_rows
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums

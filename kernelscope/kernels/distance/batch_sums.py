@@ -17,8 +17,10 @@ from scipy.linalg.blas import dgemm, dsyrk
 
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError
 from kernelscope.kernels.distance.accumulate import mirrored
-from kernelscope.kernels.distance.exact import ScaledSums, TransferLoss, loss_from_sums
-from kernelscope.kernels.distance.gram import ZERO_TEACHER, BlockErrors, GramSums
+from kernelscope.kernels.distance.answers import TransferLoss
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums
+from kernelscope.kernels.distance.gram import ZERO_TEACHER, GramSums
+from kernelscope.kernels.distance.gram_errors import BlockErrors
 from kernelscope.kernels.distance.slices import LIMITS, MOST_ROWS, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import two_sum
 from kernelscope.kernels.rows import numpy_block, require_finite, storage_roundoff

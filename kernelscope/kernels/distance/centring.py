@@ -1,14 +1,18 @@
-"""Sums of features less their means, so that kernels become ``H K H``."""
+"""Features less their means, as sums and as rows, so that kernels become ``H K H`` (docs/theory.md 2.4)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
+import numpy as np
+
+from kernelscope.kernels.distance.accumulate import BlockSum, summation_chain
 from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.gram import gram_sums
+from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.row_views import Affine
-from kernelscope.kernels.rows import is_constant
+from kernelscope.kernels.rows import BLOCK_ROWS, Rows, is_constant, row_blocks
 
 CANCELLATION = 1e4  #: a mean carrying more than this share of ‖X‖² is removed from the rows, not from the Gram
 
@@ -40,3 +44,22 @@ def centre(scaled: ScaledSums) -> ScaledSums:
         )
     constant = scaled.constant or (is_constant(scaled.student), is_constant(scaled.teacher))
     return replace(scaled, teacher=teacher, student=student, sums=found.without(*constant), constant=constant)
+
+
+def without_mean(X: Rows) -> Affine:
+    """Rows less their mean: taken off once, and what is left of it by rounding once more. Two passes."""
+    once = Affine(X, shift=_mean(X)[0])
+    if not np.isfinite(once.shift).all():  # for the caller to see
+        return once
+    left, error = _mean(once)
+    return Affine(once, shift=left, shift_error=error)
+
+
+def _mean(X: Rows) -> tuple[np.ndarray, float]:
+    """The mean of the rows, and a bound on the Euclidean norm of its error."""
+    total, square = BlockSum(lambda: np.zeros(X.shape[1])), 0.0
+    for _, block in row_blocks(X):
+        total.add(block.sum(axis=0))
+        square += float(np.vdot(block, block))
+    n = X.shape[0]
+    return total.total() / n, 1.01 * gamma(summation_chain(n, BLOCK_ROWS) + 3) * math.sqrt(square / n)

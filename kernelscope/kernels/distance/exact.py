@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
 from kernelscope.kernels.distance.aligned_pair import pair_difference, rotations, row_allowance
+from kernelscope.kernels.distance.answers import Answer, TransferLoss
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
-from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums, gram_sums
+from kernelscope.kernels.distance.gram import ZERO_TEACHER, GramSums, gram_sums
 from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.distance.tsqr import tsqr_difference
 from kernelscope.kernels.rounding import frobenius, square_root_interval
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import (
+    Features,
     Rows,
     as_rows,
     identical,
@@ -30,31 +31,7 @@ from kernelscope.kernels.rows import (
 
 ROUTES = ("auto", "gram", "pair", "tsqr", "blocked")
 RTOL, ATOL = 1e-6, 1e-9
-OUTWARD = 2.0**-50  #: relative, by which the ends of an interval are moved apart for the roundings of forming them
-
-
-@dataclass(frozen=True)
-class TransferLoss:
-    """The loss, with the interval in which the exact value for the features as stored lies.
-
-    ``certified``: the interval is proved, not estimated. ``resolved``: its half-width is at most
-    ``max(rtol · value, atol)``. ``storage_floor``: what storing the features in less than float64 may already
-    have cost, in the same units.
-    """
-
-    value: float
-    interval: tuple[float, float]
-    certified: bool
-    resolved: bool
-    route: str
-    norm_teacher: float
-    norm_student: float
-    norm_difference: float
-    norm_difference_interval: tuple[float, float]
-    storage_floor: float
-
-    def __float__(self) -> float:
-        return self.value
+FLOAT32_RTOL = 1e-3  #: from here on float32 may prove enough, and the blocked route tries it first
 
 
 @dataclass(frozen=True)
@@ -77,8 +54,8 @@ class ScaledSums:
 
 def transfer_loss(
     *,
-    teacher: Any,
-    student: Any,
+    teacher: Features,
+    student: Features,
     route: str = "auto",
     rtol: float = RTOL,
     atol: float = ATOL,
@@ -104,29 +81,29 @@ def transfer_loss(
     teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
     if route not in ROUTES:
         raise UsageError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
-    n = require_same_examples(teacher, student)
-    first = plan(n=n, d_student=student.shape[1], d_teacher=teacher.shape[1], route=route).route
-    if first == "blocked":
-        return _from_blocks(teacher, student, route, device, memory_bytes, rtol, atol)
+    require_same_examples(teacher, student)
+    attempts = _attempts(teacher, student, route, rtol, atol, device, memory_bytes)
+    loss = next(attempts)
+    while not loss.resolved and (better := next(attempts, None)) is not None:
+        loss = better
+    return loss
+
+
+def _attempts(
+    teacher: Rows, student: Rows, route: str, rtol: float, atol: float, device: str, memory_bytes: int
+) -> Iterator[TransferLoss]:
+    """From the cheapest to the sharpest; the caller stops at the first that resolves."""
+    first = plan(n=teacher.shape[0], d_student=student.shape[1], d_teacher=teacher.shape[1], route=route).route
     if first == "tsqr":
-        return _by_tsqr(teacher, student).loss(rtol, atol)
+        yield _by_tsqr(teacher, student).loss(rtol, atol)
+        return
+    if first == "blocked":
+        for single in (True, False) if rtol >= FLOAT32_RTOL else (False,):
+            yield _by_blocks(teacher, student, device, single, memory_bytes).loss(rtol, atol)
+        if route == "blocked":
+            return
     scaled = well_scaled_sums(teacher=teacher, student=student, device=device, means=False)
-    return loss_from_sums(scaled, route=route, rtol=rtol, atol=atol)
-
-
-def _from_blocks(
-    teacher: Rows, student: Rows, route: str, device: str, memory_bytes: int, rtol: float, atol: float
-) -> TransferLoss:
-    """All n² entries, in float32 where that proves enough; where they do not resolve the loss, the pair route."""
-    if rtol >= 1e-3:
-        loss = _by_blocks(teacher, student, device, True, memory_bytes).loss(rtol, atol)
-        if loss.resolved:
-            return loss
-    loss = _by_blocks(teacher, student, device, False, memory_bytes).loss(rtol, atol)
-    if loss.resolved or route == "blocked":
-        return loss
-    scaled = well_scaled_sums(teacher=teacher, student=student, device=device, means=False)
-    return loss_from_sums(scaled, rtol=rtol, atol=atol)
+    yield loss_from_sums(scaled, route=route, rtol=rtol, atol=atol)
 
 
 def well_scaled_sums(
@@ -139,17 +116,19 @@ def well_scaled_sums(
 ) -> ScaledSums:
     """:func:`gram_sums`, and once more on rescaled features if squares left float64's comfortable range."""
     same = identical(teacher, student)
-    options: dict[str, Any] = {"device": device, "halves": halves, "means": means}
-    low, high = COMFORTABLE
+
+    def sums_of(teacher: Rows, student: Rows) -> GramSums:
+        return gram_sums(teacher=teacher, student=student, device=device, halves=halves, means=means)
+
     try:
-        sums = gram_sums(teacher=teacher, student=student, **options)
-        if low < sums.norm_teacher < high and sums.norm_student < high:
+        sums = sums_of(teacher, student)
+        if sums.comfortable:
             return ScaledSums(teacher, student, sums, 1.0, same)
-    except DegenerateKernel:
+    except DegenerateKernel:  # overflow may look like a degenerate kernel; an all-zero teacher is one
         if largest_entry(teacher) == 0:
             raise
     teacher, student, unit = rescaled(teacher, student)
-    return ScaledSums(teacher, student, gram_sums(teacher=teacher, student=student, **options), unit, same)
+    return ScaledSums(teacher, student, sums_of(teacher, student), unit, same)
 
 
 def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:
@@ -176,7 +155,7 @@ def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTO
     Raises:
         NumericalError: if the routes contradict one another, which arithmetic as documented cannot bring about.
     """
-    best: _Answer | None = None
+    best: Answer | None = None
     for answer in _answers(scaled, route):
         if best is not None:
             answer = replace(answer, low=max(answer.low, best.low), high=min(answer.high, best.high))
@@ -195,69 +174,37 @@ def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTO
     )
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """‖K_S − K_T‖_F by one route, the interval it lies in, and what turns it into a ratio."""
-
-    route: str
-    value: float
-    low: float
-    high: float
-    certified: bool
-    norm_teacher: float
-    norm_student: float
-    teacher_error: float
-    floor: float
-    unit: float = 1.0
-
-    def loss(self, rtol: float, atol: float) -> TransferLoss:
-        b, error = self.norm_teacher, self.teacher_error
-        if not b > error:
-            raise NumericalError("rounding may be all there is of the teacher's kernel; give features in float64")
-        # outward, for the roundings of these very lines
-        low, high = self.low / (b + error) * (1 - OUTWARD), self.high / (b - error) * (1 + OUTWARD)
-        value = min(max(self.value / b, low), high)
-        return TransferLoss(
-            value=value,
-            interval=(low, high),
-            certified=self.certified,
-            resolved=(high - low) / 2 <= max(rtol * value, atol),
-            route=self.route,
-            norm_teacher=b * self.unit,
-            norm_student=self.norm_student * self.unit,
-            norm_difference=min(max(self.value, self.low), self.high) * self.unit,
-            norm_difference_interval=(
-                self.low * self.unit * (1 - OUTWARD),
-                self.high * self.unit * (1 + OUTWARD),
-            ),
-            storage_floor=self.floor / b,
-        )
-
-
-def _answers(scaled: ScaledSums, route: str) -> Iterator[_Answer]:
+def _answers(scaled: ScaledSums, route: str) -> Iterator[Answer]:
     """From the cheapest to the sharpest; the caller stops at the first that resolves."""
     sums, teacher, student = scaled.sums, scaled.teacher, scaled.student
-    common: dict[str, Any] = {
-        "norm_teacher": sums.norm_teacher,
-        "norm_student": sums.norm_student,
-        "teacher_error": sums.norm_error("teacher"),
-        "certified": is_proved(teacher) and is_proved(student),
-        "floor": storage_floor(scaled),
-        "unit": scaled.unit,
-    }
+
+    def answer(route: str, value: float, low: float, high: float) -> Answer:
+        return Answer(
+            route=route,
+            value=value,
+            low=low,
+            high=high,
+            certified=is_proved(teacher) and is_proved(student),
+            norm_teacher=sums.norm_teacher,
+            norm_student=sums.norm_student,
+            teacher_error=sums.norm_error("teacher"),
+            floor=storage_floor(scaled),
+            unit=scaled.unit,
+        )
+
     if scaled.same and route in ("auto", "pair"):
-        yield _Answer("pair", 0.0, 0.0, 0.0, **common)
+        yield answer("pair", 0.0, 0.0, 0.0)
         return
     if route in ("auto", "gram"):
         squared = sums.difference_squared
-        # below minus its own bar a square proves the bar wrong, and says nothing of the loss (docs/theory.md 3.3)
+        # below minus its own bar a square proves the bar wrong, and tells nothing of the loss (docs/theory.md 3.3)
         if (found := square_root_interval(squared, sums.certified_bar())) is not None:
-            yield _Answer("gram", math.sqrt(max(0.0, squared)), *found, **common)
+            yield answer("gram", math.sqrt(max(0.0, squared)), *found)
     if route in ("auto", "pair") and not scaled.once:
         for rotation in rotations(sums):
             by_pair = pair_difference(teacher=teacher, student=student, sums=sums, rotation=rotation)
             if by_pair is not None:
-                yield _Answer("pair", by_pair.difference, by_pair.low, by_pair.high, **common)
+                yield answer("pair", by_pair.difference, by_pair.low, by_pair.high)
 
 
 def storage_floor(scaled: ScaledSums) -> float:
@@ -284,27 +231,27 @@ def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows
     return rescaled(teacher, student)
 
 
-def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> _Answer:
+def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_bytes: int) -> Answer:
     teacher, student, unit = _comfortable(teacher, student, 1e10 if single else 1e60)
     norms = blocked_norms(teacher=teacher, student=student, device=device, single=single, memory_bytes=memory_bytes)
     own_S, own_T = (norms.trace_student, norms.student), (norms.trace_teacher, norms.teacher)
     of_rows = row_allowance(student, *own_S), row_allowance(teacher, *own_T)
     value, bar = (0.0, 0.0) if identical(teacher, student) else (norms.difference, norms.bar + sum(of_rows))
-    return _Answer(
-        "blocked",
-        value,
-        max(0.0, value - bar),
-        value + bar,
-        is_proved(teacher) and is_proved(student),
-        norms.teacher,
-        norms.student,
-        norms.teacher_error + of_rows[1],
-        _storage_cost(student, *own_S) + _storage_cost(teacher, *own_T),
-        unit,
+    return Answer(
+        route="blocked",
+        value=value,
+        low=max(0.0, value - bar),
+        high=value + bar,
+        certified=is_proved(teacher) and is_proved(student),
+        norm_teacher=norms.teacher,
+        norm_student=norms.student,
+        teacher_error=norms.teacher_error + of_rows[1],
+        floor=_storage_cost(student, *own_S) + _storage_cost(teacher, *own_T),
+        unit=unit,
     )
 
 
-def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
+def _by_tsqr(teacher: Rows, student: Rows) -> Answer:
     teacher, student, unit = _comfortable(teacher, student, 1e60)
     value, half, R = tsqr_difference(teacher=teacher, student=student)
     R_S, R_T = R[:, : student.shape[1]], R[:, student.shape[1] :]
@@ -312,5 +259,15 @@ def _by_tsqr(teacher: Rows, student: Rows) -> _Answer:
     if own_T[1] == 0:
         raise DegenerateKernel(ZERO_TEACHER)
     half += row_allowance(student, *own_S) + row_allowance(teacher, *own_T)
-    floor = _storage_cost(student, *own_S) + _storage_cost(teacher, *own_T)
-    return _Answer("tsqr", value, max(0.0, value - half), value + half, False, own_T[1], own_S[1], half, floor, unit)
+    return Answer(
+        route="tsqr",
+        value=value,
+        low=max(0.0, value - half),
+        high=value + half,
+        certified=False,
+        norm_teacher=own_T[1],
+        norm_student=own_S[1],
+        teacher_error=half,
+        floor=_storage_cost(student, *own_S) + _storage_cost(teacher, *own_T),
+        unit=unit,
+    )

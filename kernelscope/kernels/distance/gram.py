@@ -16,14 +16,8 @@ from functools import cached_property
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
-from kernelscope.kernels.distance.accumulate import (
-    MOST_ROWS,
-    BlockSum,
-    PairSum,
-    TorchPairSum,
-    block_rows,
-    summation_chain,
-)
+from kernelscope.kernels.distance.accumulate import MOST_ROWS, PairSum, TorchPairSum, block_rows, summation_chain
+from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors, with_row_errors
 from kernelscope.kernels.rounding import (
     UNIT_ROUNDOFF,
     evaluation_error,
@@ -32,7 +26,6 @@ from kernelscope.kernels.rounding import (
     norm_roundings,
     sum_of_products,
 )
-from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
     Rows,
@@ -40,40 +33,10 @@ from kernelscope.kernels.rows import (
     numpy_block,
     require_finite,
     require_same_examples,
-    row_blocks,
 )
 
 COMFORTABLE = (1e-100, 1e100)  #: kernel norms whose squares float64 holds in full
 ZERO_TEACHER = "teacher features are all zero, so the loss has nothing to be relative to; check the layer"
-
-
-@dataclass(frozen=True)
-class BlockErrors:
-    """Proved bounds on ``‖·‖_F`` of the errors of G_SS, G_TT and G_ST."""
-
-    student: float
-    teacher: float
-    cross: float
-
-
-def summation_errors(gram: np.ndarray, d_student: int, chain: int) -> BlockErrors:
-    """Errors of a Gram whose entries are chains of roundings: ``‖|X|ᵀ|X|‖_F <= ‖X‖_F²`` (docs/theory.md 3.2)."""
-    g = 1.01 * gamma(chain + 2)
-    diagonal = np.diag(gram)
-    trace_S, trace_T = float(diagonal[:d_student].sum()), float(diagonal[d_student:].sum())
-    return BlockErrors(g * trace_S, g * trace_T, g * math.sqrt(trace_S * trace_T))
-
-
-def with_row_errors(errors: BlockErrors, sums: GramSums, rows_S: float, rows_T: float) -> BlockErrors:
-    """The same for Grams of rows that are themselves off by ``rows_S`` and ``rows_T`` in Frobenius norm."""
-    if rows_S == rows_T == 0:
-        return errors
-    spectral_S, spectral_T = math.sqrt(sums.norm_student), math.sqrt(sums.norm_teacher)  # ‖X‖_2² <= ‖K‖_F
-    return BlockErrors(
-        errors.student + 1.01 * (2 * spectral_S * rows_S + rows_S**2),
-        errors.teacher + 1.01 * (2 * spectral_T * rows_T + rows_T**2),
-        errors.cross + 1.01 * (spectral_S * rows_T + spectral_T * rows_S + rows_S * rows_T),
-    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +98,12 @@ class GramSums:
     def norm_cross(self) -> float:
         """‖G_ST‖_F, whose square is ⟨K_S, K_T⟩."""
         return frobenius(self.G_ST)
+
+    @property
+    def comfortable(self) -> bool:
+        """Whether squares of the kernel norms are far from over- and underflow, so that nothing needs rescaling."""
+        low, high = COMFORTABLE
+        return low < self.norm_teacher < high and self.norm_student < high
 
     @property
     def trace_student(self) -> float:
@@ -204,6 +173,13 @@ class GramSums:
             ),
             rest=self.rest,
         )
+
+    def with_row_errors(self, rows_S: float, rows_T: float) -> GramSums:
+        """The same of rows that are themselves off by ``rows_S`` and ``rows_T`` in Frobenius norm."""
+        errors = with_row_errors(
+            self.errors, norm_student=self.norm_student, norm_teacher=self.norm_teacher, rows_S=rows_S, rows_T=rows_T
+        )
+        return replace(self, errors=errors)
 
     def without(self, student: bool, teacher: bool) -> GramSums:
         """The sums with the named networks' features all 0."""
@@ -278,50 +254,34 @@ def gram_sums(
     n = require_same_examples(teacher, student)
     d_S, d_T = student.shape[1], teacher.shape[1]
 
-    def empty() -> PairSum | TorchPairSum:
-        return PairSum(d_S, d_T, means) if device == "cpu" else TorchPairSum(d_S, d_T, means, device)
-
-    parts = [empty() for _ in range(2 if halves else 1)]
-    for start in range(0, n, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, n)
-        X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
-        for first, part in enumerate(parts):
-            part.add(X_S[first :: len(parts)], X_T[first :: len(parts)])
+    parts = _summed(teacher, student, device, means, parts=2 if halves else 1)
     grams = [part.gram() for part in parts]
     gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]
     sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
     chain = summation_chain(n, block_rows(d_S + d_T) if device == "cpu" else MOST_ROWS) + len(parts) - 1
     plain = GramSums(n, d_S, gram, sums, summation_errors(gram, d_S, chain))
-    off = [
-        entry_error(X, math.sqrt(trace))
-        for X, trace in ((student, plain.trace_student), (teacher, plain.trace_teacher))
-    ]
+    rows_S = entry_error(student, math.sqrt(plain.trace_student))
+    rows_T = entry_error(teacher, math.sqrt(plain.trace_teacher))
     return replace(
-        plain,
-        errors=with_row_errors(plain.errors, plain, *off),
-        sums_error=1.01 * gamma(chain + 2) + max(e / t for e, t in zip(off, _lengths(plain))),
+        plain.with_row_errors(rows_S, rows_T),
+        sums_error=1.01 * gamma(chain + 2) + max(e / t for e, t in zip((rows_S, rows_T), _lengths(plain))),
         halves=(grams[0], grams[1]) if halves else None,
     )
 
 
-def without_mean(X: Rows) -> Affine:
-    """Rows less their mean: taken off once, and what is left of it by rounding once more. Two passes."""
-    once = Affine(X, shift=_mean(X)[0])
-    if not np.isfinite(once.shift).all():  # for the caller to see
-        return once
-    left, error = _mean(once)
-    return Affine(once, shift=left, shift_error=error)
-
-
-def _mean(X: Rows) -> tuple[np.ndarray, float]:
-    """The mean of the rows, and a bound on the Euclidean norm of its error."""
-    total, square = BlockSum(lambda: np.zeros(X.shape[1])), 0.0
-    for _, block in row_blocks(X):
-        total.add(block.sum(axis=0))
-        square += float(np.vdot(block, block))
-    n = X.shape[0]
-    return total.total() / n, 1.01 * gamma(summation_chain(n, BLOCK_ROWS) + 3) * math.sqrt(square / n)
+def _summed(teacher: Rows, student: Rows, device: str, means: bool, parts: int) -> list[PairSum | TorchPairSum]:
+    """The pass over the rows: one sum of those whose number leaves each remainder on division by ``parts``."""
+    d_S, d_T, n = student.shape[1], teacher.shape[1], student.shape[0]
+    sums: list[PairSum | TorchPairSum] = [
+        PairSum(d_S, d_T, means) if device == "cpu" else TorchPairSum(d_S, d_T, means, device) for _ in range(parts)
+    ]
+    for start in range(0, n, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, n)
+        X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
+        for first, part in enumerate(sums):
+            part.add(X_S[first::parts], X_T[first::parts])
+    return sums
 
 
 def _lengths(sums: GramSums) -> tuple[float, float]:

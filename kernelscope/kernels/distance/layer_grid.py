@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_chain
-from kernelscope.kernels.distance.gram import (
-    COMFORTABLE,
-    ZERO_TEACHER,
-    BlockErrors,
-    GramSums,
-    summation_errors,
-    with_row_errors,
-)
+from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
+from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
 from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import frobenius, gamma, two_sum
 from kernelscope.kernels.rows import (
@@ -80,8 +74,7 @@ class LayerSums:
             rest=rest,
             halves=(halves[0], halves[1]),
         )
-        off = (self.row_errors[key] for key in keys)
-        return replace(plain, errors=with_row_errors(plain.errors, plain, *off))
+        return plain.with_row_errors(*(self.row_errors[key] for key in keys))
 
     def _slice_errors(self, student: Key, teacher: Key, chain: int) -> BlockErrors:
         S, T = self.lengths[student], self.lengths[teacher]

@@ -24,6 +24,11 @@ class Plan:
         )
 
 
+def few_examples(n: int, p: int) -> bool:
+    """Whether n × n kernels of n examples with p features in all cost no more than their Gram: n <= 2 p."""
+    return n <= 2 * p
+
+
 def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_bytes: int = 4) -> Plan:
     """Route, cost and memory before anything is read (docs/theory.md 3.9).
 
@@ -31,7 +36,7 @@ def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_by
     """
     p, d = d_student + d_teacher, max(d_student, d_teacher)
     read = float(n * p * item_bytes)
-    if route == "blocked" or (route == "auto" and n <= 2 * p):
+    if route == "blocked" or (route == "auto" and few_examples(n, p)):
         why = "asked for" if route == "blocked" else f"n = {n} is at most 2 (d_S + d_T) = {2 * p}"
         return Plan("blocked", n * n * p / 2, read * (1 + n // 8192), 8.0 * 3 * min(n, 4096) ** 2, why)
     if route == "tsqr":

@@ -12,6 +12,7 @@ from kernelscope.errors import Mismatch, ResourceError
 from kernelscope.kernels.distance.aligned_pair import procrustes_rotation
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
+from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rows import Rows, as_rows, numpy_block, row_steps
 
@@ -50,7 +51,7 @@ def class_blocks(
         raise Mismatch(f"classes have shape {classes.shape}, expected ({n},) with at least one class; give labels")
     if L > MOST_CLASSES:
         raise Mismatch(f"{L} classes make {L * L} blocks; at most {MOST_CLASSES} classes are told apart")
-    if n <= 2 * (student.shape[1] + teacher.shape[1]):
+    if few_examples(n, student.shape[1] + teacher.shape[1]):
         squares = _squares_from_differences(teacher, student, classes, L)
     else:
         sums = sums or gram_sums(teacher=teacher, student=student)

@@ -17,8 +17,8 @@ import numpy as np
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.accumulate import OwnSum, summation_chain
+from kernelscope.kernels.distance.centring import without_mean
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.distance.gram import without_mean
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.row_views import Affine, Mapped
 from kernelscope.kernels.rows import (

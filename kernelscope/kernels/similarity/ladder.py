@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kernelscope.kernels.distance.exact import OUTWARD, ScaledSums, loss_from_sums
+from kernelscope.kernels.distance.answers import OUTWARD
+from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums
 from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.row_views import Affine

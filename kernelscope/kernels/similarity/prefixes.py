@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
+from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.centring import centre
-from kernelscope.kernels.distance.exact import RTOL, ScaledSums, TransferLoss, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.distance.gram import COMFORTABLE, GramSums
+from kernelscope.kernels.distance.exact import RTOL, ScaledSums, loss_from_sums, well_scaled_sums
+from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.row_views import Affine, Leading, Normalised
 from kernelscope.kernels.rows import Rows, identical
 from kernelscope.kernels.similarity.cka import cka
@@ -67,8 +68,7 @@ def _cut(scaled: ScaledSums, k: int) -> ScaledSums | None:
     teacher, student = leading(scaled.teacher, k), leading(scaled.student, k)
     if not (_is_rescaled(teacher, scaled.teacher) or _is_rescaled(student, scaled.student)):
         sums = _leading_sums(scaled.sums, student.shape[1], teacher.shape[1])
-        low, high = COMFORTABLE
-        if low < sums.norm_teacher < high and sums.norm_student < high:
+        if sums.comfortable:
             return ScaledSums(teacher, student, sums, scaled.unit, scaled.same or identical(teacher, student))
     try:
         return well_scaled_sums(teacher=teacher, student=student)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import stdtrit as t_quantile
 
 from kernelscope.kernels.distance.exact import ScaledSums
+from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.rows import BLOCK_ROWS, row_blocks, take_rows
 
 LEAST_EXAMPLES = 10  #: below which no interval is given
@@ -48,11 +49,6 @@ class RowNorms:
         """What each example carries of ‖Δ‖²; sums to 1, and to 0 where the loss is 0."""
         total = self.difference.sum()
         return self.difference / total if total > 0 else np.zeros_like(self.difference)
-
-    @property
-    def teacher_shares(self) -> np.ndarray:
-        """What each example carries of ‖K_T‖²; sums to 1."""
-        return self.teacher / self.teacher.sum()
 
     def loss(self) -> float:
         return math.sqrt(self.difference.sum() / self.teacher.sum())
@@ -173,7 +169,7 @@ def _batches(ends: np.ndarray) -> Iterator[tuple[int, int]]:
 
 def _own_block(S: np.ndarray, T: np.ndarray) -> tuple[float, float]:
     """‖S Sᵀ − T Tᵀ‖² and ‖T Tᵀ‖² of one group's rows, over whichever is smaller, rows or features."""
-    if len(S) <= 2 * (S.shape[1] + T.shape[1]):
+    if few_examples(len(S), S.shape[1] + T.shape[1]):
         K_T = T @ T.T
         difference = S @ S.T - K_T
         return float(np.vdot(difference, difference)), float(np.vdot(K_T, K_T))

@@ -9,8 +9,10 @@ import torch
 
 from kernelscope.kernels.distance.aligned_pair import pair_difference, procrustes_rotation, row_allowance
 from kernelscope.kernels.distance.blocked import blocked_norms, full_precision_matmul
+from kernelscope.kernels.distance.centring import without_mean
 from kernelscope.kernels.distance.exact import well_scaled_sums
-from kernelscope.kernels.distance.gram import BlockErrors, GramSums, gram_sums, summation_errors, without_mean
+from kernelscope.kernels.distance.gram import GramSums, gram_sums
+from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
 from kernelscope.kernels.nystrom.spectrum import feature_spectrum
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.row_views import Affine, Normalised

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from kernelscope.errors import UsageError
-from kernelscope.kernels.distance.centring import centre
+from kernelscope.kernels.distance.centring import centre, without_mean
 from kernelscope.kernels.distance.exact import well_scaled_sums
-from kernelscope.kernels.distance.gram import without_mean
 from kernelscope.kernels.distance.layer_grid import layer_sums
 from kernelscope.kernels.row_views import Affine, Normalised
 from kernelscope.kernels.similarity.cka import cka
