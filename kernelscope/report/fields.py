@@ -146,7 +146,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Reference:
-    """Another network against the same teacher, to read the student's loss by: untrained, or a reseeded teacher.
+    """A baseline, to read the student's loss by: another network against the same teacher, untrained or reseeded.
 
     ``intervals``: rounding intervals of the first three numbers, by their names.
     """

@@ -72,7 +72,10 @@ def all_of_one_student(missing: str) -> Callable[[TransferReport, Asked, str], P
 
 
 def trained(report: TransferReport, asked: Asked, title: str) -> Networks | str:
-    """The networks of the chosen pairs whose files hold accuracy, or the terms of the loss, by epoch."""
+    """The networks of the chosen pairs whose files hold accuracy, or the terms of the loss, by epoch.
+
+    The title is the quantity's own, in the place of the kind's; so it is in :func:`followed`.
+    """
     quantity = asked.quantity or "accuracy"
     if quantity not in TRAINING_TITLES:
         raise UsageError(f"training shows {' or '.join(TRAINING_TITLES)}, not {quantity[:40]!r}; pass quantity=...")
