@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import feature_inputs, feature_options, progress_for
+from kernelscope.cli.outputs import extraction_progress
 from kernelscope.errors import KernelscopeError
 
 
 @click.command("audit")
-@feature_inputs()
+@options.feature_inputs()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
 @click.option("--save", type=options.PATH, metavar="FILE", help="Write the audit as JSON.")
 @options.overwrite
@@ -30,7 +30,7 @@ def command(as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **gi
 
     if save is not None:
         refuse_existing(save, overwrite=overwrite)
-    report = audit(**feature_options(given), progress=progress_for({"quiet": quiet}))
+    report = audit(**given, progress=extraction_progress(quiet))
     if save is not None:
         report.save(save)
     if as_json:

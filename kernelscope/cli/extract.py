@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import parse_json, parse_operations, progress_for
+from kernelscope.cli.outputs import extraction_progress
 
 
 @click.command("extract")
 @click.argument("model", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, metavar="FILE.h5", help="Feature file to write.")
 @click.option("--arch", metavar="NAME", help="Architecture, if the file does not say it.")
-@click.option("--arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture.")
+@options.arch_kwargs()
 @options.data
 @options.split
 @options.limit
@@ -31,7 +31,7 @@ from kernelscope.cli.measure import parse_json, parse_operations, progress_for
 @options.overwrite
 @options.quiet
 @options.debug
-def command(model: Path, out: Path, **given: Any) -> None:
+def command(model: Path, out: Path, overwrite: bool, quiet: bool, **given: Any) -> None:
     """Run MODEL over its evaluation data, in order, and save the activations of its layers.
 
     Interrupted, the same command goes on where it stopped and ends with the same bits.
@@ -42,26 +42,12 @@ def command(model: Path, out: Path, **given: Any) -> None:
     from kernelscope.files import refuse_existing
     from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 
-    refuse_existing(out, overwrite=given["overwrite"])
-    loaded = load(model, arch=given["arch"], arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]))
-    request = Request(
-        data=given["data"],
-        split=given["split"],
-        limit=given["limit"],
-        n=given["n"],
-        skip_unreadable=given["skip_unreadable"],
-        preprocess=parse_operations(given["preprocess"]),
-        layers=given["layers"],
-        pool=given["pool"],
-        batch_size=given["batch_size"],
-        device=given["device"],
-        dtype=given["dtype"],
-        accuracy_check=not given["no_accuracy_check"],
-        progress=progress_for(given),
-    )
+    refuse_existing(out, overwrite=overwrite)
+    loaded = load(model, arch=given.pop("arch"), arch_kwargs=given.pop("arch_kwargs"))
+    request = Request(**given, progress=extraction_progress(quiet))
     examples = examples_for({str(model): loaded}, request)
     require_inputs(str(model), loaded, examples, request.preprocess)
     loaded = with_operations(loaded, request.preprocess)
-    with extracted(loaded, examples, request, out=out, overwrite=given["overwrite"]) as store:
+    with extracted(loaded, examples, request, out=out, overwrite=overwrite) as store:
         widths = ", ".join(f"{name} {store.features(name).shape[1]}" for name in store.layers)
         click.echo(f"{out}: {store.n} examples, {widths}")

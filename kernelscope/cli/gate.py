@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import feature_options, finish, measurement, measurement_inputs, refuse_outputs
+from kernelscope.cli.outputs import Outputs, extraction_progress
 from kernelscope.errors import GateFailed, UsageError
 
 BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
 
 
 @click.command("gate")
-@measurement_inputs(required=False)
+@options.measurement_inputs(required=False)
 @click.option("--max", "at_most", metavar="FIELD=X", multiple=True, help="Fail if a number of the report exceeds X.")
 @click.option("--min", "at_least", metavar="FIELD=X", multiple=True, help="Fail if it is below X; yes and no are 1, 0.")
 @click.option(
@@ -61,6 +61,7 @@ def command(
         _require_alone(context)
         _check_kernelscope(given["seed"], given["device"])
         return
+    from kernelscope.measurement.measure import measure
     from kernelscope.report.gates import Gate, NoWorseThan, judge, remarks
 
     gates = [Gate.parse(text, at_most=True) for text in at_most]
@@ -68,24 +69,22 @@ def command(
     allowed = _allowance(by, no_worse_than)
     if not gates and no_worse_than is None:
         raise UsageError("no gate given; pass --max FIELD=X, --min FIELD=X, --no-worse-than OTHER, or --synthetic")
-    if given["teacher"] is None or not given["students"]:
+    if given["teacher"] is None or not given["student"]:
         raise UsageError("gate needs --teacher and --student, or --synthetic")
-    outputs = options.take_outputs(given)
-    refuse_outputs(outputs)
+    outputs = Outputs.take(given)
     if no_worse_than is not None:
         given = _with_other(given, no_worse_than)
-    report = measurement(given, outputs)
+    report = measure(**given, progress=extraction_progress(outputs.quiet))
     rival = None if no_worse_than is None else NoWorseThan.last(report, by=allowed, same=_same_files(given))
     judged = judge(report, gates, sampling=sampling, no_worse_than=rival)
-    if outputs["as_json"] or any(outputs[k] for k in ("save", "csv", "html")):
-        finish(report, outputs, table=False)
+    outputs.write(report, table=False)
     failed = [each.failure for each in judged if each.failure is not None]
     pairs = len({each.where for each in judged})
     passed = f"passed: {len(gates) + (rival is not None)} gates on {pairs} pairs{remarks(judged)}"
-    for line in failed or ([] if outputs["as_json"] and outputs["quiet"] else [passed]):
-        click.echo(line, err=outputs["as_json"])
+    for line in failed or ([] if outputs.as_json and outputs.quiet else [passed]):
+        click.echo(line, err=outputs.as_json)
     if failed:
-        where = "above" if outputs["as_json"] else "on stdout"
+        where = "above" if outputs.as_json else "on stdout"
         raise GateFailed(f"{len(failed)} of {len(judged)} gates failed; they stand {where}")
 
 
@@ -116,28 +115,29 @@ def _with_other(given: dict[str, Any], other: Path) -> dict[str, Any]:
     from kernelscope.features.store import is_feature_file
     from kernelscope.files import is_folder, require_readable
 
-    students, archs, archs_kwargs = (given[key] for key in ("students", "student_archs", "student_archs_kwargs"))
+    students = given["student"]
     features = not is_folder(other) and is_feature_file(require_readable(other))
-    shared = len(archs) == 1 and not features
-    return {
-        **given,
-        "students": (*students, other),
-        "student_archs": _for_one_more(archs, len(students), shared),
-        "student_archs_kwargs": _for_one_more(archs_kwargs, len(students), shared),
+    with_arch = {
+        name: _for_one_more(given[name], len(students), shared=not features)
+        for name in ("student_arch", "student_arch_kwargs")
     }
+    return {**given, **with_arch, "student": (*students, other)}
 
 
-def _for_one_more(values: tuple[str, ...], count: int, shared: bool) -> tuple[str | None, ...]:
+def _for_one_more(value: Any, count: int, shared: bool) -> Any:
     """Of ``count`` students and one more: what was given for all stays so if it is shared, else the last has none."""
-    if len(values) == 1:
-        return values if shared else (*values * count, None)
-    return (*values, None) if len(values) == count else values
+    if isinstance(value, list):
+        return [*value, None] if len(value) == count else value
+    return value if shared else [value] * count + [None]
 
 
 def _same_files(given: dict[str, Any]) -> list[bool]:
     """Of each student but the last, whether it is the last one's file, read in the same way."""
-    how = feature_options(given)
-    *others, last = zip(how["student"], how["student_arch"], how["student_arch_kwargs"])
+    from kernelscope.measurement.inputs import one_each
+
+    students = given["student"]
+    how = (one_each(given[name], len(students)) for name in ("student_arch", "student_arch_kwargs"))
+    *others, last = zip(students, *how)
     return [each[1:] == last[1:] and _same_file(each[0], last[0]) for each in others]
 
 

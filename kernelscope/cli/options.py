@@ -1,4 +1,4 @@
-"""Options that several verbs share, each written once."""
+"""Options that several verbs share, each written once, under the names of the keywords they become."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from kernelscope.cli import values
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +41,10 @@ skip_unreadable = click.option(
     "--skip-unreadable", is_flag=True, help="Leave out examples that cannot be read, with a note."
 )
 preprocess = click.option(
-    "--preprocess", metavar="JSON", help="List of operations in the place of those that data and checkpoints state."
+    "--preprocess",
+    metavar="JSON",
+    callback=values.reads(values.operations),
+    help="List of operations in the place of those that data and checkpoints state.",
 )
 batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Examples per forward pass."
@@ -58,11 +63,22 @@ dtype = click.option(
     show_default=True,
     help="Storage of features.",
 )
-no_cache = click.option("--no-cache", is_flag=True, help="Extract features afresh and keep none.")
-
-no_accuracy_check = click.option(
-    "--no-accuracy-check", is_flag=True, help="Take networks that do not score what their files state."
+no_cache = click.option(
+    "--no-cache", "cache", is_flag=True, callback=values.negated, help="Extract features afresh and keep none."
 )
+no_accuracy_check = click.option(
+    "--no-accuracy-check",
+    "accuracy_check",
+    is_flag=True,
+    callback=values.negated,
+    help="Skip the check against the accuracy stated in the checkpoint.",
+)
+
+
+def arch_kwargs(name: str = "--arch-kwargs") -> Callable[[F], F]:
+    """Keyword arguments of one network's architecture."""
+    read = values.reads(values.json_object)
+    return click.option(name, metavar="JSON", callback=read, help="Keyword arguments of that architecture.")
 
 
 def networks(required: bool = True) -> Callable[[F], F]:
@@ -71,7 +87,6 @@ def networks(required: bool = True) -> Callable[[F], F]:
         click.option("--teacher", type=PATH, required=required, help="Checkpoint or feature file of the teacher."),
         click.option(
             "--student",
-            "students",
             type=PATH,
             required=required,
             multiple=True,
@@ -80,22 +95,20 @@ def networks(required: bool = True) -> Callable[[F], F]:
         click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not say it."),
         click.option(
             "--student-arch",
-            "student_archs",
             metavar="NAME",
             multiple=True,
+            callback=values.once_or_each(values.word),
             help="The same for students: once for all, or once each in order.",
         ),
-        click.option("--teacher-arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture."),
-        click.option("--student-arch-kwargs", "student_archs_kwargs", metavar="JSON", multiple=True, help="The same."),
+        arch_kwargs("--teacher-arch-kwargs"),
+        click.option(
+            "--student-arch-kwargs",
+            metavar="JSON",
+            multiple=True,
+            callback=values.once_or_each(values.json_object),
+            help="The same.",
+        ),
     )
-
-
-OUTPUTS = ("as_json", "save", "csv", "html", "overwrite", "quiet")
-
-
-def take_outputs(given: dict[str, Any]) -> dict[str, Any]:
-    """Remove the output options from ``given`` and return them."""
-    return {key: given.pop(key) for key in OUTPUTS}
 
 
 outputs = together(
@@ -107,3 +120,112 @@ outputs = together(
     quiet,
     debug,
 )
+
+
+def feature_inputs(required: bool = True) -> Callable[[F], F]:
+    """Every option that decides what is measured; shared by the verbs that read networks or features."""
+    return together(
+        networks(required),
+        data,
+        split,
+        limit,
+        n,
+        skip_unreadable,
+        preprocess,
+        click.option("--labels", type=PATH, metavar="FILE.npy", help="Class of each row, for feature files."),
+        click.option(
+            "--groups",
+            type=PATH,
+            metavar="FILE.npy",
+            help="Group of each row; intervals leave out whole groups.",
+        ),
+        click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
+        layers,
+        click.option("--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; or `all`."),
+        pool,
+        click.option(
+            "--landmarks",
+            metavar="SPEC",
+            help="class-means[:k], kmeans:m, uniform:m, leverage:m, or FILE.npy of row indices.",
+        ),
+        device,
+        dtype,
+        seed,
+        batch_size,
+        no_cache,
+        no_accuracy_check,
+    )
+
+
+def measurement_inputs(required: bool = True) -> Callable[[F], F]:
+    """The same, and every option that decides how it is measured."""
+    return together(
+        feature_inputs(required),
+        click.option(
+            "--kernel",
+            default="linear",
+            show_default=True,
+            metavar="K",
+            help="linear, cosine, ridge[:RHO], rbf[:GAMMA] or poly[:P[,C]].",
+        ),
+        click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
+        click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
+        click.option(
+            "--neighbours",
+            type=click.IntRange(min=0),
+            metavar="K",
+            help="Nearest neighbours to compare [default: 10 of up to 10,000 examples].",
+        ),
+        click.option(
+            "--dims",
+            metavar="K1,K2,...",
+            callback=values.reads(values.whole_numbers("64,128")),
+            help="Also compare the first K features of both networks, as of Matryoshka embeddings.",
+        ),
+        click.option(
+            "--reference",
+            "references",
+            multiple=True,
+            metavar="[NAME=]FILE",
+            callback=values.named_files,
+            help="Another network to read the loss by, such as a reseeded teacher; may be repeated.",
+        ),
+        click.option("--untrained", is_flag=True, help="Also measure an untrained copy of each student."),
+        click.option(
+            "--route",
+            type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
+            default="auto",
+            show_default=True,
+            help="How the transfer loss is computed.",
+        ),
+        click.option(
+            "--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to."
+        ),
+        click.option(
+            "--no-features",
+            "features",
+            is_flag=True,
+            callback=values.negated,
+            help="Straight from the networks into the sums: no file, fewer numbers.",
+        ),
+        click.option(
+            "--plan",
+            "announce",
+            is_flag=True,
+            callback=lambda context, parameter, flag: _to_stderr if flag else None,
+            help="Print on stderr what each pair will cost before it is computed.",
+        ),
+        click.option(
+            "--max-memory",
+            "memory_bytes",
+            metavar="SIZE",
+            default="512M",
+            show_default=True,
+            callback=values.reads(values.size_in_bytes),
+            help="For the blocked route.",
+        ),
+    )
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)

@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.measure import finish, refuse_outputs
+from kernelscope.cli.outputs import Outputs
 
 
 @click.command("report")
 @click.argument("path", metavar="REPORT.json", type=options.PATH)
 @options.outputs
-def command(path: Path, **outputs: Any) -> None:
+def command(path: Path, **given: Any) -> None:
     """Show a saved report again: table, page, CSV. Needs no network, no features and no data."""
     from kernelscope.report.report import TransferReport
 
-    refuse_outputs(outputs)
-    finish(TransferReport.load(path), outputs)
+    outputs = Outputs.take(given)
+    outputs.write(TransferReport.load(path))

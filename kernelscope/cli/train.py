@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kernelscope.cli import options
-from kernelscope.cli.measure import parse_json, parse_operations
+from kernelscope.cli import options, values
 
 if TYPE_CHECKING:
     from kernelscope.distill.outcome import Trained
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 @options.skip_unreadable
 @options.preprocess
 @click.option("--arch", required=True, metavar="NAME", help="Architecture, e.g. resnet20 or resnet8x0.5.")
-@click.option("--arch-kwargs", metavar="JSON", help="Keyword arguments of the architecture.")
+@options.arch_kwargs()
 @click.option(
     "--method",
     "methods",
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--teacher", type=options.PATH, metavar="FILE", help="Checkpoint to learn from, or to be held against.")
 @click.option("--teacher-arch", metavar="NAME", help="Its architecture, if its file does not say.")
-@click.option("--teacher-arch-kwargs", metavar="JSON", help="Keyword arguments of that architecture.")
+@options.arch_kwargs("--teacher-arch-kwargs")
 @click.option(
     "--out",
     type=options.PATH,
@@ -53,7 +52,12 @@ if TYPE_CHECKING:
 @click.option("--lr", type=float, help="Highest learning rate.")
 @click.option("--weight-decay", type=float, help="L2 penalty on all weights.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Examples per step, over all processes together.")
-@click.option("--seeds", metavar="S1,S2", help="Seeds of initial weights, a student of every method for each.")
+@click.option(
+    "--seeds",
+    metavar="S1,S2",
+    callback=values.reads(values.whole_numbers("0,1,2")),
+    help="Seeds of initial weights, a student of every method for each.",
+)
 @options.seed
 @click.option("--resume", is_flag=True, help="Go on with the run that a signal, a crash or a power cut ended.")
 @click.option("--deterministic", is_flag=True, help="Only operations that give the same bits on a GPU every time.")
@@ -97,9 +101,9 @@ def _train(given: dict[str, Any]) -> None:
         resuming.require_fresh(state)
     teacher = None
     if given["teacher"] is not None:
-        kwargs = parse_json("--teacher-arch-kwargs", given["teacher_arch_kwargs"])
-        teacher = load(given["teacher"], arch=given["teacher_arch"], arch_kwargs=kwargs, role="teacher")
-    operations = parse_operations(given["preprocess"])
+        arch, kwargs = given["teacher_arch"], given["teacher_arch_kwargs"]
+        teacher = load(given["teacher"], arch=arch, arch_kwargs=kwargs, role="teacher")
+    operations = given["preprocess"]
     data = parts(given["data"], reading=Reading(skip_unreadable=given["skip_unreadable"]))
     if operations is not None:
         data = (replace(data[0], preprocess=operations), data[1], data[2])
@@ -114,7 +118,7 @@ def _train(given: dict[str, Any]) -> None:
             progress=bars,
             state=state,
             resume=given["resume"],
-            accuracy_check=not given["no_accuracy_check"],
+            accuracy_check=given["accuracy_check"],
         )
     if processes.is_first():
         _save(trained, outputs, given["overwrite"])
@@ -131,7 +135,7 @@ def _recipes(given: dict[str, Any]) -> list[Recipe]:
         recipe(
             given["preset"],
             arch=given["arch"],
-            arch_kwargs=parse_json("--arch-kwargs", given["arch_kwargs"]),
+            arch_kwargs=given["arch_kwargs"],
             method=method,
             epochs=given["epochs"],
             lr=given["lr"],
@@ -147,16 +151,12 @@ def _recipes(given: dict[str, Any]) -> list[Recipe]:
     ]
 
 
-def _seeds(text: str | None) -> list[int | None]:
-    if text is None:
+def _seeds(seeds: list[int] | None) -> list[int | None]:
+    if seeds is None:
         return [None]
-    try:
-        seeds: list[int | None] = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"--seeds {text!r} is no list of whole numbers; write for example 0,1,2") from None
     if len(set(seeds)) < len(seeds):
-        raise click.BadParameter(f"--seeds {text!r} names a seed twice; name each once")
-    return seeds
+        raise click.UsageError(f"--seeds {','.join(map(str, seeds))} names a seed twice; name each once")
+    return list(seeds)
 
 
 def _outputs(recipes: list[Recipe], out: Path, best: Path | None) -> list[tuple[Path, Path | None]]:

@@ -54,7 +54,7 @@ class Given:
         students = list(student) if isinstance(student, (list, tuple)) else [student]
         if not students:
             raise UsageError("no student given; pass at least one")
-        archs, archs_kwargs = (_one_each(value, len(students)) for value in student_arch)
+        archs, archs_kwargs = (one_each(value, len(students)) for value in student_arch)
         return cls(
             teacher=teacher,
             students=students,
@@ -172,10 +172,16 @@ def _distinct_names(networks: list[NetworkInput]) -> list[NetworkInput]:
     return [each.renamed(f"{each.name} ({k + 1})") if k else each for each, k in zip(networks, before)]
 
 
-def _one_each(value: Any, count: int) -> list[Any]:
-    """One value for all, or one each."""
+def one_each(value: Any, count: int) -> list[Any]:
+    """One value for all students, or a list with one for each.
+
+    Raises:
+        UsageError: a list of another length.
+    """
     if isinstance(value, (list, tuple)):
         if len(value) != count:
-            raise UsageError(f"{len(value)} architectures for {count} students; give one, or one each")
+            raise UsageError(
+                f"{len(value)} architectures or arguments for {count} students; give one for all, or one each"
+            )
         return list(value)
     return [value] * count

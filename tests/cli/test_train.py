@@ -95,7 +95,7 @@ def test_an_interrupted_run_is_resumed(run, teacher, monkeypatch, tmp_path):
         (("--method", "at@embedding", "--teacher", "T"), 4, "needs maps"),
         (("--method", "kda(wieght=1)", "--teacher", "T"), 2, "did you mean weight"),
         (("--preset", "paper"), 2, "unknown preset 'paper'; choose one of quick"),
-        (("--seeds", "0,x"), 2, "is no list of whole numbers"),
+        (("--seeds", "0,x"), 2, "is not a list of whole numbers"),
         (("--seeds", "1,1"), 2, "names a seed twice"),
         (("--epoch", "3"), 2, "--epochs"),
         (("--lr", "-1"), 2, "lr -1.0 must be positive"),

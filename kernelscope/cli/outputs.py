@@ -1,0 +1,65 @@
+"""What verbs leave: files, the table or one JSON document on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kernelscope.cli.progress import ExtractionProgress
+    from kernelscope.report.report import TransferReport
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The output options of a verb that makes a report."""
+
+    as_json: bool
+    save: Path | None
+    csv: Path | None
+    html: Path | None
+    overwrite: bool
+    quiet: bool
+
+    @classmethod
+    def take(cls, given: dict[str, Any]) -> Outputs:
+        """Remove the output options from ``given``; refuse files that exist, before any work."""
+        from kernelscope.files import refuse_existing
+
+        found = cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
+        refuse_existing(*found.files, overwrite=found.overwrite)
+        return found
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (self.save, self.csv, self.html) if path is not None]
+
+    def write(self, report: TransferReport, *, table: bool = True) -> None:
+        """Write the files asked for, then the JSON, or the table, on stdout."""
+        from kernelscope.files import write_text
+
+        if self.save is not None:
+            report.save(self.save)
+        if self.csv is not None:
+            report.to_csv(self.csv)
+        if self.html is not None:
+            write_text(self.html, report.to_html())
+        if self.as_json:
+            click.echo(report.to_json())
+        elif table:
+            from kernelscope.rendering.table import show
+
+            show(report)
+
+
+def extraction_progress(quiet: bool) -> ExtractionProgress | None:
+    """Progress of extraction on stderr; None where it is unwanted or stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    from kernelscope.cli.progress import ExtractionProgress
+
+    return ExtractionProgress()
