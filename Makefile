@@ -7,7 +7,7 @@ OUT    ?= out
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format docs bench clean
+.PHONY: help install demo test test-long coverage check format docs bench clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,13 @@ test: $(READY)  ## all tests, short proofs
 test-long: $(READY)  ## the slow proofs as well (kill loops, long fuzz, every bound on every kind of data)
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+coverage: $(READY)  ## branch coverage of all tests; at least 92 % in kernels, features and checkpoints
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long" --cov=kernelscope --cov-branch --cov-report=
+	$(BIN)/python -m coverage report --skip-covered
+	for room in kernels features checkpoints; do \
+		$(BIN)/python -m coverage report --include="kernelscope/$$room/*" --fail-under=92 --format=total || exit 1; done
+
 check: $(READY)  ## lint, format check, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,4 +55,4 @@ bench: $(READY)  ## every benchmark; each prints its table of ratios
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what these targets made
-	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,4 +1,4 @@
-"""The accuracy gate: a network scores what its file says, or it is not the network that the file speaks of."""
+"""The accuracy gate: a network must score what its checkpoint states for the same examples."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def require_stated_accuracy(loaded: Loaded, examples: Examples, top1: float | No
     Raises:
         Mismatch: they are more than half a point apart.
     """
-    said = disagreement(loaded, examples, top1)
-    if said is not None:
-        raise Mismatch(f"{said}; check weights, preprocessing and class order, or pass --no-accuracy-check")
+    found = disagreement(loaded, examples, top1)
+    if found is not None:
+        raise Mismatch(f"{found}; check weights, preprocessing and class order, or pass --no-accuracy-check")
 
 
 def disagreement(loaded: Loaded, examples: Examples, top1: float | None) -> str | None:
@@ -33,7 +33,7 @@ def disagreement(loaded: Loaded, examples: Examples, top1: float | None) -> str 
 
 
 def _are_those(data: dict[str, object], examples: Examples) -> bool:
-    """Whether these are the examples that the checkpoint was evaluated on, as far as it says."""
+    """Whether these are the examples that the checkpoint was evaluated on, as far as it states."""
     if data.get("order_sha256") is not None:
         return data["order_sha256"] == examples.order_sha256
     return (data.get("name"), data.get("split"), data.get("n")) == (examples.name, examples.split, examples.n)

@@ -43,7 +43,9 @@ def pattern(word: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise UsageError(f"layer pattern {word!r} is not a regular expression ({error}); mend it") from error
+        raise UsageError(
+            f"layer pattern {word!r} is not a regular expression ({error}); write for example re:layer[12]"
+        ) from error
 
 
 def among(words: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -43,19 +43,19 @@ def layer_rows(network: nn.Module, shape: Sequence[int] | None) -> list[LayerRow
     modes = {module: module.training for module in network.modules()}
     handles = []
 
-    def listen(path: str, module: nn.Module) -> None:
+    def hook(path: str, module: nn.Module) -> None:
         def after(module: nn.Module, inputs: Any, output: Any) -> None:
             calls[path] += 1
-            said = first_tensor(output)
-            if said is not None:
-                shapes[path] = tuple(said.shape[1:])
+            tensor = first_tensor(output)
+            if tensor is not None:
+                shapes[path] = tuple(tensor.shape[1:])
 
         handles.append(module.register_forward_hook(after))
 
     named = [(path, module) for path, module in network.named_modules() if path]
     try:
         for path, module in named:
-            listen(path, module)
+            hook(path, module)
         network.eval()
         parameter = next(network.parameters(), torch.empty(0))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""What a layer says as rows: maps and tokens pooled to one row per example, or every position a row of its own."""
+"""Activations as rows: maps and tokens pooled to one row per example, or every position a row of its own."""
 
 from __future__ import annotations
 

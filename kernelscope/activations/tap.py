@@ -1,4 +1,4 @@
-"""Tap: what named layers of a network take in and put out, heard by hooks; the network stays as it is.
+"""Tap: what named layers of a network take in and put out, captured by forward hooks; the network stays as it is.
 
 Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module takes in), ``fc:out`` (the default),
 ``name@1`` (second call in one forward; without ``@`` the last), globs ``layer*.1`` (a star stays within one level),
@@ -25,7 +25,7 @@ WORDS = ("embedding", "logits")  #: a module that bears one of these names is re
 
 @dataclass(frozen=True)
 class _Wanted:
-    """One layer to listen to: the name as asked, the module's path, its side (in, out, or a word), and which call."""
+    """One layer to capture: the name as asked, the module's path, its side (in, out, or a word), and which call."""
 
     name: str
     path: str
@@ -59,7 +59,7 @@ def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[
 
 
 class Tap:
-    """Listens to ``layers`` of ``net`` while open; ``features`` holds the last forward's tensors by name as asked.
+    """Captures ``layers`` of ``net`` while open; ``features`` holds the last forward's tensors by name as asked.
 
     Tensors are clones, so in-place operations after a layer do not reach them; with ``detach=False`` they keep the
     autograd graph. Hooks are removed and every module's train/eval mode is restored on leaving, also by an exception.
@@ -89,7 +89,7 @@ class Tap:
         self.training = training
         names, _ = resolve_layers(net, list(layers))
         self.wanted = [_parse(name) for name in names]
-        self._heard: dict[str, torch.Tensor] = {}
+        self._captured: dict[str, torch.Tensor] = {}
         self._calls: dict[tuple[str, str], int] = {}
         self._linear = self._linear_before = 0  # how many linear layers ran in this forward, and in the one before
         self._maybe_last: Any = None
@@ -113,7 +113,7 @@ class Tap:
         self.close()
 
     def close(self) -> None:
-        """Remove every hook and restore every module's mode; what was heard stays."""
+        """Remove every hook and restore every module's mode; what was captured stays."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -122,79 +122,79 @@ class Tap:
 
     @property
     def features(self) -> dict[str, torch.Tensor]:
-        """What the layers said in the last forward.
+        """The captured outputs of the last forward pass.
 
         Raises:
             UsageError: a layer that did not run, by name.
         """
         for w in self.wanted:
-            if w.name not in self._heard:
+            if w.name not in self._captured:
                 calls = self._calls.get((w.path, w.side), 0)
                 ran = f"ran {calls} times in the forward pass, not {(w.call or 0) + 1}" if calls else "did not run"
                 raise UsageError(f"layer {w.name} {ran}; choose a layer that is used")
-        return {w.name: self._heard[w.name] for w in self.wanted}
+        return {w.name: self._captured[w.name] for w in self.wanted}
 
     def _hook(self) -> None:
         modules = dict(self.net.named_modules())
         self._handles.append(self.net.register_forward_pre_hook(self._forget))
         for path in {w.path for w in self.wanted if w.side != "word"}:
-            self._listen(modules[path], path)
+            self._hook_module(modules[path], path)
         words = {w.name for w in self.wanted if w.side == "word"}
         if "embedding" in words:
             for module in modules.values():
                 if isinstance(module, nn.Linear):
-                    self._handles.append(module.register_forward_pre_hook(self._hear_embedding, with_kwargs=True))
+                    self._handles.append(module.register_forward_pre_hook(self._capture_embedding, with_kwargs=True))
             self._handles.append(self.net.register_forward_hook(self._settle_embedding))
         if "logits" in words:
-            self._handles.append(self.net.register_forward_hook(self._hear_logits))
+            self._handles.append(self.net.register_forward_hook(self._capture_logits))
 
     def _forget(self, module: nn.Module, inputs: Any) -> None:
         self._linear_before, self._linear = self._linear, 0
-        self._heard.clear()
+        self._captured.clear()
         self._calls.clear()
 
-    def _listen(self, module: nn.Module, path: str) -> None:
+    def _hook_module(self, module: nn.Module, path: str) -> None:
         def before(module: nn.Module, inputs: Any, named: Any) -> None:
-            self._hear(path, "in", inputs or tuple(named.values()))
+            self._capture(path, "in", inputs or tuple(named.values()))
 
         def after(module: nn.Module, inputs: Any, output: Any) -> None:
-            self._hear(path, "out", output)
+            self._capture(path, "out", output)
 
         self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
         self._handles.append(module.register_forward_hook(after))
 
-    def _hear(self, path: str, side: str, said: Any) -> None:
+    def _capture(self, path: str, side: str, value: Any) -> None:
         call = self._calls.get((path, side), 0)
         self._calls[path, side] = call + 1
         for w in self.wanted:
             if w.path == path and w.side == side and w.call in (None, call):
-                self._keep(w.name, said)
+                self._keep(w.name, value)
 
-    def _hear_embedding(self, module: nn.Module, inputs: Any, named: Any) -> None:
+    def _capture_embedding(self, module: nn.Module, inputs: Any, named: Any) -> None:
         """Any linear layer may be the last; from the second forward on only those are copied that were before."""
         self._linear += 1
-        said = inputs or tuple(named.values())
+        value = inputs or tuple(named.values())
         if self._linear >= self._linear_before:
-            self._keep("embedding", said)
+            self._keep("embedding", value)
         else:
-            self._maybe_last = said
+            self._maybe_last = value
 
     def _settle_embedding(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if "embedding" not in self._heard and self._linear:  # fewer linear layers ran than in the forward before
+        if "embedding" not in self._captured and self._linear:  # fewer linear layers ran than in the forward before
             self._keep("embedding", self._maybe_last)
         self._maybe_last = None
 
-    def _hear_logits(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _capture_logits(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._keep("logits", output)
 
-    def _keep(self, name: str, said: Any) -> None:
-        tensor = first_tensor(said)
+    def _keep(self, name: str, value: Any) -> None:
+        tensor = first_tensor(value)
         if tensor is None:
-            raise Mismatch(f"layer {name} gives a {type(said).__name__} without a tensor; choose another layer")
-        said = tensor.detach() if self.detach else tensor
-        kept = said if self.keep is None else self.keep(name, said)
+            raise Mismatch(f"layer {name} gives a {type(value).__name__} without a tensor; choose another layer")
+        value = tensor.detach() if self.detach else tensor
+        kept = value if self.keep is None else self.keep(name, value)
         shared = kept.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
-        self._heard[name] = kept.clone() if shared else kept
+        self._captured[name] = kept.clone() if shared else kept
 
 
 def _parse(name: str) -> _Wanted:
@@ -218,14 +218,14 @@ def _matches(net: nn.Module, word: str) -> list[str]:
     return [path + side + call for path in found]
 
 
-def first_tensor(said: Any) -> torch.Tensor | None:
+def first_tensor(value: Any) -> torch.Tensor | None:
     """The tensor in what a module takes in or puts out: itself, its ``logits``, or the first of a sequence."""
-    if isinstance(said, torch.Tensor):
-        return said
-    if hasattr(said, "logits"):
-        return first_tensor(said.logits)
-    if isinstance(said, dict):
-        return first_tensor(said.get("logits", tuple(said.values())))
-    if isinstance(said, (tuple, list)):
-        return next((t for t in map(first_tensor, said) if t is not None), None)
+    if isinstance(value, torch.Tensor):
+        return value
+    if hasattr(value, "logits"):
+        return first_tensor(value.logits)
+    if isinstance(value, dict):
+        return first_tensor(value.get("logits", tuple(value.values())))
+    if isinstance(value, (tuple, list)):
+        return next((t for t in map(first_tensor, value) if t is not None), None)
     return None

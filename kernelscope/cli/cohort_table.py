@@ -24,12 +24,12 @@ def text(groups: Sequence[Group]) -> str:
         lines.append(f"{_short(group.method):<{width}}  {cells[0]:>13}  {cells[1]:>7}  {cells[2]:>13}  {cells[3]:>13}")
     lines += ["", PROSE + (f" Means ± standard deviations over {seeds} seeds." if seeds > 1 else "")]
     for group in groups[1:]:
-        said = [_in_words(name, difference) for name, difference in compared(group, groups[0]).items()]
-        lines.append(f"{_short(group.method)} − {_short(groups[0].method)}: {'; '.join(said)}")
+        words = [_in_words(name, difference) for name, difference in compared(group, groups[0]).items()]
+        lines.append(f"{_short(group.method)} − {_short(groups[0].method)}: {'; '.join(words)}")
     if len(groups) > 1 and seeds < LEAST_SEEDS:
-        few = "one seed says" if seeds == 1 else f"{seeds} seeds say"
+        few = "one seed is" if seeds == 1 else f"{seeds} seeds are"
         lines.append(
-            f"These differences have no interval: {few} too little of how far others would differ; give at least "
+            f"These differences have no interval: {few} too few to know how far others would differ; give at least "
             f"{LEAST_SEEDS} with --seeds."
         )
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from kernelscope.cli.outputs import extraction_progress
 @click.command("extract")
 @click.argument("model", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, metavar="FILE.h5", help="Feature file to write.")
-@click.option("--arch", metavar="NAME", help="Architecture, if the file does not say it.")
+@click.option("--arch", metavar="NAME", help="Architecture, if the file does not state it.")
 @options.arch_kwargs()
 @options.data
 @options.split

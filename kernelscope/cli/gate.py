@@ -45,7 +45,7 @@ def command(
     A gate fails if, for any pair measured, any value in the number's interval violates the limit:
     `kernelscope gate --teacher t.pt --student s.pt --max transfer_loss=0.3 --min cka=0.9`.
     transfer_loss has an interval, and so have the numbers under `intervals` in the report; any other number is
-    judged as it stands, and the output says that it was judged at a point. Where the loss is not resolved, what rests
+    judged as it stands, and the output marks it as judged at a point. Where the loss is not resolved, what rests
     on it and has no interval fails.
 
     --sampling is about transfer_loss alone: a loss up to 1e-5 is too small to sample and is judged by rounding.
@@ -104,7 +104,7 @@ def _allowance(by: float | None, no_worse_than: Path | None) -> float:
     if by is None:
         return 0.0
     if no_worse_than is None:
-        raise UsageError("--by says by how much a student may be worse; pass --no-worse-than OTHER as well")
+        raise UsageError("--by is how much worse a student may be; pass --no-worse-than OTHER as well")
     if not math.isfinite(by) or by < 0:
         raise UsageError(f"--by {by:g} is not a finite number from 0 on; write for example --by 0.01")
     return by

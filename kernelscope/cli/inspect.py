@@ -13,18 +13,18 @@ from kernelscope.cli import options, values
 @click.command("inspect")
 @click.argument("path", type=options.PATH)
 @click.option("--verify", is_flag=True, help="Check every checksum.")
-@click.option("--arch", metavar="NAME", help="Architecture, to list the layers of a file that does not say it.")
+@click.option("--arch", metavar="NAME", help="Architecture, to list the layers of a file that does not state it.")
 @options.arch_kwargs()
 @click.option(
     "--input",
     "shape",
     metavar="C,H,W",
     callback=values.reads(values.shape),
-    help="Shape of one example, if the file does not say it.",
+    help="Shape of one example, if the file does not state it.",
 )
 @options.debug
 def command(path: Path, **given: Any) -> None:
-    """Tell what a checkpoint or feature file holds: tensors, layers, data, where it comes from.
+    """List what a checkpoint or feature file holds: tensors, layers, data, where it comes from.
 
     Reads checkpoints of any origin, safetensors and Hugging Face folders too; nothing in them is run.
     """

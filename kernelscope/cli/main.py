@@ -50,7 +50,7 @@ def kernelscope() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a verb and exit with its code; errors a user can mend are one line on stderr."""
+    """Run a verb and exit with its code; errors a user can fix are one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -31,7 +31,7 @@ quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 device = click.option("--device", default="cpu", show_default=True, help="Torch device, e.g. cuda or cuda:1.")
-data = click.option("--data", metavar="NAME", help="Data set, see docs/data.md [default: what the checkpoints say].")
+data = click.option("--data", metavar="NAME", help="Data set, see docs/data.md [default: what the checkpoints state].")
 split = click.option("--split", metavar="NAME", help="Split to measure on [default: the evaluation split].")
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N examples.")
 n = click.option(
@@ -82,7 +82,7 @@ def arch_kwargs(name: str = "--arch-kwargs") -> Callable[[F], F]:
 
 
 def networks(required: bool = True) -> Callable[[F], F]:
-    """The teacher and the students, and what their files may not say."""
+    """The teacher and the students, and what their files may not state."""
     return together(
         click.option("--teacher", type=PATH, required=required, help="Checkpoint or feature file of the teacher."),
         click.option(
@@ -92,7 +92,7 @@ def networks(required: bool = True) -> Callable[[F], F]:
             multiple=True,
             help="The same for a student; may be repeated.",
         ),
-        click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not say it."),
+        click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it."),
         click.option(
             "--student-arch",
             metavar="NAME",

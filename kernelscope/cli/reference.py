@@ -14,7 +14,7 @@ INTRODUCTION = """# Command line
 Written by `make docs` from the commands' own `--help`; do not edit.
 
 stdout holds the result only; progress and logs go to stderr. An error is one line,
-`kernelscope: error: WHAT WHERE; MEND`.
+`kernelscope: error: WHAT WHERE; FIX`.
 
 | exit code | meaning |
 |---|---|

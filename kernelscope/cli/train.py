@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="ce, or a sum such as kda@embedding(weight=0.2)+kd(T=4); repeated for students side by side [default: ce].",
 )
 @click.option("--teacher", type=options.PATH, metavar="FILE", help="Checkpoint to learn from, or to be held against.")
-@click.option("--teacher-arch", metavar="NAME", help="Its architecture, if its file does not say.")
+@click.option("--teacher-arch", metavar="NAME", help="Its architecture, if its file does not state it.")
 @options.arch_kwargs("--teacher-arch-kwargs")
 @click.option(
     "--out",

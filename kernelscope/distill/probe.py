@@ -155,7 +155,7 @@ class Probe:
         for name, layer in of_student.items():
             try:
                 layers[name] = plain(self._teachers[name].against(rows[layer]).to_dict())
-            except NumericalError as error:  # training goes on, and will say so itself
+            except NumericalError as error:  # training goes on, and reports it
                 layers[name] = None
                 notes.append(one_line(f"{name}: {error}"))
         record = {"step": step, "layers": layers, "seconds": time.perf_counter() - started, "notes": notes}

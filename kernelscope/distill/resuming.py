@@ -72,14 +72,14 @@ def load(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_same(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    mend = "resume with the same recipe, or pass --overwrite without --resume"
+    fix = "resume with the same recipe, or pass --overwrite without --resume"
     if len(found["recipes"]) != len(expected["recipes"]):
-        raise Mismatch(f"{path} is of {len(found['recipes'])} students, not {len(expected['recipes'])}; {mend}")
+        raise Mismatch(f"{path} is of {len(found['recipes'])} students, not {len(expected['recipes'])}; {fix}")
     for then, now in zip(found["recipes"], expected["recipes"]):
         for key in now:
             if then.get(key) != now[key]:
                 values = f"{one_line(str(then.get(key)), 40)}, not {one_line(str(now[key]), 40)}"
-                raise Mismatch(f"{path.name} was begun with {key} {values}; {mend}")
+                raise Mismatch(f"{path.name} was begun with {key} {values}; {fix}")
     for key, what in (("teacher_sha256", "another teacher"), ("order_sha256", "other examples")):
         if found[key] != expected[key]:
-            raise Mismatch(f"{path} was begun with {what}; {mend}")
+            raise Mismatch(f"{path} was begun with {what}; {fix}")

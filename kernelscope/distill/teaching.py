@@ -55,7 +55,7 @@ class Teacher:
 def require_better_than_chance(loaded: Loaded, logits: np.ndarray, predictions: np.ndarray, examples: Examples) -> None:
     """Refuse a teacher that does no better on ``examples`` than guessing: it was trained on other data, or not yet.
 
-    So many right must be likely of guessing, and unlikely of a network that knows something; few examples tell neither.
+    So many right must be likely of guessing, and unlikely of a trained network; few examples decide neither.
 
     Raises:
         Mismatch: with what it got right.

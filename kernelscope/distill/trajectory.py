@@ -68,7 +68,7 @@ class Trajectory:
             self._teachers[layer] = Teacher(X_T, labels)
 
     def of(self, layers: Sequence[str]) -> tuple[str, ...]:
-        """What is followed of a student that learns at ``layers``, whoever is trained beside it."""
+        """Layers followed of a student that learns at ``layers``, whatever is trained beside it."""
         return tuple(dict.fromkeys((*self._always, *layers)))
 
     def teacher_rows(self, layer: str) -> np.ndarray:
@@ -81,6 +81,6 @@ class Trajectory:
         for layer, X_S in rows.items():
             try:
                 found[layer] = self._teachers[layer].against(X_S).to_dict()
-            except KernelscopeError:  # NaN features, or an all-zero teacher: the run goes on and says so itself
+            except KernelscopeError:  # NaN features, or an all-zero teacher: the run goes on and reports it
                 found[layer] = None
         return found

@@ -13,7 +13,7 @@ from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput,
 from kernelscope.kernels.rows import Rows, as_rows
 
 ASSUMED = "rows carry no ids, so they are taken to correspond"
-ROW_KEYS = ("labels", "ids")  #: arrays of an ``.npz`` that tell of rows and are no layer
+ROW_KEYS = ("labels", "ids")  #: arrays of an ``.npz`` that describe rows and are not layers
 MOST_INFLATION = 200  #: times its own size that an archive may unpack to; sparse features reach about 20
 
 
@@ -79,7 +79,7 @@ def _arrays(path: Path) -> ArrayFeatures:
     with zipfile.ZipFile(path) as archive:
         needed = sum(member.file_size for member in archive.infolist())
     if needed > MOST_INFLATION * path.stat().st_size + (64 << 20):
-        raise UnreadableInput(f"{path} unpacks to {needed / 1e6:,.0f} MB, beyond all measure; save it again")
+        raise UnreadableInput(f"{path} unpacks to {needed / 1e6:,.0f} MB, which no feature file needs; save it again")
     with np.load(path, allow_pickle=False) as loaded:
         content = {key: loaded[key] for key in loaded.files}
     matrices = {key: X for key, X in content.items() if X.ndim == 2 and X.dtype.kind == "f" and key not in ROW_KEYS}

@@ -44,7 +44,7 @@ def cached_features(loaded: Loaded, examples: Examples, request: Request) -> Fea
     try:
         return extracted(loaded, examples, request, out=path or _temporary() / "features.h5", overwrite=True)
     except ResourceError:
-        # somebody else extracts the same features now, or the cache's disk is full: work aside
+        # another process extracts the same features now, or the cache's disk is full: work aside
         return extracted(loaded, examples, request, out=_temporary() / "features.h5", overwrite=True)
 
 

@@ -1,4 +1,4 @@
-"""What a network computes, in one number: weights alone do not say, as two networks may share them."""
+"""What a network computes, in one number: weights alone do not decide it, as two networks may share them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION, checksum, told_by
+from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION, checksum, outline_of_file
 
 PAGE = 4096
 
@@ -112,7 +112,7 @@ def _by_page(offset: int, count: int) -> Iterator[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a file says about its examples, before any network has run."""
+    """What a file states about its examples, before any network has run."""
 
     ids: np.ndarray
     order_sha256: str
@@ -173,7 +173,7 @@ def completed(frame: Frame, attributes: dict[str, Any]) -> Iterator[tuple[int, b
     with h5py.File(frame, "r+") as file:
         file.attrs.update({key: value for key, value in attributes.items() if value is not None})
         file.attrs["status"] = "complete"
-        file.attrs["outline_crc32"] = np.uint32(checksum(told_by(file, frame.size)))
+        file.attrs["outline_crc32"] = np.uint32(checksum(outline_of_file(file, frame.size)))
     return frame.pieces(before)
 
 

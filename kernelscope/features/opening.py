@@ -1,7 +1,7 @@
-"""The door to a stranger's HDF5 file: a child process looks inside, this one reads plain bytes where it was told to.
+"""The door to a stranger's HDF5 file: a child process looks inside, this one reads plain bytes at the places it reports.
 
 The HDF5 library, which crashes or hangs on some damaged files, meets them only in the child, under limits of time and
-memory. What the child tells is checked against the file once more, so that no array reaches beyond its end.
+memory. What the child reports is checked against the file once more, so that no array reaches beyond its end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kernelscope.errors import ResourceError, UnreadableInput
-from kernelscope.features import outline as telling
+from kernelscope.features import outline as outlines
 from kernelscope.features.header import Place
 
 WAIT_SECONDS = 60  #: for the child on a busy machine; the processor time it may take is far less
@@ -36,24 +36,24 @@ def outline_of(path: Path, *, ours: bool = False) -> dict[str, Any]:
     return with_places(path, _told_here(path) if ours else _told_by_child(path))
 
 
-def with_places(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """The outline with a :class:`Place` for each array, inside the file whatever a child said."""
+def with_places(path: Path, outline: dict[str, Any]) -> dict[str, Any]:
+    """The outline with a :class:`Place` for each array, inside the file whatever the child reported."""
     try:
-        size, samples = path.stat().st_size, told["samples"]
+        size, samples = path.stat().st_size, outline["samples"]
         for owner, keys in (
             (samples, ("id", "label", "predicted", "predicted_crc32")),
-            *((layer, ("features", "crc32", "rows_done")) for layer in told["layers"]),
+            *((layer, ("features", "crc32", "rows_done")) for layer in outline["layers"]),
         ):
             owner.update({key: _place(owner[key], size) for key in keys if key in owner})
-        return told
+        return outline
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableInput(f"{path} has an outline that cannot be (of {error}); extract it again") from error
 
 
 def _told_here(path: Path) -> dict[str, Any]:
     try:
-        return telling.outline(path)
-    except telling.Refused as reason:
+        return outlines.read_outline(path)
+    except outlines.Refused as reason:
         raise UnreadableInput(f"{path} {reason}") from reason
     except Exception as error:  # h5py raises a dozen kinds, all mean the same
         raise UnreadableInput(
@@ -65,20 +65,20 @@ def _told_by_child(path: Path) -> dict[str, Any]:
     # where this process finds its modules the child finds them too; -P: not beside outline.py
     paths = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-W", "ignore", str(Path(telling.__file__)), str(path.absolute())]
+    command = [sys.executable, "-P", "-W", "ignore", str(Path(outlines.__file__)), str(path.absolute())]
     try:
         child = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_SECONDS, env=environment
         )
     except subprocess.TimeoutExpired as error:
-        raise UnreadableInput(f"{path} keeps the HDF5 library busy for ever; extract it again") from error
+        raise UnreadableInput(f"{path} took longer than {WAIT_SECONDS} s to read; extract it again") from error
     except (OSError, MemoryError) as error:
         raise ResourceError(f"no process can look into {path} ({error}); free some memory") from error
     return answered(path, child.returncode, child.stdout, child.stderr)
 
 
 def answered(path: Path, code: int, out: bytes, err: bytes) -> dict[str, Any]:
-    """What a child that ended with ``code`` told.
+    """The outline from a child that ended with ``code``.
 
     Raises:
         UnreadableInput: it refused the file, or died of it.
@@ -89,15 +89,15 @@ def answered(path: Path, code: int, out: bytes, err: bytes) -> dict[str, Any]:
         answer = json.loads(out)
         if "refused" in answer:
             raise UnreadableInput(f"{path} {answer['refused']}")
-        told: dict[str, Any] = answer["outline"]
-        return told
+        outline: dict[str, Any] = answer["outline"]
+        return outline
     except (ValueError, KeyError, TypeError) as error:
         reason = err.decode(errors="replace").strip().splitlines()[-1:] or ["no answer"]
         raise UnreadableInput(f"{path} cannot be looked into ({reason[0][:80]}); extract it again") from error
 
 
-def _place(told: list[Any], size: int) -> Place:
-    offset, shape, kind = told
+def _place(stated: list[Any], size: int) -> Place:
+    offset, shape, kind = stated
     place = Place(int(offset), tuple(int(length) for length in shape), np.dtype(kind))
     if kind not in TYPES or offset < 0 or min(shape, default=1) < 1 or offset + place.nbytes > size:
         raise ValueError(f"{kind} {tuple(shape)} at {offset}")

@@ -1,6 +1,6 @@
-"""What an HDF5 feature file holds and where its bytes lie, told without reading a row.
+"""What an HDF5 feature file holds and where its bytes lie, read without reading a row.
 
-``python outline.py FILE`` prints it as JSON. A file from a stranger is told about in such a child process, with limits
+``python outline.py FILE`` prints it as JSON. A file from a stranger is read in such a child process, with limits
 on its time and memory, because the HDF5 library crashes or hangs on some damaged files (``features/opening.py``). This
 module therefore imports nothing of kernelscope: a child starts in a fifth of a second.
 
@@ -25,7 +25,7 @@ CHECKED_ROWS = 4096  #: rows under one checksum
 
 MOST_LAYERS, MOST_NAMES = 10_000, 64  #: in ``/layers``, and in every other group
 MOST_TEXT = 1 << 20  #: characters of one attribute
-MOST_TOLD = 16 << 20  #: characters of one outline
+MOST_CHARACTERS = 16 << 20  #: characters of one outline
 CPU_SECONDS, MEMORY_BYTES = 5, 2 << 30  #: of the child; a sound file takes a hundredth of a second
 
 
@@ -33,67 +33,67 @@ class Refused(Exception):
     """What is wrong with the file, without its name."""
 
 
-def outline(path: str | Path) -> dict[str, Any]:
+def read_outline(path: str | Path) -> dict[str, Any]:
     """Attributes, and ``[offset, shape, type]`` of every array.
 
     Raises:
         Refused: in a form kernelscope never writes. Any other exception means the same.
     """
     with h5py.File(path, "r", locking=False) as file:
-        told = told_by(file, Path(path).stat().st_size)
-        if _attribute(file, "outline_crc32", int) not in (None, checksum(told)):
-            raise Refused("is corrupt in what it says of itself; extract it again")
-        return told
+        outline = outline_of_file(file, Path(path).stat().st_size)
+        if _attribute(file, "outline_crc32", int) not in (None, checksum(outline)):
+            raise Refused("is corrupt in its outline; extract it again")
+        return outline
 
 
-def told_by(file: h5py.File, size: int) -> dict[str, Any]:
+def outline_of_file(file: h5py.File, size: int) -> dict[str, Any]:
     """The outline of an open file of ``size`` bytes."""
     if _attribute(file, "format", str) != FORMAT:
         raise Refused(f"is HDF5 but no {FORMAT} file; write features with kernelscope extract")
     if (version := _attribute(file, "format_version", int)) != FORMAT_VERSION:
         raise Refused(f"has format_version {version}, expected {FORMAT_VERSION}; update kernelscope")
-    told: dict[str, Any] = {
+    outline: dict[str, Any] = {
         key: _attribute(file, key, str)
         for key in ("status", "config", "config_sha256", "checkpoint_sha256", "arch", "versions")
     }
-    told["top1"] = _attribute(file, "top1", float)
-    told["notes"] = _listed(file, "notes", str)
+    outline["top1"] = _attribute(file, "top1", float)
+    outline["notes"] = _listed(file, "notes", str)
     groups = _inside(file, MOST_NAMES, h5py.Group, ("samples", "layers"))
-    told["samples"] = _samples(groups["samples"], size)
-    told["layers"] = _layers(groups["layers"], told["samples"]["id"][1][0], size)
-    return told
+    outline["samples"] = _samples(groups["samples"], size)
+    outline["layers"] = _layers(groups["layers"], outline["samples"]["id"][1][0], size)
+    return outline
 
 
-def checksum(told: dict[str, Any]) -> int:
-    """Of everything an outline tells, so that a flipped bit in a name or an address is seen like one in a row."""
-    return zlib.crc32(json.dumps(told, sort_keys=True).encode())
+def checksum(outline: dict[str, Any]) -> int:
+    """Of the whole outline, so that a flipped bit in a name or an address is seen like one in a row."""
+    return zlib.crc32(json.dumps(outline, sort_keys=True).encode())
 
 
 def _samples(group: h5py.Group, size: int) -> dict[str, Any]:
     found = _inside(group, MOST_NAMES, h5py.Dataset, ("id",), ("label", "predicted", "predicted_crc32"))
     ids = _place(found["id"], size, "u1", (None, 16))
     n = ids[1][0]
-    told: dict[str, Any] = {
+    outline: dict[str, Any] = {
         "id": ids,
         "id_crc32": _attribute(found["id"], "crc32", int),
         "order_sha256": _attribute(found["id"], "order_sha256", str),
         "source": _attribute(found["id"], "source", str),
         "classes": [],
     }
-    if told["order_sha256"] is None:
-        raise Refused("does not say the order of its examples (order_sha256); extract it again")
+    if outline["order_sha256"] is None:
+        raise Refused("lacks the order of its examples (order_sha256); extract it again")
     if "label" in found:
-        told["label"] = _place(found["label"], size, "i8", (n,))
-        told["label_crc32"] = _attribute(found["label"], "crc32", int)
-        told["classes"] = _listed(found["label"], "classes", str)
+        outline["label"] = _place(found["label"], size, "i8", (n,))
+        outline["label_crc32"] = _attribute(found["label"], "crc32", int)
+        outline["classes"] = _listed(found["label"], "classes", str)
     if {"predicted", "predicted_crc32"} <= set(found):
-        told["predicted"] = _place(found["predicted"], size, "i8", (n,))
-        told["predicted_crc32"] = _place(found["predicted_crc32"], size, "u4", (-(-n // CHECKED_ROWS),))
-    return told
+        outline["predicted"] = _place(found["predicted"], size, "i8", (n,))
+        outline["predicted_crc32"] = _place(found["predicted_crc32"], size, "u4", (-(-n // CHECKED_ROWS),))
+    return outline
 
 
 def _layers(group: h5py.Group, n: int, size: int) -> list[dict[str, Any]]:
-    told, text = [], 0
+    outline, text = [], 0
     found = _inside(group, MOST_LAYERS, h5py.Group)
     for key in sorted(found):
         parts = _inside(found[key], MOST_NAMES, h5py.Dataset, ("features", "crc32", "rows_done"))
@@ -101,7 +101,7 @@ def _layers(group: h5py.Group, n: int, size: int) -> list[dict[str, Any]]:
         layer = {name: _attribute(features, name, str) for name in ("name", "pool", "torch_dtype")}
         if layer["name"] is None:
             raise Refused(f"holds a layer without a name ({key}); extract it again")
-        told.append(
+        outline.append(
             {
                 **layer,
                 "raw_shape": _listed(features, "raw_shape", int),
@@ -111,13 +111,13 @@ def _layers(group: h5py.Group, n: int, size: int) -> list[dict[str, Any]]:
             }
         )
         text += sum(len(value or "") for value in layer.values())
-        if text > MOST_TOLD:
-            raise Refused("has names of layers beyond all measure; extract it again")
-    if not told:
+        if text > MOST_CHARACTERS:
+            raise Refused("has more names of layers than a feature file needs; extract it again")
+    if not outline:
         raise Refused("holds no layer; extract it again")
-    if len({layer["name"] for layer in told}) < len(told):
+    if len({layer["name"] for layer in outline}) < len(outline):
         raise Refused("holds two layers of one name; extract it again")
-    return told
+    return outline
 
 
 def _inside(
@@ -212,7 +212,7 @@ def main(path: str) -> None:
     """Print ``{"outline": ...}`` or ``{"refused": reason}``."""
     _limit()
     try:
-        answer: dict[str, Any] = {"outline": outline(path)}
+        answer: dict[str, Any] = {"outline": read_outline(path)}
     except Refused as reason:
         answer = {"refused": str(reason)}
     except Exception as error:  # h5py raises a dozen kinds, all mean the same

@@ -105,29 +105,29 @@ class FeatureStore:
         path, layers, n, ids, labels, classes, order_sha256, checkpoint_sha256, arch, top1: as in the layout above.
     """
 
-    def __init__(self, path: Path, told: dict[str, Any]) -> None:
+    def __init__(self, path: Path, outline: dict[str, Any]) -> None:
         self.path, self._file = str(path), OpenFile(path)
-        samples, number = told["samples"], self._file.number
+        samples, number = outline["samples"], self._file.number
         self.ids: np.ndarray = read_checked(number, samples["id"], samples["id_crc32"], f"{path} ids")
         self.order_sha256 = str(samples["order_sha256"])
         self.labels: np.ndarray | None = None
         if "label" in samples:
             self.labels = read_checked(number, samples["label"], samples["label_crc32"], f"{path} labels")
         self.classes: tuple[str, ...] = tuple(samples["classes"])
-        self.checkpoint_sha256: str | None = told["checkpoint_sha256"]
-        self.arch: str | None = told["arch"]
-        self.config_sha256: str | None = told["config_sha256"]
-        self.top1: float | None = told["top1"]
-        self.notes: tuple[str, ...] = tuple(told["notes"])
-        self._told = {str(layer["name"]): layer for layer in told["layers"]}
-        self._rows = {layer: self._layer(layer) for layer in self._told}
+        self.checkpoint_sha256: str | None = outline["checkpoint_sha256"]
+        self.arch: str | None = outline["arch"]
+        self.config_sha256: str | None = outline["config_sha256"]
+        self.top1: float | None = outline["top1"]
+        self.notes: tuple[str, ...] = tuple(outline["notes"])
+        self._stated = {str(layer["name"]): layer for layer in outline["layers"]}
+        self._rows = {layer: self._layer(layer) for layer in self._stated}
 
     def _layer(self, layer: str) -> CheckedRows:
-        told, where = self._told[layer], f"{self.path} layer {layer}"
-        done = int(read_rows(self._file.number, told["rows_done"]))
+        outline, where = self._stated[layer], f"{self.path} layer {layer}"
+        done = int(read_rows(self._file.number, outline["rows_done"]))
         if done != self.n:
             raise UnreadableInput(f"{where} has {done} of {self.n} rows; extract it again")
-        return CheckedRows(where, self._file, told["features"], read_rows(self._file.number, told["crc32"]))
+        return CheckedRows(where, self._file, outline["features"], read_rows(self._file.number, outline["crc32"]))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, ours: bool = False) -> FeatureStore:
@@ -138,10 +138,10 @@ class FeatureStore:
         """
         path = require_readable(path)
         try:
-            told = outline_of(path, ours=ours)
-            if told["status"] != "complete":
+            outline = outline_of(path, ours=ours)
+            if outline["status"] != "complete":
                 raise UnreadableInput(f"{path} is incomplete; run kernelscope extract again to resume it")
-            return cls(path, told)
+            return cls(path, outline)
         except MemoryError as error:
             raise ResourceError(f"{path} needs more memory than there is; free some") from error
         except EOFError as error:
@@ -151,7 +151,7 @@ class FeatureStore:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return tuple(self._told)
+        return tuple(self._stated)
 
     @property
     def n(self) -> int:
@@ -162,15 +162,15 @@ class FeatureStore:
         return self._rows[layer]
 
     def pool(self, layer: str) -> str | None:
-        pool: str | None = self._told[layer]["pool"]
+        pool: str | None = self._stated[layer]["pool"]
         return pool
 
     def raw_shape(self, layer: str) -> tuple[int, ...]:
         """The layer's shape per example before pooling."""
-        return tuple(self._told[layer]["raw_shape"])
+        return tuple(self._stated[layer]["raw_shape"])
 
     def torch_dtype(self, layer: str) -> str:
-        return str(self._told[layer]["torch_dtype"])
+        return str(self._stated[layer]["torch_dtype"])
 
     def verify(self) -> None:
         """Check every checksum.
@@ -209,7 +209,7 @@ def is_feature_file(path: str | os.PathLike[str]) -> bool:
 
 
 def open_features(path: str | os.PathLike[str]) -> Any:
-    """A feature file of any kind, told apart by content, with the reading face of :class:`FeatureStore`.
+    """A feature file of any kind, told apart by content.
 
     Raises:
         UnreadableInput: none of the kinds, or damaged.

@@ -74,7 +74,7 @@ class StreamedFeatures:
             parts: list[list[dict[str, np.ndarray]]] = [[] for _ in together]
             for number in numbers:
                 for each, part in zip(together, parts):
-                    with each._forward:  # one at a time: two may listen to the same network
+                    with each._forward:  # one at a time: two may capture the same network
                         part.append(each._of_batch(number))
             for each, part in zip(together, parts):
                 each._keep_block(start, stop, part)

@@ -3,7 +3,7 @@
 ``NAME.partial`` with a lock of its own; its frame laid out and the disk space of all rows reserved before the first of
 them is written; rows, checksum and counter follow block by block. Synced and renamed when complete. A run with the same
 configuration goes on after the last row whose checksum fits. Rows go to disk by plain writes, never through the HDF5
-library (``features/header.py`` says why), so that a full disk is an error like any other.
+library (``features/header.py`` explains why), so that a full disk is an error like any other.
 """
 
 from __future__ import annotations
@@ -81,17 +81,17 @@ class FeatureWriter:
             Mismatch: it is a partial file of another configuration.
         """
         try:
-            told = outline_of(self._partial)
+            outline = outline_of(self._partial)
         except UnreadableInput:
             return  # killed before its frame was whole, or not ours: nothing in it can be used
-        if told["config"] != self._config:
+        if outline["config"] != self._config:
             raise Mismatch(f"{self._partial} was begun with other settings; delete it or pass --overwrite")
         described = {
             layer["name"]: {"width": layer["features"].shape[1], **layer}
-            for layer in told["layers"]
+            for layer in outline["layers"]
             if layer["features"].dtype == np.dtype(self._dtype)
         }
-        if not described or told["samples"]["id"].shape[0] != self._samples.n:
+        if not described or outline["samples"]["id"].shape[0] != self._samples.n:
             return
         places = self._plan(described)
         self._file = os.open(self._partial, os.O_RDWR)

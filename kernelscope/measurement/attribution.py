@@ -37,7 +37,7 @@ class Attribution:
 
     @cached_property
     def estimate(self) -> Estimate | None:
-        """The loss over other examples, where it can be told."""
+        """The loss over other examples, where it can be estimated."""
         return None if self.parts is None else sampling_interval(self.parts)
 
     def sampled(self) -> dict[str, Any]:
@@ -55,10 +55,10 @@ class Attribution:
         if self.estimate is None:
             return (f"{NOT_SAMPLED}{self.parts.why_no_interval() or TOO_WIDE}",)
         low, high = self.estimate.interval
-        said = (f"sampling interval by jackknife over {_resampled(self.parts, examples)}",)
+        note = (f"sampling interval by jackknife over {_resampled(self.parts, examples)}",)
         if loss[0] > high or loss[1] < low:
-            return (*said, _outside(self.parts, self.estimate.value, loss[0] > high))
-        return said
+            return (*note, _outside(self.parts, self.estimate.value, loss[0] > high))
+        return note
 
 
 def _resampled(parts: LeaveOut, examples: Examples) -> str:

@@ -1,4 +1,4 @@
-"""Which of two students has the lower loss, and whether another sample of examples would say the same."""
+"""Which of two students has the lower loss, with an interval over examples."""
 
 from __future__ import annotations
 

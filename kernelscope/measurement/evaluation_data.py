@@ -1,4 +1,4 @@
-"""Which examples networks are measured on: as asked, else what their checkpoints say."""
+"""Which examples networks are measured on: as asked, else what their checkpoints state."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def examples_for(networks: dict[str, Loaded], options: Request) -> Examples:
-    """The examples every network is measured on: as asked, else what the checkpoints say, if they agree.
+    """The examples every network is measured on: as asked, else what the checkpoints state, if they agree.
 
     Raises:
-        UsageError: a network that does not say, or says code, and no data named. Mismatch: they disagree, or the data
+        UsageError: a network that states none, or code, and no data named. Mismatch: they disagree, or the data
             are others now. UnreadableInput: data that cannot be read.
     """
     from kernelscope.datasets import foreign, sources
@@ -41,7 +41,7 @@ def with_operations(loaded: Loaded, operations: list[dict[str, Any]] | None) -> 
 
 
 def require_inputs(name: str, loaded: Loaded, examples: Examples, operations: list[dict[str, Any]] | None) -> None:
-    """Hold what a network's file says it takes against what it will be given, unless operations were named.
+    """Compare the inputs that a network's file states with what it will be given, unless operations were named.
 
     Raises:
         Mismatch: another shape, as where teacher and student need different inputs.
@@ -60,16 +60,16 @@ def require_inputs(name: str, loaded: Loaded, examples: Examples, operations: li
 
 
 def _as_stated(networks: dict[str, Loaded], options: Request) -> Examples:
-    """The evaluation split that the checkpoints name; data that are code are run for nobody but the caller."""
+    """The evaluation split that the checkpoints name; data that are code are run only if the caller names them."""
     from kernelscope.datasets import sources
 
-    said = {}
+    stated_data = {}
     for name, loaded in networks.items():
         checkpoint = loaded.checkpoint
         if checkpoint is None or not checkpoint.data.get("name"):
-            raise UsageError(f"{name} does not say which data it belongs to; pass --data NAME")
-        said[name] = {key: checkpoint.data.get(key) for key in ("name", "split", "seed", "order_sha256")}
-    (first, expected), *others = said.items()
+            raise UsageError(f"{name} does not state its data; pass --data NAME")
+        stated_data[name] = {key: checkpoint.data.get(key) for key in ("name", "split", "seed", "order_sha256")}
+    (first, expected), *others = stated_data.items()
     for name, found in others:
         same = found["order_sha256"] is not None and found["order_sha256"] == expected["order_sha256"]
         if not same and found != expected:

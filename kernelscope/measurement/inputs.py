@@ -27,7 +27,7 @@ class Given:
         teacher_arch, student_archs: architectures that files do not state, one for every student.
         references: by name, networks or features to read the students' losses by.
         untrained: the seed of an untrained copy of every student that is a network; None for none.
-        pairs: of layers, which say what to capture where the request names no layers.
+        pairs: of layers, which decide what to capture where the request names no layers.
     """
 
     teacher: Any

@@ -31,8 +31,8 @@ def describe(
     """Lines about a checkpoint or feature file; ``verify`` checks every checksum of a feature file as well.
 
     Args:
-        arch, arch_kwargs: of a network whose file does not say it; the caller's own code then runs.
-        shape: of one example, for a network whose file does not say that.
+        arch, arch_kwargs: of a network whose file does not state it; the caller's own code then runs.
+        shape: of one example, for a network whose file does not state it.
 
     Raises:
         UnreadableInput: if it is neither, or damaged.
@@ -47,9 +47,9 @@ def describe(
         yield from _layers(loaded.module, shape, SOME_ROWS)
     elif "arch" in described:
         checkpoint = load_checkpoint(path)
-        said = checkpoint.input.get("shape") if shape is None else list(shape)
-        sizes = [size for size in said if isinstance(size, int) and size > 0] if isinstance(said, list) else []
-        if not sizes or sizes != said or math.prod(sizes) > MAX_VALUES:
+        stated = checkpoint.input.get("shape") if shape is None else list(shape)
+        sizes = [size for size in stated if isinstance(size, int) and size > 0] if isinstance(stated, list) else []
+        if not sizes or sizes != stated or math.prod(sizes) > MAX_VALUES:
             yield f"layers are not listed, as input is no shape of up to {MAX_VALUES:,} values"
             return
         with weights_file.as_unreadable(checkpoint.path or "checkpoint"):

@@ -173,7 +173,7 @@ def _shuffled_loss(sums: KernelSums) -> float | None:
 def _from_estimate(pair: LayerPair, estimate: PairsEstimate, label: str, settings: PairSettings) -> fields.PairReport:
     alignment = min(1.0, estimate.inner / (estimate.norm_student * estimate.norm_teacher))
     half = (estimate.high - estimate.low) / 2
-    said = (
+    note = (
         f"estimated from {estimate.pairs:,} pairs of examples drawn by weight; the interval holds with probability "
         f"{estimate.confidence:.0%}; --route blocked forms all pairs"
     )
@@ -193,5 +193,5 @@ def _from_estimate(pair: LayerPair, estimate: PairsEstimate, label: str, setting
         optimal_scale=estimate.inner / estimate.norm_student**2,
         ladder=fields.Ladder(estimate.value, _left(alignment), None, None, None, None),
         null=fields.Null(None, None, None, None, None, None),
-        notes=(*pair.notes, NO_FEATURES, said),
+        notes=(*pair.notes, NO_FEATURES, note),
     )

@@ -1,4 +1,4 @@
-"""What landmarks say of a pair: Nyström quantities, W's spectra, the decomposition by groups, the paper's bounds."""
+"""Numbers by landmarks: Nyström quantities, W's spectra, the decomposition by groups, the paper's bounds."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def measure(
         groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
             same form; sampling intervals then leave out whole groups.
         data: examples to run networks on: a data set's name (see ``docs/data.md``), ``(X, y)``, a Dataset, a DataLoader
-            that does not shuffle, an iterable, a function that makes one of these; by default what checkpoints say.
+            that does not shuffle, an iterable, a function that makes one of these; by default what checkpoints state.
         split, limit: which part of the data, and how many of its first examples.
         n: exactly so many of its first examples, which an iterable without a length needs.
         skip_unreadable: leave out examples that cannot be read, with a note.

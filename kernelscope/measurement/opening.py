@@ -26,7 +26,7 @@ Arch = tuple[str | None, dict[str, Any] | None]  #: an architecture and its argu
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """One network as measured: its features by layer, and what the report says of it."""
+    """One network as measured: its features by layer, and what the report states of it."""
 
     name: str
     features: Features
@@ -46,7 +46,7 @@ class NetworkInput:
 
 @dataclass(frozen=True)
 class Network:
-    """A network to be run, before it is known on which examples; ``trained``: its file says how well it does."""
+    """A network to be run, before it is known on which examples; ``trained``: its file states its accuracy."""
 
     name: str
     loaded: Loaded

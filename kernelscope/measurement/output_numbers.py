@@ -17,7 +17,7 @@ NOT_CLASSES = "labels are no numbers of the logits' classes: answers are compare
 
 
 def output_fields(pair: LayerPair) -> tuple[fields.Outputs | None, tuple[str, ...]]:
-    """What the logits say, and notes on what could not be said; None unless both layers are logits of equal classes."""
+    """Numbers of the logits, and notes on what is left out; None unless both layers are logits of equal classes."""
     given = pair.as_given or pair
     layers = {pair.names["teacher_layer"], pair.names["student_layer"]}
     if layers != {"logits"} or given.teacher.shape != given.student.shape:

@@ -53,7 +53,7 @@ def test_several_methods_and_seeds_are_students_of_one_cohort(run, teacher, tmp_
     )
     made = load_checkpoint(tmp_path / "students" / "ce-seed4.pt").training["recipe"]
     assert (made["method"], made["seed"], made["init_seed"]) == ("ce", 0, 4)
-    assert "kda@embedding(weight=0.2) − ce: top-1" in out and "no interval: 2 seeds say too little" in out
+    assert "kda@embedding(weight=0.2) − ce: top-1" in out and "no interval: 2 seeds are too few" in out
     assert "95 %" not in out
     refused(run(*words, "--out", "students"), 2, "exists; pass --overwrite")
     assert run("measure", "--teacher", teacher, "--student", "students/ce-seed0.pt", "--quiet")[0] == 0

@@ -198,9 +198,9 @@ def test_the_table_has_a_row_a_method_and_a_line_a_comparison(cohort):
         assert f"{np.mean(group.losses('logits')):.3f}" in line
     assert [line.split(":")[0] for line in lines[-5:-1]] == [f"{method} − ce" for method in METHODS[1:]]
     assert not any("±" in line or "95" in line for line in lines[-5:])
-    assert lines[-1].startswith("These differences have no interval: 2 seeds say too little")
+    assert lines[-1].startswith("These differences have no interval: 2 seeds are too few")
     one = cohort_table.text([Group("ce", trained[:1]), Group("kda", trained[4:5])])
-    assert one.splitlines()[-1].startswith("These differences have no interval: one seed says too little")
+    assert one.splitlines()[-1].startswith("These differences have no interval: one seed is too few")
     without_teacher = Group("ce", (dataclasses.replace(trained[0], last=_without_trajectory(trained[0].last)),))
     assert "–" in cohort_table.text([without_teacher])
     assert "interval" not in cohort_table.text([without_teacher])

@@ -1,4 +1,4 @@
-"""What a loss is told in each step, and what it may do around an epoch."""
+"""What a loss is given in each step, and what it may do around an epoch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def divisor(norm: torch.Tensor) -> torch.Tensor:
 class Loss(Protocol):
     """A distillation term.
 
-    ``layers`` are the layers it listens to, of student and teacher alike; ``relational``: it compares the examples of
+    ``layers`` are the layers it reads, of student and teacher alike; ``relational``: it compares the examples of
     a batch with one another; ``sources``: where the defaults of its hyper-parameters come from. ``state_dict`` holds
     all that a run taken up in the middle of an epoch needs.
     """

@@ -21,7 +21,7 @@ def whitened(D: dict[str, torch.Tensor], way: str) -> dict[str, torch.Tensor]:
         way: ``teacher``, which the paper found to work better, or ``own``.
     """
     if not all(bool(torch.isfinite(d).all()) for d in D.values()):
-        return D  # has no singular values; the loss will not be finite, which is told with its term and batch
+        return D  # has no singular values; the loss will not be finite, which stops the run with its term and batch
     U, sigma, V = _singular(D["teacher"])
     found = {"teacher": U @ V.T}
     if way == "own":
