@@ -32,6 +32,7 @@ BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     at_most: tuple[str, ...],
     at_least: tuple[str, ...],
     no_worse_than: Path | None,

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 @options.quiet
 @options.debug
 @click.pass_obj
-def command(arguments: list[str], **given: Any) -> int:
+def command(arguments: list[str], /, **given: Any) -> int:
     """Train a teacher (method ce), a student, or several students that share data and the teacher's forward pass.
 
     The test split is looked at once, at the end. Runs that differ only in their method share initial weights, order

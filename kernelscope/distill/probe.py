@@ -29,6 +29,7 @@ from kernelscope.checkpoints.loading import load
 from kernelscope.datasets import foreign, sources
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations
+from kernelscope.datasets.reading import Reading
 from kernelscope.distill import callbacks
 from kernelscope.distill.logbook import Logbook, plain
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError, one_line
@@ -100,7 +101,7 @@ class Probe:
         self.trajectory: list[dict[str, Any]] = []
         loaded = _loaded(teacher, device)
         with undisturbed(loaded.module):  # reading examples may draw random numbers
-            self.examples = _examples(data, split, sources.Reading(seed=seed, limit=n), preprocess)
+            self.examples = _examples(data, split, Reading(seed=seed, limit=n), preprocess)
             self._batches = _batches(self.examples, self.examples.preprocess, batch_size)
         self._default = layers is None
         self.layers = _layers(loaded.module, layers)
@@ -222,7 +223,7 @@ def _loaded(teacher: Any, device: str) -> Loaded:
     return loaded
 
 
-def _examples(data: Any, split: str | None, reading: sources.Reading, preprocess: Operations | None) -> Examples:
+def _examples(data: Any, split: str | None, reading: Reading, preprocess: Operations | None) -> Examples:
     if isinstance(data, (str, os.PathLike)):
         opened = sources.open_data(os.fspath(data), reading, split)
         examples = sources.shortened(opened.split(split or opened.to_follow), reading)

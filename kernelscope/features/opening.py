@@ -1,4 +1,4 @@
-"""The door to a stranger's HDF5 file: a child process looks inside, this one reads plain bytes at the places it reports.
+"""Untrusted HDF5 files: a child process reads the outline, this one reads plain bytes at the places it reports.
 
 The HDF5 library, which crashes or hangs on some damaged files, meets them only in the child, under limits of time and
 memory. What the child reports is checked against the file once more, so that no array reaches beyond its end.
@@ -123,7 +123,8 @@ def read_at(descriptor: int, offset: int, count: int) -> np.ndarray:
 def read_rows(descriptor: int, place: Place, start: int = 0, stop: int | None = None) -> np.ndarray:
     """Rows ``start:stop`` of an array; the whole of it by default."""
     if not place.shape:
-        return read_at(descriptor, place.offset, place.nbytes).view(place.dtype)[0]
+        (value,) = read_at(descriptor, place.offset, place.nbytes).view(place.dtype)
+        return np.asarray(value)
     stop = place.shape[0] if stop is None else stop
     content = read_at(descriptor, place.offset + start * place.row_bytes, (stop - start) * place.row_bytes)
     return content.view(place.dtype).reshape(stop - start, *place.shape[1:])

@@ -9,6 +9,7 @@ from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.rows import Rows
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
+from kernelscope.kernels.similarity.head import best_head
 from kernelscope.measurement.layer_pairs import UNTRAINED, LayerPair, Match
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.report import fields
@@ -39,7 +40,7 @@ class References:
 
 def _reference(name: str, teacher: Rows, other: Rows, device: str) -> fields.Reference:
     scaled = well_scaled_sums(teacher=teacher, student=other, device=device)
-    loss, by_scalar, head = loss_from_sums(scaled), ladder.best_scaled(scaled), ladder.best_head(scaled)
+    loss, by_scalar, head = loss_from_sums(scaled), ladder.best_scaled(scaled), best_head(scaled)
     return fields.Reference(
         name=name,
         transfer_loss=loss.value,

@@ -23,7 +23,7 @@ def examples_for(networks: dict[str, Loaded], options: Request) -> Examples:
     """
     from kernelscope.datasets import foreign, sources
 
-    reading = sources.Reading(n=options.n, limit=options.limit, skip_unreadable=options.skip_unreadable)
+    reading = options.reading()
     if options.data is None:
         examples = sources.shortened(_as_stated(networks, options), reading)
     elif isinstance(options.data, (str, os.PathLike)):
@@ -62,6 +62,7 @@ def require_inputs(name: str, loaded: Loaded, examples: Examples, operations: li
 def _as_stated(networks: dict[str, Loaded], options: Request) -> Examples:
     """The evaluation split that the checkpoints name; data that are code are run only if the caller names them."""
     from kernelscope.datasets import sources
+    from kernelscope.datasets.reading import Reading
 
     stated_data = {}
     for name, loaded in networks.items():
@@ -81,7 +82,7 @@ def _as_stated(networks: dict[str, Loaded], options: Request) -> Examples:
         raise UsageError(f"{first} names code as its data ({one_line(data, 60)}); pass it as --data if you trust it")
     if expected["order_sha256"] is None and sources.names_files(data):
         raise UsageError(f"{first} names {one_line(data, 60)} without its fingerprint; pass --data NAME")
-    reading = sources.Reading(seed=expected["seed"] or 0, skip_unreadable=options.skip_unreadable)
+    reading = Reading(seed=expected["seed"] or 0, skip_unreadable=options.skip_unreadable)
     examples = sources.load(data, options.split or expected["split"], reading=reading)
     if options.split is None and expected["order_sha256"] not in (None, examples.order_sha256):
         raise Mismatch(f"{first} was evaluated on other examples than {examples.name} holds now; pass --data NAME")

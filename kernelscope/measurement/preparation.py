@@ -34,7 +34,7 @@ class Preparation:
     def __post_init__(self) -> None:
         if self.centre and not self.kernel.has_features:
             raise UsageError(
-                f"--centre takes off the mean of features, which is not the mean of a centred {self.kernel.name} kernel; "
+                f"--centre takes off the mean of features, which does not centre a {self.kernel.name} kernel; "
                 "read cka and ladder.centred, which centre the kernel itself"
             )
 

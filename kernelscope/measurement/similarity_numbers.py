@@ -16,7 +16,7 @@ from kernelscope.kernels.similarity.procrustes import procrustes
 from kernelscope.kernels.similarity.within_class import within_class_cka
 from kernelscope.measurement.layer_pairs import LayerPair
 from kernelscope.measurement.output_numbers import output_fields
-from kernelscope.report import fields
+from kernelscope.report.similarity_fields import Gulp, Prefix
 
 
 def similarity_fields(
@@ -47,13 +47,13 @@ def distance_fields(centred: ScaledSums, *, with_gulp: bool = True) -> dict[str,
     value = gulp(centred) if with_gulp else None
     return {
         "procrustes": procrustes(centred),
-        "gulp": None if value is None else fields.Gulp(value, RHO),
+        "gulp": None if value is None else Gulp(value, RHO),
     }
 
 
 def prefix_fields(
     scaled: ScaledSums, dims: tuple[int, ...] | None, rtol: float
-) -> tuple[tuple[fields.Prefix, ...] | None, tuple[str, ...]]:
+) -> tuple[tuple[Prefix, ...] | None, tuple[str, ...]]:
     """Numbers of the first k features of both networks for each k asked for, and notes on them."""
     if dims is None:
         return None, ()
@@ -66,10 +66,10 @@ def prefix_fields(
             continue
         cut = prefix(scaled, k, rtol)
         if cut is None:
-            found.append(fields.Prefix(k, None, None, None, None))
+            found.append(Prefix(k, None, None, None, None))
             notes.append(f"the teacher's first {k} features are all 0, so that prefix has no loss")
         else:
-            found.append(fields.Prefix(k, cut.loss.value, cut.loss.interval, cut.scaled, cut.cka))
+            found.append(Prefix(k, cut.loss.value, cut.loss.interval, cut.scaled, cut.cka))
     return tuple(found), tuple(notes)
 
 

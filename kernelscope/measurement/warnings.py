@@ -10,8 +10,8 @@ import numpy as np
 from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
-from kernelscope.kernels.nystrom.choosing import take_rows
 from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+from kernelscope.kernels.rows import take_rows
 from kernelscope.kernels.similarity.head import Head
 from kernelscope.kernels.statistics.sampling import Estimate, RowNorms
 from kernelscope.measurement.layer_pairs import Examples

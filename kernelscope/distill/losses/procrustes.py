@@ -25,4 +25,5 @@ class Procrustes(Memoryless):
     def __call__(self, step: Step) -> torch.Tensor:
         X_S, X_T = (X - X.mean(0) for X in step.rows(self.layer))
         norms = divisor(torch.linalg.matrix_norm(X_S) * torch.linalg.matrix_norm(X_T))
-        return self.weight * (1 - torch.linalg.matrix_norm(X_S.T @ X_T, "nuc") / norms)
+        loss: torch.Tensor = self.weight * (1 - torch.linalg.matrix_norm(X_S.T @ X_T, "nuc") / norms)
+        return loss
