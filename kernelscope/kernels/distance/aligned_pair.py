@@ -86,26 +86,11 @@ def pair_difference(
     its own bound, which arithmetic as documented cannot bring about.
     """
     d = max(sums.d_student, sums.d_teacher)
-    step = block_rows(2 * d)
-    total, both = OwnSum(2 * d, means=False), np.zeros((step, 2 * d))
-    turn = None if rotation is None else np.asfortranarray(rotation[: sums.d_teacher].T)
-    for (_, S_block), (_, T_block) in zip(row_blocks(student), row_blocks(teacher)):
-        for start in range(0, len(S_block), step):
-            X_S, X_T = S_block[start : start + step], T_block[start : start + step]
-            rows, width = both[: len(X_S)], X_S.shape[1]
-            # SciPy's BLAS throughout: NumPy's threads would fight for the cores
-            aligned = X_T if turn is None else dgemm(1.0, turn, np.ascontiguousarray(X_T).T).T
-            np.subtract(X_S, aligned[:, :width], out=rows[:, :width])
-            np.add(X_S, aligned[:, :width], out=rows[:, d : d + width])
-            if width < d:
-                np.negative(aligned[:, width:], out=rows[:, width:d])
-                rows[:, d + width :] = aligned[:, width:]
-            total.add(rows.T)
-    gram = total.gram()
+    gram = _gram_of_difference_and_sum(teacher, student, d, rotation)
     G_EE, G_PP, M = gram[:d, :d], gram[d:, d:], gram[:d, d:]
     # ‖sym M‖² − ‖skew M‖² = ⟨M, Mᵀ⟩
     squared = sum_of_products([(0.5, G_EE, G_PP), (0.5, M, M.T)])
-    found = square_root_interval(squared, _squared_bar(G_EE, G_PP, M, squared, sums.n, step))
+    found = square_root_interval(squared, _squared_bar(G_EE, G_PP, M, squared, sums.n))
     if found is None:
         return None
     widening = (
@@ -119,15 +104,35 @@ def pair_difference(
     )
 
 
+def _gram_of_difference_and_sum(teacher: Rows, student: Rows, d: int, rotation: np.ndarray | None) -> np.ndarray:
+    """``[E, P]ᵀ [E, P]``, shape ``(2 d, 2 d)``; one pass over the rows."""
+    step = block_rows(2 * d)
+    total, both = OwnSum(2 * d, means=False), np.zeros((step, 2 * d))
+    turn = None if rotation is None else np.asfortranarray(rotation[: teacher.shape[1]].T)
+    for (_, S_block), (_, T_block) in zip(row_blocks(student), row_blocks(teacher)):
+        for start in range(0, len(S_block), step):
+            X_S, X_T = S_block[start : start + step], T_block[start : start + step]
+            rows, width = both[: len(X_S)], X_S.shape[1]
+            # SciPy's BLAS throughout: NumPy's threads would fight for the cores
+            aligned = X_T if turn is None else dgemm(1.0, turn, np.ascontiguousarray(X_T).T).T
+            np.subtract(X_S, aligned[:, :width], out=rows[:, :width])
+            np.add(X_S, aligned[:, :width], out=rows[:, d : d + width])
+            if width < d:
+                np.negative(aligned[:, width:], out=rows[:, width:d])
+                rows[:, d + width :] = aligned[:, width:]
+            total.add(rows.T)
+    return total.gram()
+
+
 def row_allowance(X: Rows, trace: float, norm: float) -> float:
     """What ‖X Xᵀ‖_F may be off by because rows are rounded as they are formed; 0 for rows as stored."""
     off = entry_error(X, math.sqrt(trace))
     return 1.01 * (2 * math.sqrt(norm) * off + off * off)
 
 
-def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, n: int, step: int) -> float:
+def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, n: int) -> float:
     """Proved bound on the error of the squared difference given E and P (docs/theory.md 3.4)."""
-    g = gamma(summation_chain(n, step) + 2)
+    g = gamma(summation_chain(n, block_rows(2 * len(M))) + 2)
     e2, p2 = 1.01 * float(np.trace(G_EE)), 1.01 * float(np.trace(G_PP))
     norm_E, norm_P, norm_M = frobenius(G_EE), frobenius(G_PP), frobenius(M)
     sums = g * e2 * norm_P + g * p2 * norm_E + 2 * g * norm_M * math.sqrt(e2 * p2) + 2 * g * g * e2 * p2

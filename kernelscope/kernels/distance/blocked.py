@@ -57,25 +57,9 @@ def blocked_norms(
         Mismatch, NumericalError, DegenerateKernel: as :func:`kernelscope.kernels.distance.gram.gram_sums`.
         ResourceError: if not even a block of one row fits in ``memory_bytes``.
     """
-    import torch
-
     n = require_same_examples(teacher, student)
-    dtype = torch.float32 if single else torch.float64
     rows = block_size(n, student.shape[1] + teacher.shape[1], 4 if single else 8, memory_bytes)
-    squares: list[float] = []
-
-    def load(X: Rows, start: int) -> Any:
-        block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
-        return torch.from_numpy(block).to(device, dtype)
-
-    with full_precision_matmul(), torch.inference_mode():
-        for i in range(0, n, rows):
-            S_i, T_i = load(student, i), load(teacher, i)
-            for j in range(i, n, rows):
-                S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
-                difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
-                norms = torch.linalg.vector_norm(difference, dim=1).double()
-                squares.append((1.0 if i == j else 2.0) * float(norms.square().sum()))
+    squares = _squared_differences(teacher, student, rows, device, single)
     if not all(map(math.isfinite, squares)):
         require_finite(teacher, "teacher features")
         require_finite(student, "student features")
@@ -98,6 +82,29 @@ def blocked_norms(
         bar=1.01 * (entries + (u + summing) * value),
         teacher_error=1.01 * teacher_error,
     )
+
+
+def _squared_differences(teacher: Rows, student: Rows, rows: int, device: str, single: bool) -> list[float]:
+    """‖Δ_ij‖² of every block on the diagonal, twice that of every one above."""
+    import torch
+
+    n, dtype = student.shape[0], torch.float32 if single else torch.float64
+    squares: list[float] = []
+
+    def load(X: Rows, start: int) -> Any:
+        block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
+        return torch.from_numpy(block).to(device, dtype)
+
+    with full_precision_matmul(), torch.inference_mode():
+        for i in range(0, n, rows):
+            S_i, T_i = load(student, i), load(teacher, i)
+            for j in range(i, n, rows):
+                S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
+                # K_T is subtracted entry by entry before anything is squared: norms of whole kernels would cancel
+                difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
+                norms = torch.linalg.vector_norm(difference, dim=1).double()
+                squares.append((1.0 if i == j else 2.0) * float(norms.square().sum()))
+    return squares
 
 
 def block_size(n: int, width: int, item_bytes: int, memory_bytes: int) -> int:

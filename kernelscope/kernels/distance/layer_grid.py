@@ -119,26 +119,29 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once
         for first, half in enumerate(halves):
             half.add({key: np.ascontiguousarray(part[first::2], np.float64) for key, part in block.items()})
     own = {key: (halves[0].own(key), halves[1].own(key)) for key in layers}
+    _require_usable(layers, own)
+    lengths = {key: math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))) for key, (even, odd) in own.items()}
+    return LayerSums(
+        n=n,
+        own=own,
+        sums={key: halves[0].sums(key) + halves[1].sums(key) for key in layers},
+        cross=(halves[0].cross(), halves[1].cross()),
+        columns=columns,
+        same=frozenset(same),
+        row_errors={key: entry_error(layers[key], length) for key, length in lengths.items()},
+        constant={key: seen.so_far for key, seen in constant.items()},
+        lengths={key: [half.lengths(key) for half in halves] for key in layers} if once else {},
+    )
+
+
+def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]]) -> None:
+    """NaN, Inf and a zero teacher all show in the Grams, so looking for them costs no pass."""
     for (role, name), grams in own.items():
         if not all(np.isfinite(G).all() for G, _ in grams):
             require_finite(layers[role, name], f"{role} features of layer {name}")
             raise DegenerateKernel(f"{role} features of layer {name} overflow when multiplied; divide by a factor")
         if role == "teacher" and not any(G.any() for G, _ in grams):
             raise DegenerateKernel(f"layer {name}: {ZERO_TEACHER}")
-    return LayerSums(
-        n,
-        own,
-        {key: halves[0].sums(key) + halves[1].sums(key) for key in layers},
-        (halves[0].cross(), halves[1].cross()),
-        columns,
-        frozenset(same),
-        {
-            key: entry_error(layers[key], math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))))
-            for key, (even, odd) in own.items()
-        },
-        {key: seen.so_far for key, seen in constant.items()},
-        {key: [half.lengths(key) for half in halves] for key in layers} if once else {},
-    )
 
 
 class _PlainHalf:

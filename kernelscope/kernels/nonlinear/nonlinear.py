@@ -8,6 +8,7 @@ interval holds with the probability stated, however heavy some rows are.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +80,35 @@ def kernel_sums(
     """
     n = require_same_examples(teacher, student)
     sides = _sides(teacher, student, kernel, seed)
-    sums = np.zeros(4)  # Δ², K_S², K_T², K_S K_T
-    row_sums, norms = np.zeros((2, n)), np.zeros((2, n))
-    groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    own = np.zeros((2, 0 if groups is None else int(groups.max()) + 1))  # blocks within groups
+    totals = _Totals(n, groups)
+    for block in _kernel_blocks(sides, n):
+        totals.add(*block)
+    _require_finite(totals.sums, teacher, student)
+    diagonals = sides[0].diagonal(), sides[1].diagonal()
+    errors = [math.sqrt(2 * n * float(e @ e) + 2 * float(e.sum()) ** 2) for side in sides for e in [side.entry_error()]]
+    difference, norm_S, norm_T = (math.sqrt(square) for square in totals.sums[:3])
+    summing = gamma(2 * BLOCK + n // BLOCK + 8)
+    rows = RowNorms(totals.norms[0], diagonals[0] - diagonals[1], totals.norms[1], diagonals[1])
+    return KernelSums(
+        n=n,
+        difference=difference,
+        student=norm_S,
+        teacher=norm_T,
+        inner=float(totals.sums[3]),
+        row_sums=(totals.row_sums[0], totals.row_sums[1]),
+        diagonals=diagonals,
+        rows=rows,
+        parts=totals.parts(rows),
+        bar=1.01 * (sum(errors) + summing * difference),
+        student_error=1.01 * (errors[0] + summing * norm_S),
+        teacher_error=1.01 * (errors[1] + summing * norm_T),
+    ), _label(sides)
+
+
+def _kernel_blocks(
+    sides: tuple[KernelBlocks, KernelBlocks], n: int
+) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """Rows, columns, and K_S and K_T where they cross, of every block on and above the diagonal."""
     for i in range(0, n, BLOCK):
         a = slice(i, min(i + BLOCK, n))
         left = [side.rows(a.start, a.stop) for side in sides]
@@ -90,43 +116,41 @@ def kernel_sums(
             b = slice(j, min(j + BLOCK, n))
             right = left if i == j else [side.rows(b.start, b.stop) for side in sides]
             S, T = (side.between(A, side.squares[a], B, side.squares[b]) for side, A, B in zip(sides, left, right))
-            if i == j:
+            if i == j:  # k(x, x) is known without the rounding of ‖x‖² + ‖x‖² − 2 x·x
                 for side, K in zip(sides, (S, T)):
                     np.fill_diagonal(K, side.diagonal()[a])
-            squares = np.square(S - T), np.square(T)
-            twice = 1 if i == j else 2
-            if groups is not None:
-                same = groups[a, None] == groups[None, b]
-                for which in (0, 1):
-                    within = np.where(same, squares[which], 0.0).sum(axis=1)
-                    own[which] += twice * np.bincount(groups[a], weights=within, minlength=own.shape[1])
-            sums += [twice * float(x) for x in (squares[0].sum(), np.vdot(S, S), squares[1].sum(), np.vdot(S, T))]
-            for which, K in enumerate((S, T)):
-                row_sums[which, a] += K.sum(axis=1)
-                norms[which, a] += squares[which].sum(axis=1)
-                if i != j:
-                    row_sums[which, b] += K.sum(axis=0)
-                    norms[which, b] += squares[which].sum(axis=0)
-    _require_finite(sums, teacher, student)
-    diagonals = sides[0].diagonal(), sides[1].diagonal()
-    errors = [math.sqrt(2 * n * float(e @ e) + 2 * float(e.sum()) ** 2) for side in sides for e in [side.entry_error()]]
-    difference, norm_T = math.sqrt(sums[0]), math.sqrt(sums[2])
-    summing = gamma(2 * BLOCK + n // BLOCK + 8)
-    rows = RowNorms(norms[0], diagonals[0] - diagonals[1], norms[1], diagonals[1])
-    return KernelSums(
-        n=n,
-        difference=difference,
-        student=math.sqrt(sums[1]),
-        teacher=norm_T,
-        inner=float(sums[3]),
-        row_sums=(row_sums[0], row_sums[1]),
-        diagonals=diagonals,
-        rows=rows,
-        parts=single_examples(rows) if groups is None else groups_with_blocks(rows, groups, own),
-        bar=1.01 * (sum(errors) + summing * difference),
-        student_error=1.01 * (errors[0] + summing * math.sqrt(sums[1])),
-        teacher_error=1.01 * (errors[1] + summing * norm_T),
-    ), _label(sides)
+            yield a, b, S, T
+
+
+class _Totals:
+    """Running sums over all entries: ``sums`` of Δ², K_S², K_T² and K_S K_T, ``row_sums`` of K_S and K_T, ``norms`` of
+    the rows of Δ and K_T squared, and of the blocks within groups. Blocks above the diagonal count twice."""
+
+    def __init__(self, n: int, groups: np.ndarray | None) -> None:
+        self.sums = np.zeros(4)
+        self.row_sums, self.norms = np.zeros((2, n)), np.zeros((2, n))
+        self.groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
+        self.own = np.zeros((2, 0 if self.groups is None else int(self.groups.max()) + 1))
+
+    def add(self, a: slice, b: slice, S: np.ndarray, T: np.ndarray) -> None:
+        squares = np.square(S - T), np.square(T)
+        twice = 1 if a == b else 2
+        if self.groups is not None:
+            same = self.groups[a, None] == self.groups[None, b]
+            for which in (0, 1):
+                within = np.where(same, squares[which], 0.0).sum(axis=1)
+                self.own[which] += twice * np.bincount(self.groups[a], weights=within, minlength=self.own.shape[1])
+        entries = squares[0].sum(), np.vdot(S, S), squares[1].sum(), np.vdot(S, T)
+        self.sums += [twice * float(x) for x in entries]
+        for which, K in enumerate((S, T)):
+            self.row_sums[which, a] += K.sum(axis=1)
+            self.norms[which, a] += squares[which].sum(axis=1)
+            if a != b:
+                self.row_sums[which, b] += K.sum(axis=0)
+                self.norms[which, b] += squares[which].sum(axis=0)
+
+    def parts(self, rows: RowNorms) -> LeaveOut:
+        return single_examples(rows) if self.groups is None else groups_with_blocks(rows, self.groups, self.own)
 
 
 @dataclass(frozen=True)
@@ -152,26 +176,13 @@ def pairs_estimate(
     ``Δ_ij² / (p_i p_j) <= (Σ k_S(i,i) + k_T(i,i))²`` by Cauchy and Schwarz, and so is K_T's: both means are of bounded
     terms, so each lies within the empirical Bernstein bound of Audibert, Munos and Szepesvari (2009).
     """
-    n = require_same_examples(teacher, student)
+    require_same_examples(teacher, student)
     sides = _sides(teacher, student, kernel, seed)
     weight = sides[0].diagonal() + sides[1].diagonal()
     if not np.isfinite(weight).all() or not weight.sum() > 0:
         _require_finite(weight, teacher, student)
         raise DegenerateKernel(ZERO_TEACHER)
-    p = weight / weight.sum()
-    rng = np.random.default_rng(seed)
-    totals, squares = np.zeros(4), np.zeros(4)
-    left = pairs
-    while left > 0:
-        m = min(left, 2**15)
-        i, j = (np.minimum(np.searchsorted(np.cumsum(p), rng.random(m)), n - 1) for _ in range(2))
-        S, T = (_entries(side, i, j) for side in sides)
-        terms = np.stack([np.square(S - T), np.square(S), np.square(T), S * T]) / (p[i] * p[j])
-        totals += terms.sum(axis=1)
-        squares += np.square(terms).sum(axis=1)
-        left -= m
-    means = totals / pairs
-    spread = np.maximum(squares / pairs - means**2, 0)
+    means, spread = _drawn_terms(sides, weight, pairs, seed)
     log = math.log(3 * 2 / (1 - CONFIDENCE))  # two means, each wrong with half of the probability that is left
     half = np.sqrt(2 * spread * log / pairs) + 3 * float(weight.sum()) ** 2 * log / pairs
     if means[2] == 0:
@@ -190,6 +201,26 @@ def pairs_estimate(
         norm_teacher=float(norms[2]),
         inner=float(means[3]),
     ), _label(sides)
+
+
+def _drawn_terms(
+    sides: tuple[KernelBlocks, KernelBlocks], weight: np.ndarray, pairs: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of Δ², K_S², K_T² and K_S K_T, each over p_i p_j, of pairs drawn by weight."""
+    p = weight / weight.sum()
+    rng = np.random.default_rng(seed)
+    totals, squares = np.zeros(4), np.zeros(4)
+    left = pairs
+    while left > 0:
+        m = min(left, 2**15)
+        i, j = (np.minimum(np.searchsorted(np.cumsum(p), rng.random(m)), len(p) - 1) for _ in range(2))
+        S, T = (_entries(side, i, j) for side in sides)
+        terms = np.stack([np.square(S - T), np.square(S), np.square(T), S * T]) / (p[i] * p[j])
+        totals += terms.sum(axis=1)
+        squares += np.square(terms).sum(axis=1)
+        left -= m
+    means = totals / pairs
+    return means, np.maximum(squares / pairs - means**2, 0)
 
 
 def _sides(teacher: Rows, student: Rows, kernel: Kernel, seed: int) -> tuple[KernelBlocks, KernelBlocks]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -14,7 +13,7 @@ from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.nystrom.clusters import sum_by_group
-from kernelscope.kernels.rows import Rows, as_rows, numpy_block, row_steps
+from kernelscope.kernels.rows import Features, Rows, as_rows, numpy_block, row_steps
 
 MOST_CLASSES = 200
 SMALL_LOSS = 1e-3  #: relative loss below which Grams of X_S and X_T would cancel, and their difference is used
@@ -22,8 +21,8 @@ SMALL_LOSS = 1e-3  #: relative loss below which Grams of X_S and X_T would cance
 
 def class_blocks(
     *,
-    teacher: Any,
-    student: Any,
+    teacher: Features,
+    student: Features,
     classes: np.ndarray,
     sums: GramSums | None = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -71,42 +70,60 @@ def _squares_from_differences(teacher: Rows, student: Rows, classes: np.ndarray,
     return (squares + squares.T) / 2
 
 
-class _Joined:
-    """Rows of ``Z`` with ``Δ = Z J Zᵀ``: Z = [X_S, X_T], or [E, P] for a small loss."""
+class _SideBySide:
+    """Rows of ``Z = [X_S, X_T]``, with ``Δ = Z J Zᵀ``, J = diag(I, −I)."""
 
-    def __init__(self, teacher: Rows, student: Rows, rotation: np.ndarray | None) -> None:
-        self.teacher, self.student, self.rotation = teacher, student, rotation
-        d_S, d_T = student.shape[1], teacher.shape[1]
-        self.half = d_S if rotation is None else max(d_S, d_T)
-        self.width = d_S + d_T if rotation is None else 2 * self.half
+    def __init__(self, teacher: Rows, student: Rows) -> None:
+        self.teacher, self.student, self.d_S = teacher, student, student.shape[1]
+        self.width = self.d_S + teacher.shape[1]
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         for start, stop in row_steps(self.student.shape[0], self.width):
-            X_S, X_T = numpy_block(self.student, start, stop), numpy_block(self.teacher, start, stop)
-            Z = np.zeros((stop - start, self.width))
-            if self.rotation is None:
-                Z[:, : self.half], Z[:, self.half :] = X_S, X_T
-            else:
-                Z[:, self.half :] = X_T.astype(np.float64) @ self.rotation[: X_T.shape[1]]
-                np.negative(Z[:, self.half :], out=Z[:, : self.half])
-                Z[:, : X_S.shape[1]] += X_S
-                Z[:, self.half : self.half + X_S.shape[1]] += X_S
+            Z = np.empty((stop - start, self.width))
+            Z[:, : self.d_S] = numpy_block(self.student, start, stop)
+            Z[:, self.d_S :] = numpy_block(self.teacher, start, stop)
             yield start, Z
 
     def between(self, G: np.ndarray) -> np.ndarray:
         """``J G J``, so that ‖Δ_ab‖² = ⟨J G_a J, G_b⟩."""
+        flipped = G.copy()
+        flipped[: self.d_S, self.d_S :] *= -1
+        flipped[self.d_S :, : self.d_S] *= -1
+        return flipped
+
+
+class _DifferenceAndSum:
+    """Rows of ``Z = [E, P]``, ``E = X_S − X_T Q`` and ``P = X_S + X_T Q``, with ``Δ = ½ (E Pᵀ + P Eᵀ)``."""
+
+    def __init__(self, teacher: Rows, student: Rows, rotation: np.ndarray) -> None:
+        self.teacher, self.student, self.rotation = teacher, student, rotation
+        self.half = max(student.shape[1], teacher.shape[1])
+        self.width = 2 * self.half
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         h = self.half
-        if self.rotation is None:
-            flipped = G.copy()
-            flipped[:h, h:] *= -1
-            flipped[h:, :h] *= -1
-            return flipped
+        for start, stop in row_steps(self.student.shape[0], self.width):
+            X_S, X_T = numpy_block(self.student, start, stop), numpy_block(self.teacher, start, stop)
+            Z = np.empty((stop - start, self.width))
+            Z[:, h:] = X_T.astype(np.float64) @ self.rotation[: X_T.shape[1]]
+            np.negative(Z[:, h:], out=Z[:, :h])
+            Z[:, : X_S.shape[1]] += X_S
+            Z[:, h : h + X_S.shape[1]] += X_S
+            yield start, Z
+
+    def between(self, G: np.ndarray) -> np.ndarray:
+        """``B G B`` with B half the swap of E and P, so that ‖Δ_ab‖² = ⟨B G_a B, G_b⟩."""
+        h = self.half
         return np.block([[G[h:, h:], G[h:, :h]], [G[:h, h:], G[:h, :h]]]) / 4
 
 
+_Joined = _SideBySide | _DifferenceAndSum
+
+
 def _joined(teacher: Rows, student: Rows, sums: GramSums) -> _Joined:
-    small = sums.difference_squared <= (SMALL_LOSS * sums.norm_teacher) ** 2
-    return _Joined(teacher, student, procrustes_rotation(sums) if small else None)
+    if sums.difference_squared <= (SMALL_LOSS * sums.norm_teacher) ** 2:
+        return _DifferenceAndSum(teacher, student, procrustes_rotation(sums))
+    return _SideBySide(teacher, student)
 
 
 def _squares_from_grams(joined: _Joined, classes: np.ndarray, L: int, memory_bytes: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.distance.tsqr import half_factors, merge
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_products
 from kernelscope.kernels.rows import row_blocks, storage_roundoff
+from kernelscope.kernels.similarity.least_squares import FactorFit, GramFit
 
 RTOL, ATOL = 1e-6, 1e-9  #: half-widths up to which a cheaper way is taken, as for the loss
 BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways can tell from 0
@@ -48,7 +49,7 @@ class Head(Rung):
     tolerance: float
 
     @classmethod
-    def of(cls, rung: Rung, fit: _Fit | _FactorFit) -> Head:
+    def of(cls, rung: Rung, fit: GramFit | FactorFit) -> Head:
         self = cls(rung, rung.interval)
         self.rank, self.columns, self.tolerance = fit.rank, fit.columns, fit.tolerance
         return self
@@ -90,7 +91,7 @@ def rank_tolerance(scaled: ScaledSums) -> float:
 def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
     """``min_M ‖X_S M X_Sᵀ − K_T‖_F / ‖K_T‖_F`` over all examples, in sample."""
     sums = scaled.sums
-    fit = _Fit(sums.G_SS, sums.G_ST, rank_tolerance(scaled))
+    fit = GramFit(sums.G_SS, sums.G_ST, rank_tolerance(scaled))
     if scaled.same:
         return Head.of(Rung(0.0, (0.0, 0.0)), fit)
     found = None
@@ -105,47 +106,7 @@ def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
     return Head.of(found, fit)
 
 
-class _Fit:
-    """Least squares fit of ``X_T ≈ X_S A`` from Grams: eigenvalues of ``D⁻¹ G_SS D⁻¹``, D the lengths of columns."""
-
-    def __init__(self, G_SS: np.ndarray, G_ST: np.ndarray, tolerance: float) -> None:
-        lengths = np.sqrt(np.maximum(np.diag(G_SS), 0.0))
-        self.present = lengths > 0
-        self.inverse_lengths = 1 / lengths[self.present]
-        self.columns, self.tolerance = len(self.inverse_lengths), tolerance
-        scaled = G_SS[np.ix_(self.present, self.present)] * np.outer(self.inverse_lengths, self.inverse_lengths)
-        self.values: np.ndarray
-        self.values, vectors = np.linalg.eigh(scaled) if self.columns else (np.zeros(0), np.zeros((0, 0)))
-        self.largest = float(self.values[-1]) if self.columns else 0.0
-        noise = 16 * self.columns * UNIT_ROUNDOFF
-        kept = self.values > max(tolerance**2, noise) * self.largest
-        self.rank, self._V = int(kept.sum()), vectors[:, kept]
-        self._kept = self.values[kept]
-        self.scaled_coefficients = self.inverse(G_ST[self.present] * self.inverse_lengths[:, None])
-        self.A = np.zeros((len(G_SS), G_ST.shape[1]))
-        self.A[self.present] = self.scaled_coefficients * self.inverse_lengths[:, None]
-
-    def inverse(self, columns: np.ndarray) -> np.ndarray:
-        """Pseudo-inverse of the scaled Gram times ``columns``."""
-        result: np.ndarray = (self._V / self._kept) @ (self._V.T @ columns)
-        return result
-
-    @property
-    def condition(self) -> float:
-        return self.largest / float(self._kept[0]) if self.rank else 1.0
-
-    def reliable(self, least: float) -> bool:
-        """Whether rounding of the Gram leaves no doubt which eigenvalues are 0; those cut above ``least`` are meant."""
-        cut_for_good = self.tolerance**2 > least
-        return self.rank > 0 and (cut_for_good or float(self.values[0]) > least * self.largest)
-
-    @property
-    def reach(self) -> float:
-        """√d ‖D A‖_F, what an error of X_S relative to its columns is multiplied by."""
-        return math.sqrt(self.columns) * frobenius(self.scaled_coefficients)
-
-
-def _from_gram(sums: GramSums, fit: _Fit) -> Rung:
+def _from_gram(sums: GramSums, fit: GramFit) -> Rung:
     """``EᵀE = [−A; I]ᵀ G [−A; I]``: an error of A enters as its square."""
     left = sums.G_SS @ fit.A - sums.G_ST
     rest = sums.G_TT - sums.G_ST.T @ fit.A + fit.A.T @ left
@@ -163,7 +124,7 @@ def _from_gram(sums: GramSums, fit: _Fit) -> Rung:
     return rung(sums.G_TT, rest, off)
 
 
-def _from_projection(scaled: ScaledSums, fit: _Fit) -> Rung:
+def _from_projection(scaled: ScaledSums, fit: GramFit) -> Rung:
     """``E = X_T − X_S A`` row by row, then cleaned of what of X_S is still in it."""
     d_S, step = scaled.sums.d_student, block_rows(len(scaled.sums.gram))
     total, both = OwnSum(len(scaled.sums.gram), means=False), np.empty((step, len(scaled.sums.gram)))
@@ -188,37 +149,11 @@ def _from_projection(scaled: ScaledSums, fit: _Fit) -> Rung:
 def _from_factors(scaled: ScaledSums, R: np.ndarray) -> Head:
     """From the R-factor of ``[X_S, X_T]``, which stands for the rows: singular values down to u are seen."""
     d_S = scaled.sums.d_student
-    fit = _FactorFit(R[:, :d_S], R[:, d_S:], rank_tolerance(scaled))
+    fit = FactorFit(R[:, :d_S], R[:, d_S:], rank_tolerance(scaled))
     length = frobenius(fit.left)
     off = 2 * length * fit.off + fit.off**2
     found = rung(R[:, d_S:].T @ R[:, d_S:], fit.left.T @ fit.left, off)
     return Head.of(found, fit)
-
-
-class _FactorFit:
-    """Least squares fit of ``R_T ≈ R_S A`` by the singular values of R_S, columns brought to length 1."""
-
-    def __init__(self, R_S: np.ndarray, R_T: np.ndarray, tolerance: float) -> None:
-        lengths = np.linalg.norm(R_S, axis=0)
-        self.present, self.tolerance = lengths > 0, tolerance
-        self.columns = int(self.present.sum())
-        U, sigma, Vt = np.linalg.svd(R_S[:, self.present] / lengths[self.present], full_matrices=False)
-        self.rank = int(np.count_nonzero(sigma > tolerance * sigma[0])) if self.columns else 0
-        U, sigma, Vt = U[:, : self.rank], sigma[: self.rank], Vt[: self.rank]
-        along = U.T @ R_T
-        self.left = R_T - U @ along
-        self.left -= U @ (U.T @ self.left)
-        self._scaled = Vt.T @ (along / sigma[:, None])
-        self._condition = float(sigma[0] / sigma[-1]) if self.rank else 1.0
-        self._length = frobenius(R_T)
-        self.A = np.zeros((R_S.shape[1], R_T.shape[1]))
-        self.A[self.present] = self._scaled / lengths[self.present][:, None]
-
-    @property
-    def off(self) -> float:
-        """On P X_T in Frobenius norm: columns are off by some u each, and P turns with them by condition · u."""
-        reach = math.sqrt(max(1, self.columns)) * frobenius(self._scaled)
-        return 16 * UNIT_ROUNDOFF * (reach + self._condition * frobenius(self.left) + self._length)
 
 
 def rung(G_TT: np.ndarray, rest: np.ndarray, off: float) -> Rung:
@@ -257,7 +192,7 @@ def _held_out_by_gram(scaled: ScaledSums) -> Rung | None:
     assert halves is not None
     squares, bars = [], []
     for fitted, tested in (halves, halves[::-1]):
-        fit = _Fit(fitted[:d_S, :d_S], fitted[:d_S, d_S:], rank_tolerance(scaled))
+        fit = GramFit(fitted[:d_S, :d_S], fitted[:d_S, d_S:], rank_tolerance(scaled))
         if not fit.reliable(BY_GRAM) and not scaled.once:
             return None
         # columns [X_S A, X_T] have the Gram below, and the loss is that of a pair with these features
@@ -278,7 +213,7 @@ def _held_out_by_factors(scaled: ScaledSums, halves: tuple[np.ndarray, np.ndarra
     d_S = scaled.sums.d_student
     squares, bars = [], []
     for fitted, tested in (halves, halves[::-1]):
-        fit = _FactorFit(fitted[:, :d_S], fitted[:, d_S:], rank_tolerance(scaled))
+        fit = FactorFit(fitted[:, :d_S], fitted[:, d_S:], rank_tolerance(scaled))
         S, T = tested[:, :d_S] @ fit.A, tested[:, d_S:]
         teacher = T @ T.T
         difference, norm = S @ S.T - teacher, frobenius(teacher)
