@@ -1,4 +1,4 @@
-"""The house stands: rooms import only rooms below them, no import goes in a circle, and no room is a drawer."""
+"""The house stands: rooms import only rooms below them, no import goes in a circle, and tests mirror the rooms."""
 
 import ast
 from pathlib import Path
@@ -124,3 +124,20 @@ def test_a_circle_is_seen_until_one_of_its_arrows_is_cut(arrow):
 def test_no_drawer_for_odds_and_ends():
     banned = {"utils", "helpers", "common", "core", "manager", "registry", "misc"}
     assert not {p.stem for p in PACKAGE.rglob("*")} & banned
+
+
+def test_names_of_tests_stay_under_75_characters():
+    tests = Path(__file__).parent
+    names = {
+        node.name
+        for path in tests.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+    }
+    assert {name for name in names if len(name) >= 75} == set()
+
+
+def test_every_room_has_tests_in_a_folder_of_its_name():
+    tests = Path(__file__).parent
+    rooms = {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    assert rooms <= {p.name for p in tests.iterdir() if p.is_dir() and any(p.rglob("test_*.py"))}

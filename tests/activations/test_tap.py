@@ -86,7 +86,7 @@ def test_the_embedding_follows_the_order_of_running_not_of_definition(x):
         assert torch.equal(tap.features["embedding"], tap.features["first"])
 
 
-def test_the_embedding_of_a_transformer_is_heard_though_its_fast_path_skips_modules():
+def test_the_embedding_of_a_transformer_is_captured_on_its_fast_path():
     network = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 3))
     with torch.no_grad(), Tap(network, ["embedding", "0.linear1"], training=False) as tap:
         network(torch.randn(2, 5, 8))
@@ -314,7 +314,7 @@ def test_every_name_that_is_offered_may_be_asked_for():
     assert resolve_layers(network, list(layer_names(network)))[0] == layer_names(network)
 
 
-def test_the_default_is_embedding_and_logits_and_what_does_not_exist_is_dropped_with_a_note():
+def test_the_default_is_embedding_and_logits_and_missing_ones_are_noted():
     assert resolve_layers(zoo.build("resnet8"), None) == (("embedding", "logits"), ())
     names, notes = resolve_layers(nn.Sequential(nn.Conv2d(1, 2, 1)), None)
     assert names == ("logits",) and "no nn.Linear" in notes[0]
@@ -335,7 +335,7 @@ def test_what_is_made_of_a_layer_at_once_is_kept_instead_of_it(network, x):
     assert sorted(seen) == ["first", "relu:in"]
 
 
-def test_the_embedding_is_right_when_a_forward_runs_fewer_or_more_linear_layers_than_the_one_before():
+def test_the_embedding_is_right_when_forwards_run_different_linear_layers():
     class Deep(nn.Module):
         def __init__(self):
             super().__init__()

@@ -59,7 +59,7 @@ def test_training_ends_in_the_same_bits_with_and_without_a_probe(autocast):
     assert plain[2] == looked_at[2]
 
 
-def test_making_a_probe_draws_no_random_numbers_and_leaves_the_teacher_as_it_was():
+def test_making_a_probe_draws_no_random_numbers_and_keeps_the_teacher():
     class Drawing(torch.utils.data.Dataset):
         def __len__(self):
             return 20

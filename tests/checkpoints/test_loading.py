@@ -277,7 +277,7 @@ def test_a_file_without_weights_is_refused(path, content, piece):
         load(path, arch=ARCH, arch_kwargs=KWARGS)
 
 
-def test_the_callers_architecture_wins_and_inherits_the_arguments_of_the_same_name(described, network):
+def test_the_callers_architecture_wins_and_inherits_arguments_of_its_name(described, network):
     loaded = load(described, arch=ARCH)  # the file's own arguments
     assert same(loaded.module, network) and loaded.checkpoint is not None
     with pytest.raises(Mismatch, match=r"2 shapes differ, first fc\.weight"):
@@ -400,7 +400,7 @@ def test_a_file_tells_a_library_nothing_else(described, library, arch, arch_kwar
 
 
 @pytest.mark.parametrize(("value", "fits"), [(0, True), (1, False)])
-def test_a_constant_that_the_network_makes_itself_may_stand_in_the_file_if_it_is_the_same(value, fits, tmp_path):
+def test_a_constant_the_network_makes_itself_may_stand_in_the_file_if_equal(value, fits, tmp_path):
     code = (
         "import torch\nfrom torch import nn\nclass Net(nn.Module):\n"
         "    def __init__(self):\n        super().__init__()\n"

@@ -5,14 +5,12 @@ import json
 import pytest
 import torch
 
-from kernelscope.checkpoints.checkpoint import save_checkpoint
-from kernelscope.distill.recipe import Recipe
-from kernelscope.distill.training import train
+from kernelscope.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 
 
-@pytest.fixture(scope="module")
-def trained():
-    return train(Recipe(arch="resnet8x0.5", epochs=2, batch_size=64)).last
+@pytest.fixture
+def trained(little):
+    return load_checkpoint(little / "teacher.pt")
 
 
 @pytest.fixture

@@ -8,26 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from kernelscope.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from kernelscope.checkpoints.loading import load
+from kernelscope.checkpoints.checkpoint import load_checkpoint
 from kernelscope.cli import demo_recipes
 from kernelscope.distill import training
 from kernelscope.distill.recipe import Recipe
-from kernelscope.distill.training import train
 from kernelscope.networks import zoo
 from tests.distill.interrupting import interrupt_after
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A small teacher and student on digits, one epoch each."""
-    folder = tmp_path_factory.mktemp("trained")
-    teacher = train(Recipe(arch="resnet8x0.5", epochs=1, batch_size=256)).last
-    save_checkpoint(folder / "t.pt", teacher)
-    learning = Recipe(arch="resnet8x0.25", epochs=2, batch_size=256, method="kda")
-    student = train(learning, teacher=load(folder / "t.pt"), accuracy_check=False)
-    save_checkpoint(folder / "s.pt", student.last)
-    return folder
+def networks(little: Path) -> tuple:
+    return "--teacher", little / "teacher.pt", "--student", little / "student.pt"
 
 
 def one_line(err: str) -> str:
@@ -38,8 +28,8 @@ def one_line(err: str) -> str:
     return lines[0]
 
 
-def test_measure_needs_nothing_but_two_checkpoints(run, trained):
-    code, out, err = run("measure", "--teacher", trained / "t.pt", "--student", trained / "s.pt", "--json")
+def test_measure_needs_nothing_but_two_checkpoints(run, little):
+    code, out, err = run("measure", *networks(little), "--json")
     assert code == 0, err
     document = json.loads(out)
     assert document["format"] == "kernelscope.report"
@@ -48,8 +38,10 @@ def test_measure_needs_nothing_but_two_checkpoints(run, trained):
     assert pair["rounding_interval"][0] <= pair["transfer_loss"] <= pair["rounding_interval"][1]
 
 
-def test_the_table_says_what_the_report_says(run, trained, tmp_path):
-    code, out, _ = run("measure", "--teacher", trained / "t.pt", "--student", trained / "s.pt", "--save", "r.json")
+def test_the_table_says_what_the_report_says(run, little, tmp_path):
+    code, out, _ = run(
+        "measure", "--teacher", little / "teacher.pt", "--student", little / "student.pt", "--save", "r.json"
+    )
     assert code == 0
     pair = json.loads((tmp_path / "r.json").read_text())["pairs"][0]
     assert f"{pair['transfer_loss']:.3f}" in out
@@ -61,22 +53,22 @@ def test_the_table_says_what_the_report_says(run, trained, tmp_path):
     assert "<script" not in page
 
 
-def test_a_file_given_twice_is_a_perfect_student(run, trained):
-    _, out, _ = run("measure", "--teacher", trained / "t.pt", "--student", trained / "t.pt", "--json")
+def test_a_file_given_twice_is_a_perfect_student(run, little):
+    _, out, _ = run("measure", "--teacher", little / "teacher.pt", "--student", little / "teacher.pt", "--json")
     for pair in json.loads(out)["pairs"]:
         assert pair["transfer_loss"] == 0.0
         assert pair["rounding_interval"] == [0.0, 0.0]
 
 
-def broken_files(folder: Path, trained: Path) -> dict[str, tuple[Path, int, str]]:
+def broken_files(folder: Path, little: Path) -> dict[str, tuple[Path, int, str]]:
     """name -> (file, exit code, piece of the message)."""
 
     def write(name: str, content: bytes) -> Path:
         (folder / name).write_bytes(content)
         return folder / name
 
-    good = (trained / "s.pt").read_bytes()
-    document = torch.load(trained / "s.pt", weights_only=True)
+    good = (little / "student.pt").read_bytes()
+    document = torch.load(little / "student.pt", weights_only=True)
 
     def save(name: str, **changes) -> Path:
         torch.save({**document, **changes}, folder / name)
@@ -115,34 +107,34 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_checkpoint_is_one_line(kind, run, trained, tmp_path):
-    path, expected, piece = broken_files(tmp_path, trained)[kind]
-    code, out, err = run("measure", "--teacher", trained / "t.pt", "--student", path, "--save", "r.json")
+def test_a_broken_checkpoint_is_one_line(kind, run, little, tmp_path):
+    path, expected, piece = broken_files(tmp_path, little)[kind]
+    code, out, err = run("measure", "--teacher", little / "teacher.pt", "--student", path, "--save", "r.json")
     assert code == expected, err
     assert piece in one_line(err)
     assert out == ""
     assert not (tmp_path / "r.json").exists()
 
 
-def test_a_pickle_with_code_is_not_run(run, trained, tmp_path):
+def test_a_pickle_with_code_is_not_run(run, little, tmp_path):
     class Evil:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
-    code, _, err = run("measure", "--teacher", trained / "t.pt", "--student", tmp_path / "evil.pt")
+    code, _, err = run("measure", "--teacher", little / "teacher.pt", "--student", tmp_path / "evil.pt")
     assert code == 3
     one_line(err)
     assert not (tmp_path / "ran").exists()
 
 
-def test_rows_that_do_not_correspond_are_refused(run, trained):
+def test_rows_that_do_not_correspond_are_refused(run, little):
     for name, words in {
         "a": ["--limit", "100"],
         "b": ["--limit", "99"],
         "c": ["--split", "validation", "--limit", "100"],
     }.items():
-        assert run("extract", trained / "t.pt", "--out", f"{name}.h5", *words)[0] == 0
+        assert run("extract", little / "teacher.pt", "--out", f"{name}.h5", *words)[0] == 0
     code, _, err = run("measure", "--teacher", "a.h5", "--student", "b.h5")
     assert code == 4
     assert "100 examples and student b.h5 99" in one_line(err)
@@ -178,15 +170,17 @@ def test_an_all_zero_teacher_is_refused(run):
     assert "all zero" in one_line(err)
 
 
-def test_an_unknown_layer_names_the_nearest_before_data_is_read(run, trained):
-    code, _, err = run("measure", "--teacher", trained / "t.pt", "--student", trained / "s.pt", "--layers", "layer2.O")
+def test_an_unknown_layer_names_the_nearest_before_data_is_read(run, little):
+    code, _, err = run(
+        "measure", "--teacher", little / "teacher.pt", "--student", little / "student.pt", "--layers", "layer2.O"
+    )
     assert code == 2
     assert "layer2.0" in one_line(err)
 
 
-def test_an_output_that_exists_is_kept_unless_told(run, trained, tmp_path):
+def test_an_output_that_exists_is_kept_unless_told(run, little, tmp_path):
     (tmp_path / "r.json").write_text("mine")
-    words = ("measure", "--teacher", trained / "t.pt", "--student", trained / "s.pt", "--save", "r.json")
+    words = ("measure", "--teacher", little / "teacher.pt", "--student", little / "student.pt", "--save", "r.json")
     code, _, err = run(*words)
     assert code == 2
     assert "--overwrite" in one_line(err)
@@ -252,8 +246,8 @@ def test_an_interrupted_demo_keeps_and_names_what_is_finished(run, monkeypatch, 
     assert load_checkpoint(tmp_path / "out" / "teacher.pt").network() is not None
 
 
-def test_inspect_tells_without_running(run, trained):
-    code, out, _ = run("inspect", trained / "t.pt")
+def test_inspect_tells_without_running(run, little):
+    code, out, _ = run("inspect", little / "teacher.pt")
     assert code == 0
     net = zoo.build("resnet8x0.5", in_channels=1, num_classes=10)
     values = sum(t.numel() for t in net.state_dict().values())

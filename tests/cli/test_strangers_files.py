@@ -108,7 +108,7 @@ def test_inspect_runs_no_network_on_what_it_does_not_take(run, shape):
         assert code == 0 and "layers are not listed" in out, err
 
 
-def test_two_networks_in_one_file_are_told_apart_by_their_roles_and_in_the_cache(run):
+def test_two_networks_in_one_file_differ_by_role_and_in_the_cache(run):
     torch.save({"student": weights(0), "teacher": weights(1)}, "both.pt")
     code, out, err = measured(run, "both.pt", "both.pt")
     assert code == 0, err

@@ -1,8 +1,6 @@
 """``train`` on the command line: what it writes, says, refuses, and takes up again."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +11,9 @@ from tests.distill.interrupting import interrupt_after
 WORDS = ("train", "--data", "digits", "--arch", "resnet8x0.25", "--batch-size", "256")
 
 
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    path = tmp_path_factory.mktemp("teacher") / "t.pt"
-    words = (*WORDS, "--batch-size", "64", "--epochs", "3", "--quiet", "--out", str(path))
-    subprocess.run([sys.executable, "-m", "kernelscope", *words], check=True, capture_output=True)
-    return path
+@pytest.fixture
+def teacher(little):
+    return little / "teacher.pt"
 
 
 def refused(done, code, piece):

@@ -44,7 +44,7 @@ def test_padding_shifts_images_and_flipping_mirrors_them_each_by_itself():
 
 
 @pytest.mark.parametrize("options", [{"pad": 1}, {"crop": "resized"}])
-def test_order_and_augmentation_are_drawn_anew_in_every_epoch_and_no_other_time(options):
+def test_order_and_augmentation_are_drawn_anew_once_an_epoch(options):
     (first, order), (again, same_order), (later, later_order) = (drawn(64, epoch, **options) for epoch in (0, 0, 1))
     assert torch.equal(first[0], again[0]) and order == same_order
     assert not torch.equal(first[0], later[0]) and order != later_order

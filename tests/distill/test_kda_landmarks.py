@@ -235,7 +235,7 @@ def test_the_teachers_clusters_are_the_centres_of_both_networks(k, seed):
         assert sorted(distances.argmin(axis=1)) == list(range(CLASSES * k))
 
 
-def test_scatter_about_the_centres_falls_from_epoch_to_epoch_to_that_of_k_means():
+def test_scatter_about_the_centres_falls_by_epochs_to_that_of_k_means():
     rng = np.random.default_rng(4)
     X_S, X_T, y = joined(epoch_of(rng, sizes=(400,)))
     loss, scatter = KDA(centres_per_class=3), []
@@ -258,7 +258,7 @@ def test_class_means_serve_until_there_are_more_centres():
     torch.testing.assert_close(first, collected({}, epochs[:1]).D["student"])
 
 
-def test_cells_that_stay_empty_are_left_out_and_a_class_that_was_away_finds_its_cells_again():
+def test_empty_cells_are_left_out_and_an_absent_class_keeps_its_cells():
     rng = np.random.default_rng(6)
     X_S, X_T, y, _ = clustered(rng, 2)
     whole, without = (X_S, X_T, y), tuple(part[y != 1] for part in (X_S, X_T, y))

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from kernelscope.checkpoints.loading import load as load_network
-from kernelscope.datasets.sources import load
 from kernelscope.distill.losses.kda import KDA
 from kernelscope.distill.losses.step import Step
 from kernelscope.distill.methods import losses_of
@@ -136,16 +134,6 @@ def test_a_wrong_option_is_told_in_one_line(options, message):
     assert "\n" not in str(error.value) and len(str(error.value)) <= 200
 
 
-@pytest.fixture(scope="module")
-def few():
-    return tuple(load("digits", split).head(n) for split, n in (("train", 129), ("validation", 40), ("test", 40)))
-
-
-@pytest.fixture(scope="module")
-def teacher(few):
-    return load_network(train(Recipe(arch="resnet8x0.5", epochs=8, batch_size=32), data=few).last)
-
-
 @pytest.mark.parametrize(
     "method",
     [
@@ -155,8 +143,8 @@ def teacher(few):
         "kda(centres_per_class=3)+kda@logits(landmarks=uniform,whiten=own)",
     ],
 )
-def test_every_variant_trains_at_any_layer(method, few, teacher):
+def test_every_variant_trains_at_any_layer(method, few_digits, few_digits_teacher):
     recipe = Recipe(arch="resnet8x0.25", method=method, epochs=2, batch_size=32)
-    history = train(recipe, data=few, teacher=teacher).last.training["history"]
+    history = train(recipe, data=few_digits, teacher=few_digits_teacher).last.training["history"]
     for term in losses_of(method):
         assert history[0]["loss"][term] == 0 < history[1]["loss"][term] < np.inf

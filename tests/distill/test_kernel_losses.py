@@ -191,7 +191,7 @@ def test_a_resumed_full_kernel_carries_its_grams():
     assert loss(now).item() == other(now).item() > 0
 
 
-def test_full_kernel_of_a_perfect_student_is_nearly_zero_with_a_finite_gradient():
+def test_full_kernel_of_a_perfect_student_is_near_zero_and_differentiable():
     X = np.random.default_rng(6).standard_normal((9, 4)).astype(np.float32)
     loss, now = collected([(X, X)]), step(X, X)
     found = loss(now)

@@ -77,7 +77,7 @@ def collected(loss, steps):
 
 
 @pytest.mark.parametrize("normalization", ["batch", "entries", "none"])
-def test_kda_equals_its_formula_with_gradient_and_class_means_of_the_epoch_before(normalization):
+def test_kda_equals_its_formula_with_gradient_and_means_of_the_last_epoch(normalization):
     rng = np.random.default_rng(1)
     loss = KDA(weight=0.7, normalization=normalization)
     seen = [step(rng), step(rng, rows=5), step(rng, rows=1)]
@@ -97,7 +97,7 @@ def test_kda_equals_its_formula_with_gradient_and_class_means_of_the_epoch_befor
     np.testing.assert_allclose(x_S.grad.numpy(), gradient, atol=1e-7)
 
 
-def test_a_class_that_did_not_occur_is_left_out_and_counts_start_anew_each_epoch():
+def test_an_absent_class_is_left_out_and_counts_start_anew_each_epoch():
     rng = np.random.default_rng(2)
     loss = KDA()
     collected(loss, [step(rng, labels=[0, 0, 2], rows=3)])

@@ -7,8 +7,6 @@ import signal
 import pytest
 import torch
 
-from kernelscope.checkpoints.loading import load
-from kernelscope.datasets.sources import load as load_data
 from kernelscope.distill import resuming
 from kernelscope.distill.batches import EpochBatches
 from kernelscope.distill.losses import LOSSES
@@ -18,16 +16,6 @@ from kernelscope.errors import Mismatch, Stopped, UnreadableInput, UsageError
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=3, batch_size=32, lr_warm_up=1)
 BATCHES = 4  #: an epoch of 129 examples in batches of 32, the last joined by the one left over
-
-
-@pytest.fixture(scope="module")
-def data():
-    return tuple(load_data("digits", split).head(n) for split, n in (("train", 129), ("validation", 60), ("test", 60)))
-
-
-@pytest.fixture(scope="module")
-def teacher(data):
-    return load(train(dataclasses.replace(SMALL, arch="resnet8x0.5", epochs=8), data=data).last)
 
 
 def send_signal(monkeypatch, step, number=signal.SIGINT):
@@ -57,41 +45,41 @@ def outcome(trained):
 
 @pytest.mark.parametrize("method", ["ce", *LOSSES, "kda@logits+full_kernel"])
 @pytest.mark.parametrize("step", [2, BATCHES, BATCHES + 3, 2 * BATCHES + 1])
-def test_a_resumed_run_is_bit_equal(method, step, data, teacher, tmp_path, monkeypatch):
+def test_a_resumed_run_is_bit_equal(method, step, few_digits, few_digits_teacher, tmp_path, monkeypatch):
     recipe = dataclasses.replace(SMALL, method=method)
-    whole = train(recipe, data=data, teacher=teacher)
+    whole = train(recipe, data=few_digits, teacher=few_digits_teacher)
     with monkeypatch.context() as patch:
         send_signal(patch, step)
         with pytest.raises(Stopped, match="pass --resume"):
-            train(recipe, data=data, teacher=teacher, state=tmp_path / "s")
-    resumed = train(recipe, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+            train(recipe, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s")
+    resumed = train(recipe, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", resume=True)
     assert outcome(resumed) == outcome(whole)
 
 
-def test_a_resumed_cohort_is_bit_equal_after_two_interruptions(data, teacher, tmp_path, monkeypatch):
+def test_a_resumed_cohort_is_bit_equal_after_two_interruptions(few_digits, few_digits_teacher, tmp_path, monkeypatch):
     recipes = [dataclasses.replace(SMALL, method=m, init_seed=s) for m in ("ce", "kda", "kd") for s in (0, 1)]
-    whole = train_cohort(recipes, data=data, teacher=teacher)
+    whole = train_cohort(recipes, data=few_digits, teacher=few_digits_teacher)
     for resume, number in ((False, signal.SIGTERM), (True, signal.SIGINT)):
         with monkeypatch.context() as patch:
             send_signal(patch, 3, number)
             with pytest.raises(Stopped) as stopped:
-                train_cohort(recipes, data=data, teacher=teacher, state=tmp_path / "s", resume=resume)
+                train_cohort(recipes, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", resume=resume)
         assert stopped.value.exit_code == 128 + number
-    resumed = train_cohort(recipes, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+    resumed = train_cohort(recipes, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", resume=True)
     assert [outcome(student) for student in resumed] == [outcome(student) for student in whole]
 
 
-def test_signals_are_as_they_were_afterwards(data):
+def test_signals_are_as_they_were_afterwards(few_digits):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    train(dataclasses.replace(SMALL, epochs=1), data=data)
+    train(dataclasses.replace(SMALL, epochs=1), data=few_digits)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def interrupted(data, teacher, path, monkeypatch, recipe=SMALL):
+def interrupted(few_digits, few_digits_teacher, path, monkeypatch, recipe=SMALL):
     with monkeypatch.context() as patch:
         send_signal(patch, 2)
         with pytest.raises(Stopped):
-            train(recipe, data=data, teacher=teacher, state=path)
+            train(recipe, data=few_digits, teacher=few_digits_teacher, state=path)
 
 
 @pytest.mark.parametrize(
@@ -104,61 +92,61 @@ def interrupted(data, teacher, path, monkeypatch, recipe=SMALL):
         ({"arch": "resnet8"}, "begun with arch resnet8x0.25, not resnet8"),
     ],
 )
-def test_another_recipe_is_refused(changes, message, data, teacher, tmp_path, monkeypatch):
-    interrupted(data, teacher, tmp_path / "s", monkeypatch)
+def test_another_recipe_is_refused(changes, message, few_digits, few_digits_teacher, tmp_path, monkeypatch):
+    interrupted(few_digits, few_digits_teacher, tmp_path / "s", monkeypatch)
     with pytest.raises(Mismatch, match=message):
         other = dataclasses.replace(SMALL, **changes)
-        train(other, data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+        train(other, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", resume=True)
 
 
-def test_other_examples_and_another_teacher_are_refused(data, teacher, tmp_path, monkeypatch):
-    interrupted(data, teacher, tmp_path / "s", monkeypatch)
+def test_other_examples_and_another_teacher_are_refused(few_digits, few_digits_teacher, tmp_path, monkeypatch):
+    interrupted(few_digits, few_digits_teacher, tmp_path / "s", monkeypatch)
     with pytest.raises(Mismatch, match="another teacher"):
-        train(SMALL, data=data, state=tmp_path / "s", resume=True)
-    fewer = (data[0].head(100), *data[1:])
+        train(SMALL, data=few_digits, state=tmp_path / "s", resume=True)
+    fewer = (few_digits[0].head(100), *few_digits[1:])
     with pytest.raises(Mismatch, match="other examples"):
-        train(SMALL, data=fewer, teacher=teacher, state=tmp_path / "s", resume=True)
+        train(SMALL, data=fewer, teacher=few_digits_teacher, state=tmp_path / "s", resume=True)
     with pytest.raises(Mismatch, match="of 1 students, not 2"):
-        train_cohort([SMALL, SMALL], data=data, teacher=teacher, state=tmp_path / "s", resume=True)
+        train_cohort([SMALL, SMALL], data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", resume=True)
 
 
-def test_a_damaged_state_is_told_and_none_is_too(data, teacher, tmp_path, monkeypatch):
+def test_a_damaged_state_is_told_and_none_is_too(few_digits, few_digits_teacher, tmp_path, monkeypatch):
     path = tmp_path / "s"
     with pytest.raises(UnreadableInput, match="does not exist"):
-        train(SMALL, data=data, state=path, resume=True)
-    interrupted(data, teacher, path, monkeypatch)
+        train(SMALL, data=few_digits, state=path, resume=True)
+    interrupted(few_digits, few_digits_teacher, path, monkeypatch)
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"PK" + whole[2:200], b"text"):
         path.write_bytes(damaged)
         with pytest.raises(UnreadableInput, match="delete it and train again"):
-            train(SMALL, data=data, teacher=teacher, state=path, resume=True)
+            train(SMALL, data=few_digits, teacher=few_digits_teacher, state=path, resume=True)
     torch.save({"format": "other"}, path)
     with pytest.raises(UnreadableInput):
-        train(SMALL, data=data, teacher=teacher, state=path, resume=True)
+        train(SMALL, data=few_digits, teacher=few_digits_teacher, state=path, resume=True)
 
 
-def test_a_crash_costs_at_most_what_came_after_the_last_state(data, teacher, tmp_path, monkeypatch):
+def test_a_crash_costs_at_most_what_came_after_the_last_state(few_digits, few_digits_teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "SECONDS", 0)
     recipe = dataclasses.replace(SMALL, method="kda+rkd")
-    whole = train(recipe, data=data, teacher=teacher)
+    whole = train(recipe, data=few_digits, teacher=few_digits_teacher)
 
     def crash(student, epoch, *words):
         if epoch == 3:
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        train(recipe, data=data, teacher=teacher, state=tmp_path / "s", progress=crash)
+        train(recipe, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", progress=crash)
     epochs = []
     options = {"state": tmp_path / "s", "resume": True, "progress": lambda student, epoch, *words: epochs.append(epoch)}
-    assert outcome(train(recipe, data=data, teacher=teacher, **options)) == outcome(whole)
+    assert outcome(train(recipe, data=few_digits, teacher=few_digits_teacher, **options)) == outcome(whole)
     assert epochs == [3]
 
 
-def test_a_finished_run_can_be_had_again_until_its_state_is_removed(data, tmp_path):
-    first = train(SMALL, data=data, state=tmp_path / "s")
+def test_a_finished_run_can_be_had_again_until_its_state_is_removed(few_digits, tmp_path):
+    first = train(SMALL, data=few_digits, state=tmp_path / "s")
     epochs = []
     options = {"state": tmp_path / "s", "resume": True, "progress": lambda *words: epochs.append(words)}
-    assert outcome(train(SMALL, data=data, **options)) == outcome(first)
+    assert outcome(train(SMALL, data=few_digits, **options)) == outcome(first)
     assert epochs == []
 
 

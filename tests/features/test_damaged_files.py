@@ -34,14 +34,13 @@ def require_all_told(counts: dict, count: int) -> None:
     assert counts["refused"] > count / 3
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_thousand_mutations_are_refused_or_harmless(seed, tmp_path):
-    require_all_told(mutants(tmp_path, seed, 1000), 1000)
+def test_six_hundred_mutations_are_refused_or_harmless(tmp_path):
+    require_all_told(mutants(tmp_path, 0, 600), 600)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(2, 12))
-def test_ten_times_two_thousand_mutations_are_refused_or_harmless(seed, tmp_path):
+@pytest.mark.parametrize("seed", range(1, 12))
+def test_eleven_times_two_thousand_mutations_are_refused_or_harmless(seed, tmp_path):
     require_all_told(mutants(tmp_path, seed, 2000), 2000)
 
 

@@ -91,19 +91,20 @@ def test_other_kernels_equal_their_dense_matrices(spec):
     assert report.ladder.head is None and report.paper is None and NO_FEATURES in report.notes
 
 
-def test_drawn_pairs_hold_the_truth_in_their_interval():
+@pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 40), marks=pytest.mark.long)], ids=len)
+def test_drawn_pairs_hold_the_truth_in_their_interval(seeds):
     X_T, X_S, _ = _pair(n=600)
     X_T[:5] *= 30  # heavy rows, which uniform pairs would miss
     truth = ks.measure(teacher=X_T, student=X_S, kernel="poly:2").transfer_loss
     held = 0
-    for seed in range(20):
-        report = ks.measure(teacher=X_T, student=X_S, kernel="poly:2", route="pair", seed=seed)
+    for seed in seeds:
+        report = ks.measure(teacher=X_T, student=X_S, kernel="poly:2", route="pair", seed=seed, neighbours=0)
         low, high = report.rounding_interval
         held += low <= truth <= high
         assert report.route == "pairs-estimate" and not report.rounding_certified
         assert report.transfer_loss == pytest.approx(truth, rel=0.02)
         assert (high - low) / truth < 0.1
-    assert held >= 19
+    assert held >= 0.9 * len(seeds)
 
 
 @pytest.mark.parametrize(

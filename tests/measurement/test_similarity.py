@@ -123,7 +123,7 @@ class Positions:
         return "token"
 
 
-def test_tokens_are_compared_position_by_position_and_marked_by_labels_of_their_own_only():
+def test_tokens_are_compared_by_position_and_marked_by_their_own_labels():
     X_T, X_S, y = some_pair(n=150)
     sides = {"teacher": Positions(X_T, y // 3), "student": Positions(X_S, y // 3)}
     report = ks.measure(**sides, neighbours=0)
@@ -167,7 +167,7 @@ def test_prefixes_are_those_of_both_networks_in_every_kind_of_report():
         assert TransferReport.from_json(report.to_json()) == report
 
 
-def test_a_prefix_wider_than_a_pair_is_left_out_of_it_and_refused_if_wider_than_all():
+def test_a_prefix_wider_than_a_pair_is_left_out_and_than_all_refused():
     X_T, X_S, _ = some_pair()
     both = {"narrow": X_T[:, :3], "wide": X_T}
     report = ks.measure(teacher=both, student={"narrow": X_S[:, :3], "wide": X_S}, dims=(2, 8), neighbours=0)
@@ -203,7 +203,7 @@ def run(arguments, capsys):
     return stop.value.code, *capsys.readouterr()
 
 
-def test_dims_on_the_command_line_are_lines_below_the_table_and_a_key_of_the_json(files, capsys):
+def test_dims_are_lines_below_the_table_and_a_key_of_the_json(files, capsys):
     code, text, _ = run([*files, "--dims", "3,10"], capsys)
     assert code == 0 and "features, first 3: loss 0." in text and "features, first 10: loss 0." in text
     _, text, _ = run([*files, "--dims", "3, 10", "--json"], capsys)

@@ -98,9 +98,7 @@ class Broken:
         ("timm:resnet18", "timm", ImportError("No module named 'timm'"), "pip install --upgrade torch timm"),
     ],
 )
-def test_a_library_that_is_missing_or_broken_is_told_with_the_command_that_mends_it(
-    monkeypatch, arch, package, error, mend
-):
+def test_a_missing_or_broken_library_is_refused_with_the_command_to_install_it(monkeypatch, arch, package, error, mend):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(package, error), *sys.meta_path])

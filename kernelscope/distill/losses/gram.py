@@ -24,4 +24,5 @@ class Gram(Memoryless):
 
     def __call__(self, step: Step) -> torch.Tensor:
         K_S, K_T = (X @ X.T for X in step.rows(self.layer))
-        return self.weight * torch.linalg.matrix_norm(K_S - K_T) / divisor(torch.linalg.matrix_norm(K_T))
+        loss: torch.Tensor = torch.linalg.matrix_norm(K_S - K_T) / divisor(torch.linalg.matrix_norm(K_T))
+        return self.weight * loss

@@ -124,7 +124,7 @@ class ClassCentres:
         own = self.cells["centres"].unflatten(0, (-1, self.k))[labels]
         live = self.cells["live"].unflatten(0, (-1, self.k))[labels]
         distances = (teacher[:, None] - own).square().sum(2)
-        cell = labels * self.k + distances.masked_fill(~live, torch.inf).argmin(1)
+        cell: torch.Tensor = labels * self.k + distances.masked_fill(~live, torch.inf).argmin(1)
         # from the centres, as sums about a far origin would cancel
         away = teacher - self.cells["centres"][cell]
         drawn = np.random.default_rng([self.seed, self.epoch, self.seen]).choice([-1.0, 1.0], len(cell))

@@ -90,7 +90,7 @@ def test_routes_agree_within_the_sum_of_their_intervals(n: int, d_S: int, d_T: i
 
 
 @pytest.mark.parametrize("exponent", range(1, 11))
-def test_the_automatic_route_resolves_losses_from_a_tenth_to_ten_to_the_minus_ten(exponent: int) -> None:
+def test_the_automatic_route_resolves_losses_from_a_tenth_to_1e_minus_10(exponent: int) -> None:
     rng = np.random.default_rng(exponent)
     X_T = rng.standard_normal((160, 12))
     X_S = X_T @ np.linalg.qr(rng.standard_normal((12, 12)))[0] + 0.4 * 10.0**-exponent * rng.standard_normal((160, 12))

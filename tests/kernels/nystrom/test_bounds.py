@@ -242,7 +242,7 @@ def test_a_class_for_each_example_bounds_the_loss_by_itself() -> None:
     assert high == pytest.approx(low, rel=1e-13)
 
 
-def test_an_over_loose_bound_is_vacuous_and_the_sandwich_of_class_centres_is_not() -> None:
+def test_a_loose_bound_is_vacuous_and_the_class_centres_sandwich_is_not() -> None:
     rng = np.random.default_rng(3)
     y = np.arange(200) % 5
     X_T = 3 * rng.standard_normal((5, 8))[y] + 0.1 * rng.standard_normal((200, 8))
@@ -295,7 +295,7 @@ def _psd(rng: np.random.Generator, m: int) -> tuple[np.ndarray, np.ndarray, np.n
     return (Q * values) @ Q.T, (Q / values) @ Q.T, (Q / np.sqrt(values)) @ Q.T
 
 
-def test_theorem_1_holds_with_room_on_a_gaussian_pair_but_says_when_it_does_not_apply() -> None:
+def test_theorem_1_holds_with_room_on_a_gaussian_pair_and_names_its_assumption() -> None:
     rng = np.random.default_rng(5)
     X_S, X_T = rng.standard_normal((300, 8)), np.zeros((300, 5))
     for choose, assumption in ((uniform(300, 4), None), (class_means(np.arange(300) % 4), "class-means landmarks are")):

@@ -118,7 +118,7 @@ def test_leverage_scores_are_the_diagonal_of_the_hat_matrix() -> None:
     assert leverage_scores(X).sum() == pytest.approx(6, rel=1e-12)
 
 
-def test_leverage_draws_the_row_that_nothing_else_explains_and_never_a_zero_row() -> None:
+def test_leverage_draws_the_row_nothing_else_explains_and_never_a_zero_row() -> None:
     X = np.zeros((50, 3))
     X[::2, :2] = RNG.standard_normal((25, 2))
     X[10, 2] = 1e-3
@@ -160,7 +160,7 @@ def test_landmarks_read_any_rows(tmp_path: Path) -> None:
         np.testing.assert_array_equal(kmeans(dataset, 7).assignment, kmeans(X, 7).assignment)
 
 
-def test_the_default_is_class_means_where_labels_are_known_else_a_tenth_as_many_cells() -> None:
+def test_the_default_is_class_means_with_labels_else_a_tenth_as_many_cells() -> None:
     assert parse(None, n=400, labels=BLOBS, teacher=X_T).strategy == "class-means"
     default = parse(None, n=400, teacher=X_T)
     assert (default.strategy, default.m, default.seed) == ("kmeans", 40, 0)

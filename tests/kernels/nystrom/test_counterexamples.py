@@ -52,7 +52,7 @@ def test_ce1b_classes_symmetric_about_zero_blind_their_centres() -> None:
     assert shares.within_within == pytest.approx(1)
 
 
-def test_ce2_equal_partial_matrices_of_sampled_rows_and_no_excess_over_the_tails_yet_another_kernel() -> None:
+def test_ce2_equal_partial_matrices_and_tails_yet_another_kernel() -> None:
     X_S, X_T = np.diag([10.0, 2, 2]), np.array([[10.0, 0, 0], [0, 2, 0], [0, 2, 0]])
     sums = partial(teacher=X_T, student=X_S, landmarks=given([0], 3))
     assert sums.partial_norm == 0
@@ -80,7 +80,7 @@ def test_ce3_foreign_landmarks_break_the_printed_constants(x: float, broken: str
     assert found["corollary1"].value >= x * x
 
 
-def test_ce4_eigenvalues_below_one_break_the_printed_corollary_even_for_sampled_rows() -> None:
+def test_ce4_eigenvalues_below_one_break_the_printed_corollary() -> None:
     X_S, X_T = 0.1 * np.array([[1.0], [1.0]]), 0.1 * np.array([[1.0], [0.5]])
     found = judged(partial(teacher=X_T, student=X_S, landmarks=given([0], 2)), X_S, X_T)
     assert truth(X_S, X_T) == pytest.approx(0.0103, rel=1e-2)
@@ -113,7 +113,7 @@ def test_ce6_foreign_landmarks_part_W_from_C() -> None:
     judged(sums, X, X)
 
 
-def test_ce7_what_varies_within_classes_is_invisible_and_the_sandwich_attains_both_ends() -> None:
+def test_ce7_within_class_differences_are_invisible_and_attain_the_sandwich() -> None:
     base = np.repeat([[3.0, 0, 0, 0], [0, 3.0, 0, 0]], 2, axis=0)
     X_S, X_T, y = base.copy(), base.copy(), np.array([0, 0, 1, 1])
     X_S[:2, 2] = 1, -1
@@ -131,7 +131,7 @@ def test_ce7_what_varies_within_classes_is_invisible_and_the_sandwich_attains_bo
 
 
 @pytest.mark.parametrize("t", [1e-1, 1e-3, 1e-6])
-def test_ce8_an_assignment_of_its_own_for_each_network_jumps_at_ties_and_a_common_one_does_not(t: float) -> None:
+def test_ce8_separate_assignments_jump_at_ties_and_a_common_one_does_not(t: float) -> None:
     X_S = np.array([[1.0], [1], [-1], [-1], [t], [-t]])
     X_T, y = X_S * [[1], [1], [1], [1], [-1], [-1]], np.array([0, 0, 1, 1, 0, 1])
     D_S, D_T = means(X_S, y, 2), means(X_T, y, 2)

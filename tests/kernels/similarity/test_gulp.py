@@ -74,7 +74,7 @@ def test_it_ignores_rotation_scale_shift_and_order_but_not_other_linear_maps():
     assert distance(stretched, X_T, 1e-2) > 0.1 > 1e-2 > distance(stretched, X_T, 1e-6)
 
 
-def test_nearly_equal_networks_are_told_apart_by_what_a_difference_would_cancel():
+def test_nearly_equal_networks_are_resolved_where_a_difference_would_cancel():
     rng = np.random.default_rng(0)
     X, noise = rng.standard_normal((200, 6)), rng.standard_normal((200, 6))
     Q = np.linalg.qr(rng.standard_normal((6, 6)))[0]

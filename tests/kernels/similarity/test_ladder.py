@@ -163,7 +163,7 @@ def test_directions_below_rounding_are_cut_and_the_tolerance_is_told(dtype, tole
     assert found == pytest.approx(dense_head(X_T[:, :4], X_T), rel=1e-6)
 
 
-def test_the_held_out_head_of_an_ill_conditioned_mixing_is_that_of_least_squares():
+def test_the_held_out_head_of_an_ill_conditioned_mixing_is_least_squares():
     rng = np.random.default_rng(0)
     X_T = np.maximum(rng.standard_normal((800, 24)) + 0.5, 0)
     U, V = (np.linalg.qr(rng.standard_normal((24, 24)))[0] for _ in range(2))

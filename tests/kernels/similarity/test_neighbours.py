@@ -83,7 +83,7 @@ def test_shared_neighbours_are_the_overlap_of_either_order(kind):
     assert kind != "normal" or shared(X, np.zeros((300, 2)), k=6) == pytest.approx(6 / 299)
 
 
-def test_equal_networks_overlap_wholly_even_with_ties_and_a_constant_one_is_at_chance():
+def test_equal_networks_overlap_wholly_and_a_constant_one_is_at_chance():
     X, constant = some_pair("lattice", 500)[0], np.ones((500, 3))
     assert neighbours(well_scaled_sums(teacher=X, student=X), k=10).overlap == pytest.approx(1)
     blind = neighbours(well_scaled_sums(teacher=some_pair("normal", 500)[0], student=constant), k=10)

@@ -108,7 +108,7 @@ def test_a_rotation_inside_a_prefix_changes_nothing_and_one_across_it_does():
 
 
 @pytest.mark.parametrize("scale", [1e-90, 1e90, 1e-160])
-def test_prefixes_of_quite_another_size_than_the_rest_are_measured_all_the_same(scale):
+def test_prefixes_of_another_magnitude_than_the_rest_are_measured_alike(scale):
     X_S, X_T = some_pair()
     factors = np.where(np.arange(9) < 3, scale, 1.0)
     found = prefix(well_scaled_sums(teacher=X_T * factors, student=X_S * factors[:6]), 3)

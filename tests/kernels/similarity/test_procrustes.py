@@ -71,7 +71,7 @@ def test_it_is_a_metric():
         assert distance(A, C) <= distance(A, B) + distance(B, C) + 1e-12
 
 
-def test_a_constant_network_has_no_distance_nor_rows_that_are_gone_and_too_close():
+def test_a_constant_network_and_rows_read_once_and_too_close_have_no_distance():
     X = np.random.default_rng(0).standard_normal((20, 3))
     assert distance(np.ones((20, 2)), X) is None
     for e, known in ((1e-2, True), (1e-6, False)):

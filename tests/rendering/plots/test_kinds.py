@@ -125,7 +125,7 @@ def test_landmark_eigenvalues_and_the_line_at_one():
     assert any(set(line.get_ydata()) == {1.0} and line.is_dashed() for line in ax.lines)
 
 
-def test_eigenvalues_beyond_the_rank_are_marked_as_zero_not_plotted_at_their_noise():
+def test_eigenvalues_beyond_the_rank_are_marked_as_zero():
     noisy = LandmarkSpectrum((5.0, 2.0, 1e-15, 0.0), 0.0, 5.0, 2, None, 2)
     nothing = LandmarkSpectrum((0.0, 0.0), 0.0, 0.0, 0, None, 2)
     report = with_pair(full_report(), 0, landmark_spectrum=LandmarkSpectra(noisy, nothing))
@@ -142,7 +142,7 @@ def test_theorem_two_adds_up():
     assert a_student + a_teacher + b == pytest.approx(bound)
 
 
-def test_every_bound_is_drawn_at_its_multiple_and_a_failing_one_is_said_to_fail():
+def test_every_bound_is_drawn_at_its_multiple_and_failing_ones_are_marked():
     report = full_report()
     ax = plots.plot(report, "bounds")
     points = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
