@@ -1,6 +1,6 @@
-"""Errors a caller can mend, each with the exit code the command line ends with.
+"""Errors a caller can fix, each with the exit code the command line ends with.
 
-A message reads ``WHAT WHERE; MEND``: one line, lower case, no full stop, with the numbers expected and found.
+A message reads ``WHAT WHERE; FIX``: one line, lower case, no full stop, with the numbers expected and found.
 Every class also inherits the builtin a Python caller would expect to catch.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class KernelscopeError(Exception):
-    """Base of everything a caller can mend."""
+    """Base of everything a caller can fix."""
 
     exit_code = 1
 
@@ -48,7 +48,7 @@ class GateFailed(KernelscopeError):
 
 
 class ResourceError(KernelscopeError, OSError):
-    """Disk, memory or a lock is not to be had (exit 7)."""
+    """Disk, memory or a lock is not available (exit 7)."""
 
     exit_code = 7
 

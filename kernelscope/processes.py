@@ -1,7 +1,7 @@
-"""Several processes training one network: the one door to torch.distributed (DDP's own gradients aside).
+"""Several processes training one network: rank, shards and collectives, all of torch.distributed but DDP's gradients.
 
-Every process holds the whole data set and takes its share of each batch; rows that a loss compares are gathered, so
-that losses see the global batch and never hear of processes. With one process everything here is the identity.
+Every process holds the whole data set and takes its shard of each batch; rows that a loss compares are gathered, so
+that a loss sees the global batch and knows nothing of processes. With one process everything here is the identity.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def rank() -> int:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes files and talks."""
+    """Whether this is rank 0, which alone writes files and prints."""
     return rank() == 0
 
 
@@ -67,7 +67,7 @@ def together(device: str) -> Iterator[str]:
         distributed.destroy_process_group()
 
 
-def share(rows: torch.Tensor) -> torch.Tensor:
+def shard(rows: torch.Tensor) -> torch.Tensor:
     """This process's part of a batch's rows: consecutive, and as many as the others' or one less.
 
     Raises:
@@ -80,8 +80,8 @@ def share(rows: torch.Tensor) -> torch.Tensor:
     return rows.tensor_split(count())[rank()]
 
 
-def gathered(own: torch.Tensor, total: int) -> torch.Tensor:
-    """All processes' rows in their order, ``(total, ...)``; gradients flow into this process's own alone.
+def all_gather_rows(own: torch.Tensor, total: int) -> torch.Tensor:
+    """All processes' rows in the order of ranks, ``(total, ...)``; gradients flow into this process's own alone.
 
     Summed over processes, the gradients of a function of the result are then those one process would have.
     """
@@ -97,15 +97,15 @@ def gathered(own: torch.Tensor, total: int) -> torch.Tensor:
     return torch.cat(rows)
 
 
-def summed(x: torch.Tensor) -> torch.Tensor:
+def all_reduce_sum_(x: torch.Tensor) -> torch.Tensor:
     """Sum over processes, in place."""
     if count() > 1:
         distributed.all_reduce(x)
     return x
 
 
-def agreed(number: int | None, device: str) -> int | None:
-    """A number that any process has, the largest of several, told to all; None if none has one."""
+def all_reduce_max(number: int | None, device: str) -> int | None:
+    """The largest number that any process has, in all of them; None, and 0, count as none."""
     if count() == 1:
         return number
     flag = torch.tensor(number or 0, device=device)
@@ -121,8 +121,8 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
     return nn.parallel.DistributedDataParallel(network, device_ids=ids)
 
 
-def alike(network: nn.Module) -> None:
-    """The first process's buffers for all: each has seen other examples in its batch normalisation."""
+def broadcast_buffers_(network: nn.Module) -> None:
+    """Rank 0's buffers for all, in place: batch normalisation has seen other examples in each process."""
     if count() > 1:
         for buffer in network.buffers():
             distributed.broadcast(buffer, 0)
@@ -135,7 +135,7 @@ def _together() -> bool:
 def launch(processes: int, arguments: list[str]) -> int:
     """Run ``kernelscope ARGUMENTS`` in several processes on this machine, as torchrun would; the exit code.
 
-    The first one talks. If one fails the others are ended; a signal reaches all.
+    Rank 0 alone prints. If one fails the others are ended; a signal reaches all.
     """
     port = _free_port()
     threads = str(max(1, (os.cpu_count() or 1) // processes))
@@ -156,7 +156,7 @@ def launch(processes: int, arguments: list[str]) -> int:
     try:
         while any(child.poll() is None for child in children) and not any(child.returncode for child in children):
             time.sleep(0.05)
-        time.sleep(1.0 if any(child.returncode for child in children) else 0.0)  # the first may be about to say why
+        time.sleep(1.0 if any(child.returncode for child in children) else 0.0)  # rank 0 may be about to print why
     finally:
         for child in children:
             if child.poll() is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kernelscope.errors import UnreadableInput, one_line
 
-MEND = "give a checkpoint saved by torch.save"
+FIX = "give a checkpoint saved by torch.save"
 COPY = "copy or download it again"
 MAX_MEMBERS = 50_000
 #: end record of a zip; its 64-bit twin with the pointer to it stand right before
@@ -28,11 +28,11 @@ def checked_pickle(path: Path, content: bytes) -> bytes:
         members = archive.infolist()
         _refuse_other_archives(path, [member.filename for member in members])
         if sum(member.file_size for member in members) > len(content) or len(members) > MAX_MEMBERS:
-            raise UnreadableInput(f"{path} would unpack to more than it holds; {MEND}")
+            raise UnreadableInput(f"{path} would unpack to more than it holds; {FIX}")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise UnreadableInput(f"{path} is a compressed archive, which torch.save never writes; {MEND}")
+            raise UnreadableInput(f"{path} is a compressed archive, which torch.save never writes; {FIX}")
         if any(member.flag_bits & 1 for member in members):
-            raise UnreadableInput(f"{path} is an encrypted archive, which torch.save never writes; {MEND}")
+            raise UnreadableInput(f"{path} is an encrypted archive, which torch.save never writes; {FIX}")
         if any(member.external_attr & 0x10 or member.is_dir() for member in members):
             # torch reads a member that is marked as a folder as whatever lay in memory
             raise UnreadableInput(f"{path} is corrupt: a tensor is marked as a folder; {COPY}")
@@ -50,13 +50,13 @@ def _pickle_in(names: list[str]) -> str:
 
 def _refuse_other_archives(path: Path, names: list[str]) -> None:
     if any(name.endswith(".npy") for name in names):
-        raise UnreadableInput(f"{path} is a NumPy .npz archive, not a checkpoint; {MEND}")
+        raise UnreadableInput(f"{path} is a NumPy .npz archive, not a checkpoint; {FIX}")
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
         raise UnreadableInput(f"{path} is a TorchScript program; save its state_dict instead")
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
         raise UnreadableInput(f"{path} is a torch.export program; save its state_dict instead")
     if _pickle_in(names) not in names:
-        raise UnreadableInput(f"{path} is a zip archive without a checkpoint in it; {MEND}")
+        raise UnreadableInput(f"{path} is a zip archive without a checkpoint in it; {FIX}")
 
 
 def _require_one_reading(path: Path, content: bytes, members: list[zipfile.ZipInfo]) -> None:
@@ -74,7 +74,7 @@ def _require_one_reading(path: Path, content: bytes, members: list[zipfile.ZipIn
         and min(member.header_offset for member in members) == 0
     )
     if not plain or not _ends_plainly(content):
-        raise UnreadableInput(f"{path} is damaged, or an archive that can be read in two ways; {MEND}")
+        raise UnreadableInput(f"{path} is damaged, or an archive that can be read in two ways; {FIX}")
 
 
 def _ends_plainly(content: bytes) -> bool:

@@ -15,7 +15,7 @@ from kernelscope.errors import UnreadableInput, one_line
 
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-MEND = "download the folder again"
+FIX = "download the folder again"
 #: a tensor takes about a hundred bytes to name, and far more in memory
 MAX_HEADER_BYTES, MAX_SHARDS = 20_000_000, 10_000
 
@@ -70,7 +70,7 @@ def shards_of(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
             names = _weight_map(_inside(folder, index))
             shards = sorted(set(names.values()))
             if len(shards) > MAX_SHARDS:
-                raise UnreadableInput(f"{folder} names {len(shards):,} shards, at most {MAX_SHARDS:,}; {MEND}")
+                raise UnreadableInput(f"{folder} names {len(shards):,} shards, at most {MAX_SHARDS:,}; {FIX}")
             return [_inside(folder, shard) for shard in shards], names
     raise UnreadableInput(f"{folder} holds no {WHOLE[0]}; give a checkpoint")
 
@@ -87,7 +87,7 @@ def require_indexed(shard: Path, found: set[str], names: dict[str, str] | None) 
     if different := sorted(expected ^ found, key=str):
         word = "lacks" if different[0] in expected else "also holds"
         raise UnreadableInput(
-            f"{shard} {word} {one_line(str(different[0]), 60)} ({len(different)} tensors differ from the index); {MEND}"
+            f"{shard} {word} {one_line(str(different[0]), 60)} ({len(different)} tensors differ from the index); {FIX}"
         )
 
 
@@ -101,14 +101,14 @@ def folder_sha256(digests: Sequence[tuple[str, str]]) -> str:
 
 def _weight_map(index: Path) -> dict[str, str]:
     if index.stat().st_size > MAX_HEADER_BYTES:
-        raise UnreadableInput(f"{index} has {index.stat().st_size:,} bytes, too many for an index; {MEND}")
+        raise UnreadableInput(f"{index} has {index.stat().st_size:,} bytes, too many for an index; {FIX}")
     try:
         document = json.loads(index.read_bytes(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise UnreadableInput(f"{index} is not an index of shards ({one_line(str(error), 60)}); {MEND}") from error
+        raise UnreadableInput(f"{index} is not an index of shards ({one_line(str(error), 60)}); {FIX}") from error
     names = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(names, dict) or not names or not all(isinstance(shard, str) for shard in names.values()):
-        raise UnreadableInput(f"{index} has no weight_map from tensors to files; {MEND}")
+        raise UnreadableInput(f"{index} has no weight_map from tensors to files; {FIX}")
     return names
 
 
@@ -124,12 +124,12 @@ def _inside(folder: Path, name: str) -> Path:
     """A file directly in the folder; links may lead to the store of blobs beside it, as download caches have it."""
     path = folder / name
     if name in ("", ".", "..") or any(mark in name for mark in "/\\\0:"):
-        raise UnreadableInput(f"{folder} names the shard {one_line(name, 40)!r}, outside the folder; {MEND}")
+        raise UnreadableInput(f"{folder} names the shard {one_line(name, 40)!r}, outside the folder; {FIX}")
     home = folder.resolve()
     blobs = home.parent.parent / "blobs"
     target = path.resolve()
     if target.parent != home and not (home.parent.name == "snapshots" and target.parent == blobs):
         raise UnreadableInput(f"{path} is a link out of the folder; replace it by the file itself")
     if not path.exists():
-        raise UnreadableInput(f"{path} is missing, though the index names it; {MEND}")
+        raise UnreadableInput(f"{path} is missing, though the index names it; {FIX}")
     return files.require_readable(path)

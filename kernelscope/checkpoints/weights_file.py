@@ -25,7 +25,7 @@ import torch
 
 from kernelscope import files
 from kernelscope.checkpoints import archive, pickle_program, stubs, tensor_files
-from kernelscope.checkpoints.archive import COPY, MEND
+from kernelscope.checkpoints.archive import COPY, FIX
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -90,7 +90,7 @@ def as_unreadable(path: str | os.PathLike[str]) -> Iterator[None]:
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused is None:
-            raise UnreadableInput(f"{path} is damaged or not a torch file; {MEND}") from error
+            raise UnreadableInput(f"{path} is damaged or not a torch file; {FIX}") from error
         raise _needs_code(path, refused[1], "save its state_dict alone") from error
     except pickle_program.UnsafeProgram as error:
         raise UnreadableInput(
@@ -102,7 +102,7 @@ def as_unreadable(path: str | os.PathLike[str]) -> Iterator[None]:
         if _lacks_memory(error, path):
             raise _too_large(path) from error
         kind = type(error).__name__
-        raise UnreadableInput(f"{one_line(str(path))} is truncated or damaged ({kind}); {MEND}") from error
+        raise UnreadableInput(f"{one_line(str(path))} is truncated or damaged ({kind}); {FIX}") from error
 
 
 def _lacks_memory(error: Exception, path: str | os.PathLike[str]) -> bool:
@@ -143,7 +143,7 @@ def _file(path: Path) -> Contents:
     if content.startswith(ZIP_MAGIC):  # its directory stands at the end: without one no checksum could be checked
         raise UnreadableInput(f"{path} is truncated after {size:,} bytes; {COPY}")
     if program is None or content[257:262] == b"ustar":
-        raise UnreadableInput(f"{path} is not a torch file; {MEND}")
+        raise UnreadableInput(f"{path} is not a torch file; {FIX}")
     return _legacy(path, content, program)
 
 
@@ -188,7 +188,7 @@ def _folder(folder: Path) -> Contents:
     for shard in shards:
         found = _file(shard)
         if not isinstance(found.document, dict):
-            raise UnreadableInput(f"{shard} holds a {type(found.document).__name__}, not weights by name; {MEND}")
+            raise UnreadableInput(f"{shard} holds a {type(found.document).__name__}, not weights by name; {FIX}")
         tensor_files.require_indexed(shard, set(found.document), names)
         tensors |= found.document
         digests.append((shard.name, found.sha256))
@@ -248,8 +248,8 @@ def _too_large(path: str | os.PathLike[str]) -> ResourceError:
     return ResourceError(f"{path} needs more memory than there is; free some or use a larger machine")
 
 
-def _needs_code(path: str | os.PathLike[str], name: str, mend: str) -> UnreadableInput:
-    return UnreadableInput(f"{path} holds objects that need code to load ({one_line(name, 60)}); {mend}")
+def _needs_code(path: str | os.PathLike[str], name: str, fix: str) -> UnreadableInput:
+    return UnreadableInput(f"{path} holds objects that need code to load ({one_line(name, 60)}); {fix}")
 
 
 def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
@@ -259,13 +259,13 @@ def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
         raise UnreadableInput(f"{path} is a git-lfs pointer, not a checkpoint; run git lfs pull")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise UnreadableInput(f"{path} is an HTML page, not a checkpoint; download the file itself")
-    for magic, what, mend in _OTHERS:
+    for magic, what, fix in _OTHERS:
         if head.startswith(magic):
-            raise UnreadableInput(f"{path} is {what}, not a checkpoint; {mend}")
+            raise UnreadableInput(f"{path} is {what}, not a checkpoint; {fix}")
     if head[257:262] == b"ustar":
         raise UnreadableInput(f"{path} is a tar archive; unpack it, or save its state_dict by a newer torch")
     if text.startswith((b"{", b"[")) and not tensor_files.is_safetensors(head, size):
-        raise UnreadableInput(f"{path} is JSON text, not a checkpoint; {MEND}")
+        raise UnreadableInput(f"{path} is JSON text, not a checkpoint; {FIX}")
     if head.startswith(b"\x80") and len(head) > 1 and head[1] > 2:
         raise UnreadableInput(
             f"{path} is a pickle of protocol {head[1]}, which may run code; save its state_dict by torch.save"
@@ -273,17 +273,17 @@ def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
 
 
 _OTHERS: Sequence[tuple[bytes, str, str]] = (
-    (b"\x89HDF", "an HDF5 file", MEND),
-    (b"\x93NUMPY", "a NumPy array", MEND),
+    (b"\x89HDF", "an HDF5 file", FIX),
+    (b"\x93NUMPY", "a NumPy array", FIX),
     (b"\x1f\x8b", "a gzip file", "unpack it first"),
     (b"BZh", "a bzip2 file", "unpack it first"),
     (b"\xfd7zXZ", "an xz file", "unpack it first"),
     (b"\x28\xb5\x2f\xfd", "a zstandard file", "unpack it first"),
     (b"7z\xbc\xaf", "a 7-zip archive", "unpack it first"),
     (b"Rar!", "a RAR archive", "unpack it first"),
-    (b"GGUF", "a GGUF file", MEND),
+    (b"GGUF", "a GGUF file", FIX),
     (b"%PDF", "a PDF page", "download the file itself"),
-    (b"\x89PNG", "a PNG image", MEND),
-    (b"\x7fELF", "a program", MEND),
-    (b"MZ", "a program", MEND),
+    (b"\x89PNG", "a PNG image", FIX),
+    (b"\x7fELF", "a program", FIX),
+    (b"MZ", "a program", FIX),
 )

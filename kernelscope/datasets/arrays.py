@@ -186,7 +186,7 @@ def labels_and_classes(labels: Any, classes: Any, n: int, name: str) -> tuple[np
     numbers = values.astype(np.int64)
     if n and (numbers.min() < 0 or numbers.max() >= 2**20):
         worst = numbers.min() if numbers.min() < 0 else numbers.max()
-        raise Mismatch(f"{name} has label {worst}, expected class indices from 0; leave labels out or mend them")
+        raise Mismatch(f"{name} has label {worst}, expected class indices from 0; correct the labels or leave them out")
     return numbers, names or tuple(map(str, range(int(numbers.max()) + 1)))
 
 

@@ -59,7 +59,7 @@ class Examples:
             if len(outside):
                 raise Mismatch(
                     f"{self.name} has {len(outside)} labels outside its {len(self.classes)} classes, first "
-                    f"{self.labels[outside[0]]} at example {outside[0]}; mend labels or classes"
+                    f"{self.labels[outside[0]]} at example {outside[0]}; correct labels or classes"
                 )
 
     @property

@@ -282,7 +282,9 @@ def _called(make: Callable[..., Any], options: Mapping[str, object], name: str) 
         raise
     except Exception as error:
         said = one_line(", ".join(f"{key}={value!r}" for key, value in options.items()), 50)
-        raise UsageError(f"data set {name} cannot be called with ({said}): {_in_words(error)}; mend it") from error
+        raise UsageError(
+            f"data set {name} cannot be called with ({said}): {_in_words(error)}; give arguments that it takes"
+        ) from error
 
 
 def _takes_split(make: Callable[..., Any]) -> bool:

@@ -27,7 +27,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 89_478_485  #: Pillow's own limit for a warning; here it is the end
 LARGEST_FILE = 2**29
-MEND = "mend it, or pass --skip-unreadable"
+FIX = "replace it, or pass --skip-unreadable"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +104,12 @@ def read_bytes(path: Path) -> bytes:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or not 0 < found.st_size <= LARGEST_FILE:
             what = f"has {found.st_size:,} bytes" if stat.S_ISREG(found.st_mode) else "is no regular file"
-            raise UnreadableInput(f"image {named(path)} {what}; {MEND}")
+            raise UnreadableInput(f"image {named(path)} {what}; {FIX}")
         return path.read_bytes()
     except UnreadableInput:
         raise
     except OSError as error:
-        raise UnreadableInput(f"image {named(path)} cannot be read ({error.strerror}); {MEND}") from error
+        raise UnreadableInput(f"image {named(path)} cannot be read ({error.strerror}); {FIX}") from error
 
 
 def opened(content: bytes, path: Path) -> Image.Image:
@@ -173,8 +173,8 @@ def named(path: Path) -> str:
 
 def _broken(path: Path, error: Exception) -> UnreadableInput:
     reason = "is no image of a known format" if type(error).__name__ == "UnidentifiedImageError" else ""
-    return UnreadableInput(f"image {named(path)} {reason or f'cannot be decoded ({one_line(str(error), 40)})'}; {MEND}")
+    return UnreadableInput(f"image {named(path)} {reason or f'cannot be decoded ({one_line(str(error), 40)})'}; {FIX}")
 
 
 def _too_large(path: Path) -> UnreadableInput:
-    return UnreadableInput(f"image {named(path)} has over {MOST_PIXELS // 10**6} million pixels; {MEND}")
+    return UnreadableInput(f"image {named(path)} has over {MOST_PIXELS // 10**6} million pixels; {FIX}")

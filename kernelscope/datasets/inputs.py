@@ -179,7 +179,7 @@ def collated(values: list[Any]) -> Raw:
 def _collated_fields(values: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     names = list(values[0])
     if any(set(value) != set(names) for value in values):
-        raise Mismatch(f"examples differ in their named inputs, expected {', '.join(names)} of each; mend the data")
+        raise Mismatch(f"examples differ in their named inputs, expected {', '.join(names)} of each; give all the same")
     return {name: _padded([value[name] for value in values], name) for name in names}
 
 
@@ -198,4 +198,6 @@ def refused(error: Exception, where: str) -> KernelscopeError:
     """Any exception of a stranger's data as one line that names the place."""
     if isinstance(error, KernelscopeError):
         return error
-    return UnreadableInput(f"{where} cannot be read ({one_line(f'{type(error).__name__}: {error}', 90)}); mend it")
+    return UnreadableInput(
+        f"{where} cannot be read ({one_line(f'{type(error).__name__}: {error}', 90)}); check the data"
+    )

@@ -33,7 +33,9 @@ def example_of(item: Any, where: str) -> tuple[Value, int | str | None]:
         return _of_mapping(item, where)
     if isinstance(item, (tuple, list)):
         if len(item) not in (1, 2):
-            raise Mismatch(f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; mend the data")
+            raise Mismatch(
+                f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; give one of those"
+            )
         value, label = example_of(item[0], where) if isinstance(item[0], Mapping) else (_value(item[0], where), None)
         return value, _label(item[1], where) if len(item) == 2 else label
     return _value(item, where), None
@@ -107,8 +109,10 @@ def _label(y: Any, where: str) -> int | str | None:
         return int(y) if y.lstrip("-").isdigit() else y
     if hasattr(y, "detach") or isinstance(y, (np.ndarray, np.generic)):
         if int(np.prod(y.shape)) != 1:
-            raise Mismatch(f"label of {where} has shape {tuple(y.shape)}, expected one class index; mend the data set")
+            raise Mismatch(
+                f"label of {where} has shape {tuple(y.shape)}, expected one class index; give a whole number"
+            )
         y = y.item()
     if isinstance(y, (int, float)) and y == int(y):
         return int(y)
-    raise Mismatch(f"label of {where} is {one_line(repr(y), 40)}, expected one class index; mend the data set")
+    raise Mismatch(f"label of {where} is {one_line(repr(y), 40)}, expected one class index; give a whole number")

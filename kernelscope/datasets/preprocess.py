@@ -50,7 +50,7 @@ def apply(operations: Operations, raw: np.ndarray | torch.Tensor | Sequence[np.n
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UnreadableInput(
                 f"preprocessing {one_line(str(operation), 60)} does not suit inputs of shape {tuple(x.shape)} "
-                f"({one_line(str(error), 60)}); mend the operations"
+                f"({one_line(str(error), 60)}); give others"
             ) from error
     return x
 
@@ -118,7 +118,7 @@ def _step(operation: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
             return _recoloured(_image(x), operation["to"])
         case other:
             raise UnreadableInput(
-                f"preprocessing {one_line(repr(other), 40)} is not one of {', '.join(OPERATIONS)}; mend the operations"
+                f"preprocessing {one_line(repr(other), 40)} is not one of {', '.join(OPERATIONS)}; use one of those"
             )
 
 

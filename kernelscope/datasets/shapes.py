@@ -48,11 +48,11 @@ class Shapes:
         for name, low, high in (("size", 8, 512), ("classes", 2, most), ("n", 8, 10**8), ("seed", 0, 2**63)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise UsageError(f"shapes takes {name} from {low} to {high}, not {value!r}; mend the option")
+                raise UsageError(f"shapes takes {name} from {low} to {high}, not {value!r}; give one in that range")
         if isinstance(self.difficulty, bool) or not isinstance(self.difficulty, (int, float)):
-            raise UsageError(f"shapes takes difficulty from 0 to 1, not {self.difficulty!r}; mend the option")
+            raise UsageError(f"shapes takes difficulty from 0 to 1, not {self.difficulty!r}; give one in that range")
         if not 0 <= self.difficulty <= 1:
-            raise UsageError(f"shapes takes difficulty from 0 to 1, not {self.difficulty}; mend the option")
+            raise UsageError(f"shapes takes difficulty from 0 to 1, not {self.difficulty}; give one in that range")
 
     @property
     def name(self) -> str:

@@ -38,7 +38,7 @@ def load(
         UnreadableInput, Mismatch: files that are missing, broken, or do not belong together.
     """
     reading = reading or Reading(seed=seed, limit=limit)
-    return shortened(open_data(name, reading, split).split(split), reading)
+    return limited(open_data(name, reading, split).split(split), reading)
 
 
 def parts(name: str, *, seed: int = 0, reading: Reading | None = None) -> tuple[Examples, Examples, Examples]:
@@ -64,8 +64,8 @@ def names_files(name: str) -> bool:
     return _kind(name)[0] not in MADE
 
 
-def shortened(examples: Examples, reading: Reading) -> Examples:
-    """As many of the first examples as are asked for.
+def limited(examples: Examples, reading: Reading) -> Examples:
+    """The first ``reading.n`` or ``reading.limit`` examples, the fewer of both.
 
     Raises:
         Mismatch: fewer than n. UsageError: a limit below 1.

@@ -103,7 +103,7 @@ class EpochBatches:
             images = resized_crop(images, self.augmentation, flip=recipe.flip)
         elif recipe.pad or recipe.flip:
             images = shift_and_flip(images, self.augmentation, pad=recipe.pad, flip=recipe.flip)
-        return Batch(processes.share(images), self._labels[rows])
+        return Batch(processes.shard(images), self._labels[rows])
 
 
 def labels_of(examples: Examples) -> torch.Tensor:

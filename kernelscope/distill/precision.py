@@ -25,7 +25,7 @@ def require_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"device {device!r} is not to be had ({one_line(str(error), 60)}); pass --device cpu"
+            f"device {device!r} is not available ({one_line(str(error), 60)}); pass --device cpu"
         ) from error
 
 

@@ -219,16 +219,16 @@ def _loaded(teacher: Any, device: str) -> Loaded:
     try:
         loaded.module.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {device!r} is not to be had ({one_line(str(error), 60)}); use cpu") from error
+        raise UsageError(f"device {device!r} is not available ({one_line(str(error), 60)}); use cpu") from error
     return loaded
 
 
 def _examples(data: Any, split: str | None, reading: Reading, preprocess: Operations | None) -> Examples:
     if isinstance(data, (str, os.PathLike)):
         opened = sources.open_data(os.fspath(data), reading, split)
-        examples = sources.shortened(opened.split(split or opened.to_follow), reading)
+        examples = sources.limited(opened.split(split or opened.to_follow), reading)
     else:
-        examples = sources.shortened(foreign.given(data, reading, split), reading)
+        examples = sources.limited(foreign.given(data, reading, split), reading)
     return examples if preprocess is None else replace(examples, preprocess=preprocess)
 
 

@@ -58,14 +58,14 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("lr_warm_up", 0), ("pad", 0), ("seed", 0)):
             if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}; mend the recipe")
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}; raise it")
         if not self.lr > 0 or not self.weight_decay >= 0 or not 0 <= self.momentum < 1:
             raise UsageError(
                 f"lr {self.lr} must be positive, weight decay {self.weight_decay} not negative and momentum "
-                f"{self.momentum} from 0 to below 1; mend the recipe"
+                f"{self.momentum} from 0 to below 1; set --lr above 0 and the others so"
             )
         if self.crop not in CROPS:
-            raise UsageError(f"crop is {self.crop!r}, expected {' or '.join(CROPS)}; mend the recipe")
+            raise UsageError(f"crop is {self.crop!r}; set it to {' or '.join(CROPS)}")
 
     @functools.cached_property
     def terms(self) -> tuple[Term, ...]:

@@ -103,7 +103,7 @@ class Student:
         labels = batch.labels.to(self.device)
         with autocast(self.device, self.recipe.amp):
             self._parallel(x)
-        features = {name: processes.gathered(x, total) for name, x in self._tap.features.items()}
+        features = {name: processes.all_gather_rows(x, total) for name, x in self._tap.features.items()}
         logits = features["logits"].float()
         terms = {"ce": functional.cross_entropy(logits, labels)}
         if self.losses:
@@ -147,7 +147,7 @@ class Student:
             return torch.zeros(sum(weight.numel() for weight in weights), device=self.device)
         found = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
         flat = [(torch.zeros_like(w) if g is None else g).flatten() for g, w in zip(found, weights)]
-        return processes.summed(torch.cat(flat))
+        return processes.all_reduce_sum_(torch.cat(flat))
 
     def end_epoch(self, epoch: int, seconds: float) -> dict[str, Any]:
         """Close the epoch; its record, to which what validation shows is added.
@@ -157,7 +157,7 @@ class Student:
         """
         for loss in self.losses.values():
             loss.end_epoch()
-        processes.alike(self.network)
+        processes.broadcast_buffers_(self.network)
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         means = {}
         for name, values in self._values.items():

@@ -49,7 +49,7 @@ class Teacher:
         """Its layers on the global batch: the same augmented images, through its own preprocessing."""
         with torch.no_grad(), self._capture as capture, autocast(self.device, self.amp):
             features = capture.run(apply(self.operations, batch.images))
-        return {name: processes.gathered(x, len(batch.labels)) for name, x in features.items()}
+        return {name: processes.all_gather_rows(x, len(batch.labels)) for name, x in features.items()}
 
 
 def require_better_than_chance(loaded: Loaded, logits: np.ndarray, predictions: np.ndarray, examples: Examples) -> None:

@@ -137,7 +137,7 @@ class _Run:
         found = examples.raw(np.arange(examples.n))
         assert self.teacher is not None and not isinstance(found, dict)
         images, labels = apply(self.splits.geometry, found), labels_of(examples)
-        features = self.teacher.forward(Batch(processes.share(images), labels))
+        features = self.teacher.forward(Batch(processes.shard(images), labels))
         x = apply(self.splits.operations, images).to(self.device)
         for student in self.students:
             student.dry_run(features, x, labels.to(self.device))
@@ -161,7 +161,7 @@ class _Run:
         try:
             for number in range(self.position.batch, len(batches)):
                 self._step(batches, number, epoch)
-                if (received := processes.agreed(signal_received(), self.device)) is not None:
+                if (received := processes.all_reduce_max(signal_received(), self.device)) is not None:
                     seconds = time.perf_counter() - started
                     self.position = _Position(epoch, number + 1, seconds, batches.augmentation.get_state())
                     self._leave(received)

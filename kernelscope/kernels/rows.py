@@ -159,7 +159,7 @@ def require_finite(X: Rows, name: str) -> None:
                 first = start + int(np.argmax(bad.any(axis=1)))
     if count:
         raise NumericalError(
-            f"{name} hold {count} NaN or infinite values, first in row {first}; mend the network or drop the rows"
+            f"{name} hold {count} NaN or infinite values, first in row {first}; check the network or drop the rows"
         )
 
 

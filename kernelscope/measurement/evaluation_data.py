@@ -25,11 +25,11 @@ def examples_for(networks: dict[str, Loaded], options: Request) -> Examples:
 
     reading = options.reading()
     if options.data is None:
-        examples = sources.shortened(_as_stated(networks, options), reading)
+        examples = sources.limited(_as_stated(networks, options), reading)
     elif isinstance(options.data, (str, os.PathLike)):
         examples = sources.load(os.fspath(options.data), options.split, reading=reading)
     else:
-        examples = sources.shortened(foreign.given(options.data, reading, options.split), reading)
+        examples = sources.limited(foreign.given(options.data, reading, options.split), reading)
     return examples if options.preprocess is None else replace(examples, preprocess=options.preprocess)
 
 

@@ -50,7 +50,7 @@ def build(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
             network = make(**arch_kwargs)
     except Exception as error:  # another library's code may fail in any way
         raise UsageError(
-            f"arch {arch} cannot be called with {arch_kwargs} ({_in_words(error)}); mend its arguments"
+            f"arch {arch} cannot be called with {arch_kwargs} ({_in_words(error)}); give arguments that it takes"
         ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"arch {arch} makes a {type(network).__name__}, expected an nn.Module; name its factory")
@@ -115,8 +115,8 @@ def _library(source: str, module: str) -> Any:
         return importlib.import_module(module)
     except Exception as error:
         package = _INSTALL[source]
-        mend = f"run pip install --upgrade torch {package}" if source != "hf" else f"run pip install {package}"
-        raise UsageError(f"{package} cannot be imported ({_in_words(error)}); {mend}") from error
+        fix = f"run pip install --upgrade torch {package}" if source != "hf" else f"run pip install {package}"
+        raise UsageError(f"{package} cannot be imported ({_in_words(error)}); {fix}") from error
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -112,7 +112,7 @@ def test_one_unreadable_image_is_named_or_dropped_from_both_sides(run, pair, tmp
     write_images(tmp_path / "images")
     (tmp_path / "images" / "b" / "001.png").write_text("no image")
     words = ("measure", *pair, "--data", "folder:images", "--json")
-    refused(run(*words), 3, "b/001.png is no image of a known format; mend it, or pass --skip-unreadable")
+    refused(run(*words), 3, "b/001.png is no image of a known format; replace it, or pass --skip-unreadable")
     for report in pairs(run(*words, "--skip-unreadable")):
         assert report["n"] == 63
         notes = [note for note in report["notes"] if "unreadable" in note]

@@ -94,7 +94,7 @@ def test_an_interrupted_run_is_resumed(run, teacher, monkeypatch, tmp_path):
         (("--seeds", "1,1"), 2, "names a seed twice"),
         (("--epoch", "3"), 2, "--epochs"),
         (("--lr", "-1"), 2, "lr -1.0 must be positive"),
-        (("--device", "cuda:9"), 2, "is not to be had"),
+        (("--device", "cuda:9"), 2, "is not available"),
         (("--resume",), 3, "s.pt.state does not exist"),
         (
             ("--method", "kd", "--teacher", "T", "--data", "shapes(size=8,classes=4,n=80)"),

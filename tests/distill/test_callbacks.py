@@ -86,13 +86,13 @@ with processes.together("cpu"):
     student = nn.parallel.DistributedDataParallel(make(5))
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
     for step in range(5):
-        loss = nn.functional.cross_entropy(student(processes.share(x)), processes.share(y))
+        loss = nn.functional.cross_entropy(student(processes.shard(x)), processes.shard(y))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         probe(student, step)
     weights = torch.cat([weight.detach().flatten() for weight in student.parameters()])
-    assert torch.equal(processes.summed(weights.clone()), 2 * weights)
+    assert torch.equal(processes.all_reduce_sum_(weights.clone()), 2 * weights)
     assert len(probe.trajectory) == (3 if processes.is_first() else 0)
 """
 

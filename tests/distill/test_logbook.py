@@ -80,6 +80,6 @@ def test_a_student_that_diverged_has_no_numbers_and_says_why(tmp_path):
     assert record["layers"]["logits"] is None
     assert record["layers"]["embedding"]["transfer_loss"] > 0
     assert record["notes"] == [
-        "logits: student features hold 40 NaN or infinite values, first in row 0; mend the network or drop the rows"
+        "logits: student features hold 40 NaN or infinite values, first in row 0; check the network or drop the rows"
     ]
     assert strict((tmp_path / "p.jsonl").read_text()) == record

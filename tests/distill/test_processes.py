@@ -100,7 +100,7 @@ def _is_running(pid):
 
 def test_alone_everything_is_the_identity():
     x = torch.arange(6.0).view(3, 2)
-    assert processes.share(x) is x and processes.gathered(x, 3) is x and processes.summed(x) is x
+    assert processes.shard(x) is x and processes.all_gather_rows(x, 3) is x and processes.all_reduce_sum_(x) is x
     assert (processes.count(), processes.rank(), processes.is_first()) == (1, 0, True)
     with processes.together("cpu") as device:
         assert device == "cpu"
@@ -109,4 +109,4 @@ def test_alone_everything_is_the_identity():
 def test_a_batch_that_is_too_small_to_share_is_refused(monkeypatch):
     monkeypatch.setattr(processes, "count", lambda: 4)
     with pytest.raises(UsageError, match="3 examples for 4 processes; raise --batch-size"):
-        processes.share(torch.zeros(3, 1))
+        processes.shard(torch.zeros(3, 1))

@@ -149,9 +149,9 @@ def test_deterministic_algorithms_are_asked_for_only_while_training(data):
 
 
 def test_a_device_that_is_not_there_is_told(data):
-    with pytest.raises(UsageError, match="device 'cuda:7' is not to be had"):
+    with pytest.raises(UsageError, match="device 'cuda:7' is not available"):
         train(SMALL, data=data, device="cuda:7")
-    with pytest.raises(UsageError, match="device 'gpu' is not to be had"):
+    with pytest.raises(UsageError, match="device 'gpu' is not available"):
         train(SMALL, data=data, device="gpu")
 
 

@@ -46,9 +46,7 @@ def build(arch: str, **options: Any) -> nn.Module:
     for option in ("num_classes", "in_channels", "in_features", "hidden"):
         value = options.get(option, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(
-                f"{name} was given {option} {one_line(repr(value), 20)}, expected a number from 1; mend it"
-            )
+            raise UsageError(f"{name} was given {option} {one_line(repr(value), 20)}; give a whole number from 1")
     try:
         match name:
             case "mlp":
@@ -59,7 +57,9 @@ def build(arch: str, **options: Any) -> nn.Module:
                 return resnet(name, width, **options)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         given = one_line(str(options), 60)
-        raise UsageError(f"{name} cannot be built with {given} ({one_line(str(error), 80)}); mend them") from error
+        raise UsageError(
+            f"{name} cannot be built with {given} ({one_line(str(error), 80)}); give other options"
+        ) from error
 
 
 def _name_and_width(arch: str) -> tuple[str, float] | None:
