@@ -191,7 +191,7 @@ def checkpoint_in(contents: Contents, path: Path) -> Checkpoint | None:
     return Checkpoint(**plain, state_dict=document["state_dict"], path=str(path), sha256=contents.sha256)
 
 
-def _require_fields(document: dict[Any, Any], path: Path) -> None:
+def _require_fields(document: dict[object, Any], path: Path) -> None:
     if document.get("format_version") != FORMAT_VERSION:
         raise UnreadableInput(
             f"{path} has format_version {one_line(repr(document.get('format_version')), 20)}, "
@@ -215,12 +215,12 @@ def _require_fields(document: dict[Any, Any], path: Path) -> None:
     _require_small({name: document[name] for name in _STORED if name != "state_dict"}, path)
 
 
-def _require_kind(value: Any, kind: type, what: str, path: Path) -> None:
+def _require_kind(value: object, kind: type, what: str, path: Path) -> None:
     if not isinstance(value, kind):
         raise UnreadableInput(f"{path} holds a {type(value).__name__} as {what}, expected {kind.__name__}")
 
 
-def _require_small(fields: Any, path: Path) -> None:
+def _require_small(fields: object, path: Path) -> None:
     """Refuse what is nested without end, or grows without end by sharing its parts (which costs a file nothing)."""
     waiting, seen = [(fields, 0)], 0
     while waiting:
@@ -234,7 +234,7 @@ def _require_small(fields: Any, path: Path) -> None:
             waiting += [(item, depth + 1) for item in value]
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: object, where: str) -> Any:
     """``value`` as numbers, text, lists, tuples and dicts alone: what loads without any class.
 
     Subclasses lose their class: ``np.float64`` becomes float, torch's version becomes str.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -82,14 +81,14 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing if number == 1 else many}"
 
 
-def places(document: Any, name: str) -> list[Place]:
+def places(document: object, name: str) -> list[Place]:
     """Every dict of tensors in a file, the usual containers first, and networks that were pickled whole.
 
     Raises:
         UnreadableInput: a file that nests without end.
     """
     found: list[Place] = []
-    waiting: list[tuple[str, Any, int]] = [("", document, 0)]
+    waiting: list[tuple[str, object, int]] = [("", document, 0)]
     seen: set[int] = set()
     networks = 0
     for where, value, depth in waiting:  # grows as it goes: breadth first
@@ -116,18 +115,18 @@ def _rank(place: Place) -> int:
     return CONTAINERS.index(last) if last in CONTAINERS else len(CONTAINERS) + ("optimizer" in place.where)
 
 
-def _tensors(value: Any) -> dict[str, torch.Tensor]:
+def _tensors(value: object) -> dict[str, torch.Tensor]:
     if not isinstance(value, dict):
         return {}
     return {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, torch.Tensor)}
 
 
-def _is_optimizer(value: Any) -> bool:
+def _is_optimizer(value: object) -> bool:
     """Whether a dict is an optimizer's state: tensors of every weight's shape, and not one weight."""
     return isinstance(value, dict) and {"state", "param_groups"} <= value.keys()
 
 
-def _inner(value: Any) -> Iterator[tuple[str, Any]]:
+def _inner(value: object) -> Iterator[tuple[str, object]]:
     """What a value holds that may hold weights."""
     if isinstance(value, dict):
         items = [(one_line(str(key), 60) if isinstance(key, (str, int)) else "?", item) for key, item in value.items()]
@@ -140,7 +139,7 @@ def _inner(value: Any) -> Iterator[tuple[str, Any]]:
     return (pair for pair in items if isinstance(pair[1], (dict, list, tuple, stubs.Stub)))
 
 
-def weights_for(network: nn.Module, document: Any, name: str, role: str | None = None) -> Weights:
+def weights_for(network: nn.Module, document: object, name: str, role: str | None = None) -> Weights:
     """The one place in a file, and the prefix, under which everything fits the network.
 
     Raises:
@@ -183,7 +182,7 @@ def _without(constants: dict[str, torch.Tensor], place: Place, expected: dict[st
         yield replace(weights, constants=len(place.tensors) - len(kept))
 
 
-def places_with_weights(document: Any, name: str) -> list[Place]:
+def places_with_weights(document: object, name: str) -> list[Place]:
     found = places(document, name)
     if found:
         return found

@@ -19,11 +19,12 @@ from kernelscope.checkpoints.stubs import Stub
 from kernelscope.checkpoints.weights_file import Contents, unlike_weights
 from kernelscope.errors import one_line
 
+Description = dict[str, Any]  #: keys as :func:`describe` lists them
 #: what a description repeats from a checkpoint, in this order
 FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+def describe(path: str | os.PathLike[str]) -> Description:
     """What a file of weights holds, without building the network or running any of the file's code.
 
     Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
@@ -39,7 +40,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _of_stranger(path, contents) if checkpoint is None else _of_ours(path, contents, checkpoint)
 
 
-def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> dict[str, Any]:
+def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> Description:
     fields = {name: getattr(checkpoint, name) for name in FIELDS}
     fields["training"] = {
         key: value for key, value in checkpoint.training.items() if key not in ("history", "trajectory")
@@ -47,7 +48,7 @@ def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> dict[str
     return _counted(path, contents, "kernelscope checkpoint", dict(checkpoint.state_dict)) | fields
 
 
-def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch.Tensor]) -> Description:
     return {
         "path": str(path),
         "kind": kind,
@@ -60,7 +61,7 @@ def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch
     }
 
 
-def _of_stranger(path: Path, contents: Contents) -> dict[str, Any]:
+def _of_stranger(path: Path, contents: Contents) -> Description:
     """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
     found = containers.places(contents.document, str(path))
     fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
@@ -97,12 +98,12 @@ def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
     return [*found, *(f"{key} holds NaN or infinite values" for key in itertools.islice(wrong, 1))]
 
 
-def _kind(document: Any) -> str:
+def _kind(document: object) -> str:
     name = document.name if isinstance(document, Stub) else type(document).__name__
     return "a tensor" if isinstance(document, torch.Tensor) else f"a {one_line(name, 60)}"
 
 
-def lines(description: dict[str, Any]) -> list[str]:
+def lines(description: Description) -> list[str]:
     """A description for reading: one fact a line."""
     d = description
     dtypes = ", ".join(f"{count} {name}" for name, count in d["dtypes"].items())
@@ -125,7 +126,7 @@ def lines(description: dict[str, Any]) -> list[str]:
     return found
 
 
-def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
+def _lines_of_stranger(d: Description) -> list[str]:
     names = ", ".join(one_line(name, 60) for name in d["names"][:6])
     found = [f"read as: {d['file']}", f"names: {names}{', …' if len(d['names']) > 6 else ''}"]
     if d["stubbed"]:
@@ -146,6 +147,6 @@ def _lines_of_stranger(d: dict[str, Any]) -> list[str]:
     return [*found, f"pass --teacher-arch {arch} --teacher-arch-kwargs '{given}', or the same with --student-arch"]
 
 
-def _pairs(values: dict[str, Any], before: str = "", after: str = "") -> str:
+def _pairs(values: dict[str, object], before: str = "", after: str = "") -> str:
     text = ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
     return f"{before}{one_line(text, 300)}{after}" if text else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ COUNTER = "num_batches_tracked"
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-def outline(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
+def outline(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
     """A built-in architecture without memory (meta device): names, shapes and kinds of its weights.
 
     Weights are compared with it, so that a wrong or hostile file costs nothing; :func:`filled` makes it a network.

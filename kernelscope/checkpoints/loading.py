@@ -72,7 +72,7 @@ def _described(checkpoint: Checkpoint, name: str) -> Loaded:
     return Loaded(checkpoint.network(), checkpoint, name, checkpoint.arch, sha256)
 
 
-def _recognised(document: Any, path: Path, role: str | None) -> _Fit:
+def _recognised(document: object, path: Path, role: str | None) -> _Fit:
     """The built-in architecture whose weights a file holds, by their names and shapes alone.
 
     Raises:
@@ -100,7 +100,7 @@ def _recognised(document: Any, path: Path, role: str | None) -> _Fit:
     return _Fit(chosen.arch, chosen.outline, weights, (taken,))
 
 
-def _asked_for(arch: str, arch_kwargs: dict[str, Any], document: Any, path: Path, role: str | None) -> _Fit:
+def _asked_for(arch: str, arch_kwargs: dict[str, Any], document: object, path: Path, role: str | None) -> _Fit:
     network = libraries.build(arch, arch_kwargs) if ":" in arch else fitting.outline(arch, arch_kwargs)
     return _Fit(arch, network, containers.weights_for(network, document, str(path), role))
 

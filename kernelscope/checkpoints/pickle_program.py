@@ -72,7 +72,7 @@ class _Thing:
     origin: str = ""
     size: int = 1
     depth: int = 0
-    value: Any = None
+    value: object = None
     items: tuple[_Thing, ...] | None = None
 
 

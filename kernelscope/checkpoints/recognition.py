@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from torch import nn
 from kernelscope.checkpoints import containers, fitting
 from kernelscope.checkpoints.containers import Place, Weights
 from kernelscope.errors import KernelscopeError
-from kernelscope.networks.zoo import STAGES
+from kernelscope.networks.zoo.resnet import STAGES
 from kernelscope.networks.zoo.shufflenet import PUBLISHED
 
 #: shortest prefixes tried, of the first places of a file
@@ -32,7 +31,7 @@ class Known:
     """
 
     arch: str
-    arch_kwargs: dict[str, Any]
+    arch_kwargs: dict[str, object]
     outline: nn.Module
     weights: Weights
     stems: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ def recognise(place: Place) -> Iterator[Known]:
             return
 
 
-def _fitting(arch: str, options: dict[str, Any], place: Place) -> Iterator[tuple[nn.Module, Weights]]:
+def _fitting(arch: str, options: dict[str, object], place: Place) -> Iterator[tuple[nn.Module, Weights]]:
     try:
         outline = fitting.outline(arch, options)
     except KernelscopeError:  # shapes that no such network has
@@ -70,7 +69,7 @@ def _fitting(arch: str, options: dict[str, Any], place: Place) -> Iterator[tuple
             yield outline, weights
 
 
-def _residual(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _residual(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, object]]]:
     """Networks with as many blocks in each stage, as wide as the first convolution."""
     stem, head = weights["conv1.weight"], weights.get("fc.weight")
     if head is None or head.ndim != 2 or stem.ndim != 4 or 0 in (*stem.shape, *head.shape):
@@ -78,19 +77,19 @@ def _residual(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str,
     blocks = Counter(int(match[1]) for key in weights if (match := _BLOCK.fullmatch(key)))
     for name, (expected, channels) in STAGES.items():
         if tuple(blocks[i + 1] for i in range(len(blocks))) == expected:
-            options: dict[str, Any] = {"num_classes": head.shape[0], "in_channels": stem.shape[1]}
+            options: dict[str, object] = {"num_classes": head.shape[0], "in_channels": stem.shape[1]}
             if stem.shape[2] == 7:
                 options["stem"] = "imagenet"
             yield _wide(name, stem.shape[0] / channels), options
 
 
-def _mlp(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _mlp(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, object]]]:
     first, head = weights["fc1.weight"], weights.get("fc.weight")
     if head is not None and first.ndim == head.ndim == 2 and 0 not in (*first.shape, *head.shape):
         yield "mlp", {"hidden": first.shape[0], "in_features": first.shape[1], "num_classes": head.shape[0]}
 
 
-def _shuffled(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _shuffled(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, object]]]:
     """Of the published widths or, as others end alike, the one of fewest digits that gives these stages."""
     names = ("conv1.0.weight", *(f"stage{i}.0.branch1.2.weight" for i in (2, 3, 4)), "conv5.0.weight", "fc.weight")
     found = [weights.get(name) for name in names]
@@ -99,7 +98,7 @@ def _shuffled(weights: dict[str, torch.Tensor]) -> Iterator[tuple[str, dict[str,
         return
     (_, in_channels, *_), *stages, (last, *_), (classes, _) = shapes
     halves = [shape[0] for shape in stages]
-    options = {"num_classes": classes, "in_channels": in_channels}
+    options: dict[str, object] = {"num_classes": classes, "in_channels": in_channels}
     for width, channels in PUBLISHED.items():
         if channels == (*(2 * half for half in halves), last):
             yield _wide("shufflenetv2", width), options

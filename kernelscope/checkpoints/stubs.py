@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeGuard
 
 import torch
 
@@ -24,23 +25,23 @@ class Stub:
     """Stands for an object of a class that was not imported; ``state`` and ``arguments`` are what the file gave it."""
 
     name = ""
-    arguments: tuple[Any, ...]
-    state: Any
+    arguments: tuple[object, ...]
+    state: object
 
-    def __new__(cls, *arguments: Any) -> Any:
+    def __new__(cls, *arguments: object) -> Any:
         """Takes whatever the file passes to the class it stands for."""
         made = super().__new__(cls)
         made.arguments, made.state = arguments, None
         return made
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: object) -> None:
         """Nothing: everything is set in ``__new__``, which alone is called when a pickle makes an object."""
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         """Keeps the state as it is: a file sets no attribute."""
         self.state = state
 
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[object]:
         """What the object may hold tensors in."""
         return [self.state, *self.arguments]
 
@@ -50,14 +51,15 @@ def harmful(names: set[str]) -> str | None:
     return next((n for n in sorted(names) if n in HARMFUL or n.partition(".")[0] in HARMFUL_MODULES), None)
 
 
-def load(stream: BinaryIO, refused: set[str], survey: Survey) -> Any:
+def load(stream: BinaryIO, refused: set[str], survey: Survey) -> object:
     """``torch.load(weights_only=True)`` of a file, with a stub for every class that it would refuse."""
-    stubs: list[Any] = [(_stub(name, survey.filled.get(name)), name) for name in sorted(refused)]
-    with _LOCK, torch.serialization.safe_globals(stubs):
+    named: list[Callable[..., Any] | tuple[Callable[..., Any], str]]
+    named = [(_stub(name, survey.filled.get(name)), name) for name in sorted(refused)]
+    with _LOCK, torch.serialization.safe_globals(named):
         return torch.load(stream, map_location="cpu", weights_only=True)
 
 
-def _stub(name: str, filled: str | None) -> Any:
+def _stub(name: str, filled: str | None) -> type:
     kind = {"dict": _DictStub, "list": _ListStub, None: Stub}[filled]
     return type("Stub", (kind,), {"name": name})
 
@@ -65,18 +67,18 @@ def _stub(name: str, filled: str | None) -> Any:
 class _DictStub(Stub):
     """For subclasses of dict: torch puts items into plain dicts only, so it becomes one."""
 
-    def __new__(cls, *arguments: Any) -> Any:
+    def __new__(cls, *arguments: object) -> OrderedDict[object, object]:  # type: ignore[misc]
         return OrderedDict()
 
 
 class _ListStub(Stub):
     """For subclasses of list, likewise."""
 
-    def __new__(cls, *arguments: Any) -> Any:
+    def __new__(cls, *arguments: object) -> list[object]:  # type: ignore[misc]
         return []
 
 
-def is_module(value: Any) -> bool:
+def is_module(value: object) -> TypeGuard[Stub]:
     """Whether a stub stands for a network that was pickled whole."""
     return isinstance(value, Stub) and isinstance(value.state, dict) and "_modules" in value.state
 
@@ -106,5 +108,5 @@ def module_weights(module: Stub, limit: int = 50_000) -> dict[str, torch.Tensor]
     return found
 
 
-def _items(table: Any) -> list[tuple[str, Any]]:
+def _items(table: object) -> list[tuple[str, object]]:
     return [(key, value) for key, value in table.items() if isinstance(key, str)] if isinstance(table, dict) else []

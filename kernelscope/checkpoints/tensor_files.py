@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -112,7 +111,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     return names
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object of JSON whose names are all different: of two equal ones, readers disagree which counts."""
     found = dict(pairs)
     if len(found) != len(pairs):

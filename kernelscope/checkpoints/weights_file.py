@@ -49,7 +49,7 @@ class Contents:
         remarks: what a reader of numbers made from it should know.
     """
 
-    document: Any
+    document: object
     kind: str
     sha256: str
     paths: tuple[Path, ...]
@@ -171,7 +171,7 @@ def _legacy(path: Path, content: bytes, program: pickle_program.Survey) -> Conte
     return Contents(document, "torch file of the old kind", _sha256(content), (path,), remarks=(UNCHECKED,))
 
 
-def _quietly(load: Callable[[], Any]) -> Any:
+def _quietly(load: Callable[[], object]) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own remarks on old or odd files; what matters is raised
         return load()
@@ -181,7 +181,7 @@ def _folder(folder: Path) -> Contents:
     """All tensors of a Hugging Face folder, one dict over its shards."""
     shards, names = tensor_files.shards_of(folder)
     _require_memory(folder, sum(shard.stat().st_size for shard in shards))
-    tensors: dict[Any, Any] = {}
+    tensors: dict[object, object] = {}
     digests: list[tuple[str, str]] = []
     stubbed: set[str] = set()
     remarks: set[str] = set()

@@ -16,7 +16,7 @@ import numpy as np
 from kernelscope import files
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.hdf5_inputs import open_datasets
-from kernelscope.datasets.inputs import MASK, TOKENS, Fields, content_hash, look_over
+from kernelscope.datasets.inputs import MASK, TOKENS, Fields, Hash, Value, content_hash, look_over
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, UnreadableInput, one_line
@@ -134,7 +134,7 @@ class _Rows:
     _first: int = -1
     _block: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def item(self, position: int) -> tuple[Any, Any]:
+    def item(self, position: int) -> tuple[Hash, Value]:
         first = position // BLOCK * BLOCK
         if first != self._first:
             try:
@@ -208,5 +208,5 @@ def _plain(given: Any) -> Any:
     return given if given is None or hasattr(given, "shape") else np.asarray(given)
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return one_line(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value), 60)

@@ -175,5 +175,5 @@ def _class_names(place: Path, version: Version, count: int) -> tuple[str, ...]:
     return tuple(one_line(name, 60) for name in names)
 
 
-def _text(name: Any) -> str:
+def _text(name: object) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

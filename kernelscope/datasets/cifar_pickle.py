@@ -71,7 +71,7 @@ class _Reader(pickle.Unpickler):
             self._known[f"{package}.multiarray", "_reconstruct"] = reconstruct
         self._known |= {("numpy", "ndarray"): array, ("numpy", "dtype"): dtype}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """Nothing is imported: a name is one of the four, or the file is refused."""
         found = self._known.get((module, name))
         if found is None:
@@ -79,7 +79,7 @@ class _Reader(pickle.Unpickler):
             raise UnreadableInput(f"{self._path} names {named}, which no CIFAR file does; do not trust it")
         return found
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> object:
         """No CIFAR file refers to objects outside of it."""
         raise UnreadableInput(f"{self._path} refers to an object outside of it; do not trust it")
 
@@ -92,17 +92,17 @@ class Carried:
 
 def _stand_ins() -> tuple[type, type, Callable[..., Any], Callable[..., Any]]:
     class Array(Carried):
-        def __setstate__(self, state: Any) -> None:
+        def __setstate__(self, state: object) -> None:
             self.state = state
 
     class Kind:
-        def __init__(self, name: Any = None, *arguments: Any) -> None:
+        def __init__(self, name: object = None, *arguments: object) -> None:
             self.name = _key(name)
 
-        def __setstate__(self, state: Any) -> None:
+        def __setstate__(self, state: object) -> None:
             """Byte order and the like: single bytes have none."""
 
-    def reconstruct(*arguments: Any) -> Any:
+    def reconstruct(*arguments: object) -> object:
         return Array()
 
     def encode(text: Any, codec: Any = None) -> bytes:
@@ -113,7 +113,7 @@ def _stand_ins() -> tuple[type, type, Callable[..., Any], Callable[..., Any]]:
     return Array, Kind, reconstruct, encode
 
 
-def _made(value: Any) -> Any:
+def _made(value: Any) -> object:
     """The array that a stand-in carries: whole bytes of the shape it states, row by row."""
     if not isinstance(value, Carried):
         return value
@@ -125,5 +125,5 @@ def _made(value: Any) -> Any:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _key(key: Any) -> str:
+def _key(key: object) -> str:
     return key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from kernelscope.errors import Mismatch, UsageError
 
 if TYPE_CHECKING:
     import torch
+
+    from kernelscope.datasets.preprocess import Operations
 
     Batch = torch.Tensor | dict[str, torch.Tensor]  #: what a network is called with: ``net(x)``, or ``net(**x)``
 
@@ -41,7 +43,7 @@ class Examples:
     labels: np.ndarray | None
     ids: np.ndarray
     classes: tuple[str, ...] = ()
-    preprocess: list[dict[str, Any]] = field(default_factory=list)
+    preprocess: Operations = field(default_factory=list)
     seed: int = 0
     notes: tuple[str, ...] = ()
 
@@ -94,7 +96,7 @@ class Examples:
         """These rows as stored: one array, a list of images of different sizes, or a dict of arrays."""
         return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else self.inputs.read(rows)
 
-    def batch(self, start: int, stop: int, preprocess: list[dict[str, Any]] | None = None) -> Batch:
+    def batch(self, start: int, stop: int, preprocess: Operations | None = None) -> Batch:
         """Rows ``start:stop`` as a network takes them: float32 through ``preprocess`` or these examples' own.
 
         Several named inputs, such as token numbers and their mask, come as a dict of tensors of their own types.
@@ -109,7 +111,7 @@ class Examples:
         raw = self.inputs[start:stop] if isinstance(self.inputs, np.ndarray) else self.raw(np.arange(start, stop))
         return _named(raw, operations, self.name) if isinstance(raw, dict) else apply(operations, raw)
 
-    def example_shape(self, preprocess: list[dict[str, Any]] | None = None) -> tuple[int, ...] | None:
+    def example_shape(self, preprocess: Operations | None = None) -> tuple[int, ...] | None:
         """Shape of one example as a network takes it; None for named inputs."""
         batch = self.batch(0, 1, preprocess)
         return None if isinstance(batch, dict) else tuple(batch.shape[1:])
@@ -160,7 +162,7 @@ def order_fingerprint(ids: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()
 
 
-def _named(raw: dict[str, np.ndarray], operations: list[dict[str, Any]], name: str) -> dict[str, torch.Tensor]:
+def _named(raw: dict[str, np.ndarray], operations: Operations, name: str) -> dict[str, torch.Tensor]:
     import torch
 
     if operations:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +14,7 @@ LARGEST_CHUNK = 2**28
 LARGEST_RATIO = 1100  #: of what is declared to what is stored; deflate reaches 1,032
 
 
-def open_datasets(path: Path) -> dict[str, Any]:
+def open_datasets(path: Path) -> dict[str, h5py.Dataset]:
     """Datasets at the root by name; the file stays open as long as one of them is used.
 
     Raises:
@@ -30,7 +29,7 @@ def open_datasets(path: Path) -> dict[str, Any]:
         raise
 
 
-def _datasets(file: h5py.File, path: Path) -> dict[str, Any]:
+def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
     if file.attrs.get("format") == "kernelscope.features":
         raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
     found = {}
@@ -46,7 +45,7 @@ def _datasets(file: h5py.File, path: Path) -> dict[str, Any]:
     return found
 
 
-def _require_stored_here(dataset: Any, path: Path) -> None:
+def _require_stored_here(dataset: h5py.Dataset, path: Path) -> None:
     """The bytes of a dataset lie in this file, and chunks inflate to no more than deflate can."""
     where = f"{path} dataset {one_line(dataset.name, 40)}"
     if dataset.external or dataset.is_virtual:

@@ -13,13 +13,12 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from kernelscope.datasets.examples import Examples
-from kernelscope.datasets.inputs import look_over
+from kernelscope.datasets.inputs import Hash, look_over
 from kernelscope.datasets.preprocess import usual
 from kernelscope.errors import UnreadableInput, one_line
 
@@ -45,7 +44,7 @@ class ImageFiles:
     def path(self, position: int) -> Path:
         return self.root / os.fsdecode(self.paths[position])
 
-    def look(self, position: int, *, decode: bool = False) -> tuple[Any, tuple[int, int]]:
+    def look(self, position: int, *, decode: bool = False) -> tuple[Hash, tuple[int, int]]:
         """The hash of a file and its image's size, from its header alone; with ``decode``, it is seen to be whole."""
         path = self.path(position)
         content = read_bytes(path)
@@ -54,7 +53,7 @@ class ImageFiles:
             decoded(content, path)
         return hashlib.blake2b(content, digest_size=16), size
 
-    def item(self, position: int) -> tuple[Any, np.ndarray]:
+    def item(self, position: int) -> tuple[Hash, np.ndarray]:
         path = self.path(position)
         content = read_bytes(path)
         return hashlib.blake2b(content, digest_size=16), decoded(content, path)
@@ -75,7 +74,7 @@ def image_examples(
     """
     sizes: set[tuple[int, int]] = set()
 
-    def content(position: int) -> Any:
+    def content(position: int) -> Hash:
         found, size = source.look(position, decode=skip_unreadable)
         if len(sizes) < 2:
             sizes.add(size)

@@ -17,6 +17,14 @@ Value = np.ndarray | dict[str, np.ndarray]  #: one example: an array, or named a
 TOKENS, MASK = "input_ids", "attention_mask"
 
 
+class Hash(Protocol):
+    """A running hash, as ``hashlib`` has them."""
+
+    def update(self, content: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
 class Inputs(Protocol):
     """n raw inputs; rows are counted from 0 and need not be in order."""
 
@@ -35,13 +43,13 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
 
-    def item(self, position: int) -> tuple[Any, Value]:
+    def item(self, position: int) -> tuple[Hash, Value]:
         """A BLAKE2b-128 hash of the example's raw bytes, and the example."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lazy:
-    """Examples of a source, read again each time they are asked for and held against what was seen first.
+    """Examples of a source, read again each time they are asked for and compared with what was seen first.
 
     Attributes:
         positions: of these examples in the source, shape ``(n,)``.
@@ -57,7 +65,7 @@ class Lazy:
 
     @property
     def in_order(self) -> bool:
-        """Whether going back is dear, because the source then begins anew."""
+        """Whether only forward iteration is cheap: to go back the source begins anew."""
         return bool(getattr(self.source, "in_order", False))
 
     def take(self, rows: np.ndarray) -> Lazy:
@@ -100,8 +108,8 @@ class Identities:
         self._seen: Counter[bytes] = Counter()
         self._ids, self._digests = bytearray(), bytearray()
 
-    def add(self, content: Any) -> None:
-        """``content`` is a ``hashlib.blake2b(..., digest_size=16)`` over the raw bytes; it is used up."""
+    def add(self, content: Hash) -> None:
+        """``content`` is a ``hashlib.blake2b(..., digest_size=16)`` over the raw bytes; it is consumed."""
         alone = content.digest()
         content.update(self._seen[alone].to_bytes(8, "little"))
         self._seen[alone] += 1
@@ -126,7 +134,7 @@ class Seen:
 
 
 def look_over(
-    source: Source, positions: Iterable[int], content: Callable[[int], Any], *, skip_unreadable: bool, noun: str
+    source: Source, positions: Iterable[int], content: Callable[[int], Hash], *, skip_unreadable: bool, noun: str
 ) -> Seen:
     """One pass over a source, for the ids.
 
@@ -156,7 +164,7 @@ def look_over(
     return Seen(Lazy(source, np.array(kept), identities.digests()), identities.ids(), notes)
 
 
-def content_hash(value: Value) -> Any:
+def content_hash(value: Value) -> Hash:
     """BLAKE2b-128 over an example's bytes; of named arrays over names and bytes, in the order of names."""
     content = hashlib.blake2b(digest_size=16)
     if isinstance(value, dict):

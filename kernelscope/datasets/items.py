@@ -6,7 +6,7 @@ a dict with the numbers of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,12 @@ def unbatched(batch: Any) -> Iterator[Any]:
         yield from batch
 
 
-def label_name(names: Any) -> str | None:
+def label_name(names: Iterable[str]) -> str | None:
     """Which of a dict's names is the label."""
     return next((name for name in LABEL_NAMES if name in names), None)
 
 
-def _of_mapping(item: Mapping[str, Any], where: str) -> tuple[Value, int | str | None]:
+def _of_mapping(item: Mapping[str, object], where: str) -> tuple[Value, int | str | None]:
     name = label_name(item)
     label = None if name is None else _label(item[name], where)
     if TOKENS in item:

@@ -27,7 +27,8 @@ LARGEST_SIDE = 8192  #: what a file may ask to resize to
 IMAGENET = {"op": "normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 GREY = (0.299, 0.587, 0.114)  #: ITU-R 601, as Pillow's conversion
 
-Operations = list[dict[str, Any]]
+Operation = dict[str, Any]  #: its keys depend on its ``op``, see above
+Operations = list[Operation]
 
 
 def apply(operations: Operations, raw: np.ndarray | torch.Tensor | Sequence[np.ndarray]) -> torch.Tensor:
@@ -68,7 +69,7 @@ def usual(shape: tuple[int, ...], dtype: np.dtype, *, one_size: bool = True) -> 
     return [*sizes, {"op": "scale", "by": 1 / 255}, *colours]
 
 
-def require_known(operations: Any) -> Operations:
+def require_known(operations: object) -> Operations:
     """The operations as they are, if they are a list of those in the closed list.
 
     Raises:
@@ -98,7 +99,7 @@ def _alike(images: list[torch.Tensor]) -> list[torch.Tensor]:
     return images
 
 
-def _step(operation: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+def _step(operation: Operation, x: torch.Tensor) -> torch.Tensor:
     match operation.get("op"):
         case "scale":
             return x * _numbers([operation["by"]]).to(x.device)
@@ -122,7 +123,7 @@ def _step(operation: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
             )
 
 
-def _resized(x: torch.Tensor, size: Any, interpolation: Any) -> torch.Tensor:
+def _resized(x: torch.Tensor, size: object, interpolation: object) -> torch.Tensor:
     """As Pillow does, but not rounded to whole grey values nor, where bicubic overshoots, cut off at 0 and 255."""
     height, width = x.shape[2:]
     if isinstance(size, int):
@@ -148,7 +149,7 @@ def _cropped(x: torch.Tensor, sides: tuple[int, int]) -> torch.Tensor:
     return x[:, :, top : top + rows, left : left + columns].contiguous()
 
 
-def _recoloured(x: torch.Tensor, to: Any) -> torch.Tensor:
+def _recoloured(x: torch.Tensor, to: object) -> torch.Tensor:
     if to not in (1, 3) or x.shape[1] not in (1, 3):
         raise ValueError(f"{x.shape[1]} channels to {to}")
     if x.shape[1] == to:
@@ -169,7 +170,7 @@ def _sides(size: Any) -> tuple[int, int]:
     return _side(height), _side(width)
 
 
-def _side(length: Any) -> int:
+def _side(length: object) -> int:
     if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= LARGEST_SIDE:
         raise ValueError(f"a side of {length!r}, expected 1 to {LARGEST_SIDE}")
     return length

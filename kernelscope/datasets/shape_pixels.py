@@ -13,7 +13,8 @@ import numpy as np
 SHAPES, TEXTURES, ORIENTATIONS = 8, 4, 4
 PERIODS = 2.0  #: of a texture per unit of the shape's radius
 
-Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Field = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Appearance:
     saturation: float
     value: float
     contrast: float
-    phase: np.ndarray
-    centre: np.ndarray
+    phase: Floats
+    centre: Floats
     radius: float
-    background: np.ndarray
-    slope: np.ndarray
-    blobs: np.ndarray
-    noise: np.ndarray
+    background: Floats
+    slope: Floats
+    blobs: Floats
+    noise: Floats
 
 
 def render(drawn: Sequence[Appearance], size: int) -> np.ndarray:
@@ -53,7 +54,7 @@ def render(drawn: Sequence[Appearance], size: int) -> np.ndarray:
     return images
 
 
-def _light(a: Appearance, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+def _light(a: Appearance, x: Floats, y: Floats, size: int) -> Floats:
     """The image before noise, shape ``(3, size, size)``."""
     canvas = a.background[:, None, None] + a.slope[0] * x + a.slope[1] * y
     for blob in a.blobs:
@@ -68,37 +69,40 @@ def _light(a: Appearance, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray
     return _painted(canvas, colour * shade, _SHAPES[a.shape](u, v) * a.radius * size / 2)
 
 
-def _painted(canvas: np.ndarray, colour: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _painted(canvas: Floats, colour: Floats, inside: Floats) -> Floats:
     """``colour`` laid over where ``inside``, in pixels from the edge, is positive; edges half a pixel soft."""
     cover = np.clip(inside + 0.5, 0, 1)
     return canvas + cover * (colour - canvas)
 
 
-def _texture(kind: int, u: np.ndarray, v: np.ndarray, phase: np.ndarray) -> np.ndarray:
+def _texture(kind: int, u: Floats, v: Floats, phase: Floats) -> Floats:
     """Light (1) and dark (-1): plain, stripes, checks, dots."""
     across, along = 2 * np.pi * PERIODS * u + phase[0], 2 * np.pi * PERIODS * v + phase[1]
+    light: Floats
     match kind:
         case 0:
-            return np.ones_like(u)
+            light = np.ones_like(u)
         case 1:
-            return np.tanh(3 * np.sin(along))
+            light = np.tanh(3 * np.sin(along))
         case 2:
-            return np.tanh(3 * np.sin(across) * np.sin(along))
+            light = np.tanh(3 * np.sin(across) * np.sin(along))
         case _:
-            return -np.tanh(3 * (np.cos(across) + np.cos(along) - 0.9))
+            light = -np.tanh(3 * (np.cos(across) + np.cos(along) - 0.9))
+    return light
 
 
-def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
+def _rgb(hue: float, saturation: float, value: float) -> Floats:
     """Hue (any number, whole turns), saturation and value as red, green, blue."""
     sector = np.abs(6 * ((hue + np.array([0, 2 / 3, 1 / 3])) % 1) - 3)
-    return value * (1 - saturation * (1 - np.clip(sector - 1, 0, 1)))
+    colour: Floats = value * (1 - saturation * (1 - np.clip(sector - 1, 0, 1)))
+    return colour
 
 
-def _box(u: np.ndarray, v: np.ndarray, left: float, right: float, low: float, high: float) -> np.ndarray:
+def _box(u: Floats, v: Floats, left: float, right: float, low: float, high: float) -> Floats:
     return np.minimum(np.minimum(u - left, right - u), np.minimum(v - low, high - v))
 
 
-def _disc(u: np.ndarray, v: np.ndarray, centre: float = 0.0, radius: float = 0.9) -> np.ndarray:
+def _disc(u: Floats, v: Floats, centre: float = 0.0, radius: float = 0.9) -> Floats:
     return radius - np.hypot(u - centre, v)
 
 

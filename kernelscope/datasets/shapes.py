@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernelscope.datasets.examples import Examples, example_ids
-from kernelscope.datasets.inputs import content_hash, look_over
+from kernelscope.datasets.inputs import Hash, content_hash, look_over
 from kernelscope.datasets.shape_pixels import ORIENTATIONS, SHAPES, TEXTURES, Appearance, render
 from kernelscope.datasets.splitting import TRAINING, Splits
 from kernelscope.errors import UsageError
@@ -115,7 +115,7 @@ class _Drawn:
     def name(self) -> str:
         return self.options.name
 
-    def item(self, position: int) -> tuple[Any, np.ndarray]:
+    def item(self, position: int) -> tuple[Hash, np.ndarray]:
         image = self.images(range(position, position + 1))[0]
         return content_hash(image), image
 

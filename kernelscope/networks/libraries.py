@@ -18,12 +18,13 @@ from torch import nn
 
 from kernelscope.errors import UnreadableInput, UsageError, one_line
 
+Factory = Callable[..., object]  #: of a network, as far as its caller knows
 #: what a checkpoint may name besides the built-in architectures
 LIBRARIES = ("torchvision", "timm")
 _INSTALL = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
 
 
-def build(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
+def build(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
     """A fresh network, with random weights; the global random generator is left as it was.
 
     Args:
@@ -35,7 +36,7 @@ def build(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
             that makes no network. UnreadableInput: a folder without a readable ``config.json``.
     """
     source, _, name = arch.partition(":")
-    make: Callable[..., Any]
+    make: Factory
     match source:
         case "torchvision":
             make = _from_torchvision(name)
@@ -57,7 +58,7 @@ def build(arch: str, arch_kwargs: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _from_torchvision(name: str) -> Callable[..., Any]:
+def _from_torchvision(name: str) -> Factory:
     models = _library("torchvision", "torchvision.models")
     names = models.list_models(module=models)  # classifiers: detectors would download
     if name not in names:
@@ -65,14 +66,14 @@ def _from_torchvision(name: str) -> Callable[..., Any]:
     return lambda **options: models.get_model(name, weights=None, **options)
 
 
-def _from_timm(name: str) -> Callable[..., Any]:
+def _from_timm(name: str) -> Factory:
     timm = _library("timm", "timm")
     if not timm.is_model(name):
         raise UsageError(f"timm has no network {one_line(name, 60)!r}{_nearest(name, timm.list_models())}")
     return lambda **options: timm.create_model(name, pretrained=False, **options)
 
 
-def _from_folder(folder: Path) -> Callable[..., Any]:
+def _from_folder(folder: Path) -> Factory:
     """The class that ``config.json`` names, if it is one of transformers' own; never code from the folder."""
     config = folder / "config.json"
     try:
@@ -82,7 +83,7 @@ def _from_folder(folder: Path) -> Callable[..., Any]:
         raise UnreadableInput(f"{config} cannot be read ({_in_words(error)}); name a folder that holds it") from error
     transformers = _library("hf", "transformers")
 
-    def make(**changes: Any) -> Any:
+    def make(**changes: object) -> object:
         settings = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **changes
         )
@@ -94,7 +95,7 @@ def _from_folder(folder: Path) -> Callable[..., Any]:
     return make
 
 
-def _named(module_name: str, attribute: str, arch: str) -> Callable[..., Any]:
+def _named(module_name: str, attribute: str, arch: str) -> Factory:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -106,7 +107,8 @@ def _named(module_name: str, attribute: str, arch: str) -> Callable[..., Any]:
         raise UsageError(f"arch {arch} cannot be imported ({_in_words(error)}); write pkg.mod:factory") from error
     if not callable(made):
         raise UsageError(f"arch {arch} is a {type(made).__name__}, expected a factory; write pkg.mod:factory")
-    return made
+    factory: Factory = made
+    return factory
 
 
 def _library(source: str, module: str) -> Any:
