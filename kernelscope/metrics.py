@@ -1,4 +1,4 @@
-"""Measures of similarity as plain functions, for scripts that have two feature matrices and want one number.
+"""Similarity measures as plain functions, for scripts that have two feature matrices and want one number.
 
     >>> from kernelscope import metrics
     >>> round(metrics.cka([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [[2.0], [0.0], [1.0]]), 3)
@@ -11,16 +11,15 @@ lists. Everything is formed in double precision over all n examples. A number th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
 from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.batch_sums import BatchSums, begun
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, transfer_loss, well_scaled_sums
-from kernelscope.kernels.rows import Rows, as_rows, is_constant, require_finite
+from kernelscope.kernels.rows import Features, Rows, as_rows, is_constant, require_finite
 from kernelscope.kernels.similarity import cka as _cka
 from kernelscope.kernels.similarity import gulp as _gulp
 from kernelscope.kernels.similarity import neighbours
@@ -40,7 +39,7 @@ __all__ = [
 ]
 
 
-def kernel_distance(x_s: Any, x_t: Any) -> float:
+def kernel_distance(x_s: Features, x_t: Features) -> float:
     """The transfer loss ``‖K_S − K_T‖_F / ‖K_T‖_F``, K = X Xᵀ (Qian, Li and Hu, eq. 1, relative): student first.
 
     Not symmetric: what the teacher's kernel is to the student. >= 0; 0 for the teacher's kernel, 1 for an all-zero
@@ -60,7 +59,7 @@ def kernel_distance(x_s: Any, x_t: Any) -> float:
     return float(transfer_loss(teacher=as_rows(x_t, "x_t"), student=as_rows(x_s, "x_s")))
 
 
-def cka(X: Any, Y: Any) -> float:
+def cka(X: Features, Y: Features) -> float:
     """Linear CKA from the biased HSIC (Kornblith and others 2019), 0 … 1, symmetric.
 
     Unchanged by rotation, scale and shift of either side. Unrelated features score well above 0 unless n is far above
@@ -79,7 +78,7 @@ def cka(X: Any, Y: Any) -> float:
     return _number(_cka.cka(centre(_sums(X, Y)).sums), "CKA")
 
 
-def cka_debiased(X: Any, Y: Any) -> float:
+def cka_debiased(X: Features, Y: Features) -> float:
     """Linear CKA from the unbiased HSIC (Song and others 2012), symmetric: 0 on average for unrelated features.
 
     Signed, and never clamped: it may leave −1 … 1 a little. Unchanged by rotation, scale and shift of either side.
@@ -102,7 +101,7 @@ def cka_debiased(X: Any, Y: Any) -> float:
     return _number(_cka.cka_debiased(centred.sums, own[0].entries, own[1].entries), "debiased CKA")
 
 
-def within_class_cka(X: Any, Y: Any, labels: Any) -> float:
+def within_class_cka(X: Features, Y: Features, labels: ArrayLike) -> float:
     """CKA of features less the means of their classes, 0 … 1, symmetric: agreement on examples of one class.
 
     CKA of well separated classes is near 1 whatever happens inside them. Unchanged by rotation, scale and shift of
@@ -132,7 +131,7 @@ def within_class_cka(X: Any, Y: Any, labels: Any) -> float:
     return found.value
 
 
-def procrustes(X: Any, Y: Any) -> float:
+def procrustes(X: Features, Y: Features) -> float:
     """Procrustes distance of centred features brought to length 1, symmetric: 0 … √2 (Williams and others 2021).
 
     ``√(2 − 2 ‖Xᵀ Y‖_* / (‖X‖_F ‖Y‖_F))``, what is left after the best rotation; a metric. Unchanged by rotation, scale
@@ -151,7 +150,7 @@ def procrustes(X: Any, Y: Any) -> float:
     return _number(_procrustes.procrustes(centre(_sums(X, Y))), "Procrustes distance")
 
 
-def gulp(X: Any, Y: Any, rho: float = _gulp.RHO) -> float:
+def gulp(X: Features, Y: Features, rho: float = _gulp.RHO) -> float:
     """GULP distance, symmetric: how far the predictions of ridge probes on X and on Y can differ.
 
     ``‖H_X − H_Y‖_F`` with ``H = X (Σ + λI)⁻¹ Xᵀ / n`` of centred features and λ = ρ tr(Σ) / d for each side
@@ -174,7 +173,7 @@ def gulp(X: Any, Y: Any, rho: float = _gulp.RHO) -> float:
     return _number(_gulp.gulp(centre(_sums(X, Y)), rho), "GULP")
 
 
-def mutual_knn(X: Any, Y: Any, k: int = 10) -> float:
+def mutual_knn(X: Features, Y: Features, k: int = 10) -> float:
     """Share of each example's k nearest neighbours that X and Y both name, on average: 0 … 1, symmetric.
 
     By Euclidean distance, exactly; examples tied at the k-th place share it. Scale rows to length 1 first for cosine
@@ -216,7 +215,7 @@ class KernelDistance:
         """Examples so far."""
         return 0 if self._sums is None else self._sums.n
 
-    def update(self, x_s: Any, x_t: Any) -> None:
+    def update(self, x_s: Features, x_t: Features) -> None:
         """Add a batch.
 
         Args:
@@ -266,7 +265,7 @@ class KernelDistance:
         self._sums = None
 
 
-def _two(X: Any, Y: Any) -> tuple[Rows, Rows]:
+def _two(X: Features, Y: Features) -> tuple[Rows, Rows]:
     """Both as finite rows of the same examples."""
     both = as_rows(X, "X"), as_rows(Y, "Y")
     if both[0].shape[0] != both[1].shape[0] or 0 in (*both[0].shape, *both[1].shape):
@@ -278,8 +277,8 @@ def _two(X: Any, Y: Any) -> tuple[Rows, Rows]:
     return both
 
 
-def _sums(X: Any, Y: Any) -> ScaledSums:
-    """Sums of two sides neither of which is constant: X as the student, though nothing here tells them apart."""
+def _sums(X: Features, Y: Features) -> ScaledSums:
+    """Sums of two sides neither of which is constant: X as the student; the measures here are symmetric."""
     both = _two(X, Y)
     for rows, name in zip(both, "XY"):
         if is_constant(rows):

@@ -1,1 +1,1 @@
-"""The mathematics: arrays in, numbers out. Knows no file and no network."""
+"""The mathematics: arrays in, numbers out, independent of files and of networks."""

@@ -1,4 +1,4 @@
-"""Rounding: how much a chain of operations can be off, and sums that are off by next to nothing.
+"""Rounding: error bounds of chains of operations, and error-free transformations.
 
 ``two_sum`` and ``two_product`` are Knuth's and Dekker's error-free transformations; they use + − × alone, so that they
 hold for NumPy arrays and, the sum, for torch tensors on any device.
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 UNIT_ROUNDOFF = 2.0**-53  #: u of the arithmetic, IEEE double
 SINGLE_ROUNDOFF = 2.0**-24
@@ -23,8 +28,9 @@ def gamma(k: float, u: float = UNIT_ROUNDOFF) -> float:
     return k * u / (1 - k * u) if k * u < 1 else math.inf
 
 
-def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     """``(s, e)`` with s the rounded sum and s + e = a + b exactly, element by element."""
+    # these differences are 0 in real arithmetic: what is left of them is the rounding error
     s = a + b
     part = s - a
     return s, (a - (s - part)) + (b - part)
@@ -39,7 +45,7 @@ def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _leading_half(a: np.ndarray) -> np.ndarray:
-    c = SPLITTER * a
+    c = SPLITTER * a  # Veltkamp: c − (c − a) keeps the leading 26 bits of a
     half: np.ndarray = c - (c - a)
     return half
 
@@ -66,12 +72,13 @@ def sum_of_products(weighted: Iterable[tuple[float, np.ndarray, np.ndarray]]) ->
             m = len(p)
             high[:m], lost = two_sum(high[:m], p)
             low[:m] += lost + e
+    # fsum is exact in any order, so that the result depends on the chunks alone
     return math.fsum((*high.tolist(), *low.tolist()))
 
 
 def _aligned_chunks(A: np.ndarray, B: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """Equal entries of both, a few thousand at a time, in whatever order they lie in memory; copies only views."""
-    order: Any = "F" if A.flags.f_contiguous and B.flags.f_contiguous else "C"
+    order: Literal["F", "C"] = "F" if A.flags.f_contiguous and B.flags.f_contiguous else "C"
     a, b = A.ravel(order=order), (A if A is B else B).ravel(order=order)
     for start in range(0, len(a), AT_A_TIME):
         yield a[start : start + AT_A_TIME], b[start : start + AT_A_TIME]
@@ -95,7 +102,7 @@ def frobenius(A: np.ndarray) -> float:
 
 def norm_roundings(A: np.ndarray) -> int:
     """How many roundings in a row :func:`frobenius` of A makes: a row is a chain, the sum over rows is not."""
-    return A.shape[1] + 3
+    return int(A.shape[1]) + 3
 
 
 def square_root_interval(squared: float, bar: float) -> tuple[float, float] | None:

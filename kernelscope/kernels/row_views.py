@@ -104,7 +104,8 @@ class Normalised(RowView):
         largest = np.abs(block).max(axis=1, keepdims=True, initial=0.0)
         block /= np.where(largest > 0, largest, 1.0)  # so that no square over- or underflows
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
-        return np.divide(block, lengths, out=block, where=lengths > 0)
+        np.divide(block, lengths, out=block, where=lengths > 0)
+        return block
 
     def entry_error(self, norm: float) -> float:
         """A row's own error is relative to its length before."""
@@ -178,9 +179,10 @@ class LessGroupMeans(RowView):
 
 def less_group_means(X: np.ndarray, D: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """``X − Y D``: each row less its group's vector, unchanged where it has none (−1)."""
-    own = D[groups]
+    own: np.ndarray = D[groups]
     own[groups < 0] = 0
-    return np.subtract(X, own, out=own)
+    np.subtract(X, own, out=own)
+    return own
 
 
 class _Picked(RowView):

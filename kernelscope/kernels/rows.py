@@ -61,7 +61,8 @@ def numpy_block(X: Rows, start: int, stop: int) -> np.ndarray:
         block = block.detach()
         if block.dtype == torch.bfloat16:
             block = block.float()
-        return block.cpu().numpy()
+        stored: np.ndarray = block.cpu().numpy()
+        return stored
     return np.asarray(block)
 
 
@@ -82,7 +83,7 @@ def entry_error(X: Rows, norm: float) -> float:
 
 
 def is_proved(X: Rows) -> bool:
-    """Whether :func:`entry_error` of these rows is proved; rows say ``estimated`` where theirs is not."""
+    """Whether :func:`entry_error` of these rows is proved; rows have ``estimated`` set where theirs is not."""
     return not getattr(X, "estimated", False)
 
 
@@ -94,8 +95,8 @@ def largest_entry(X: Rows) -> float:
 def identical(teacher: Rows, student: Rows) -> bool:
     """Whether the two are the same numbers; stops at the first block that differs.
 
-    Rows that are rounded as they are formed are the same only if formed alike from the same: that what is formed agrees
-    does not say that what is meant does.
+    Rows that are rounded as they are formed are the same only if formed alike from the same: two that agree after
+    rounding may differ before.
     """
     if tuple(teacher.shape) != tuple(student.shape):
         return False
@@ -145,7 +146,7 @@ def storage_roundoff(X: Rows) -> float:
 
 
 def require_finite(X: Rows, name: str) -> None:
-    """Say how many entries are not finite and where the first one is. Costs a pass: called when a Gram shows it.
+    """Refuse NaN and Inf, with their number and first row. Costs a pass: called when a Gram shows them.
 
     Raises:
         NumericalError: if any entry is NaN or infinite.
@@ -181,7 +182,7 @@ def require_same_examples(teacher: Rows, student: Rows) -> int:
     return n
 
 
-def _is_tensor(block: Any) -> bool:
+def _is_tensor(block: object) -> bool:
     torch = sys.modules.get("torch")  # a tensor can only exist if torch was imported: do not import it to find out
     return torch is not None and isinstance(block, torch.Tensor)
 
@@ -197,7 +198,7 @@ def row_steps(n: int, width: int) -> Iterator[tuple[int, int]]:
 
 def take_rows(X: Rows, indices: np.ndarray) -> np.ndarray:
     """Rows at ``indices``, in their order, as float64; reads only the stretches that hold them."""
-    order = np.argsort(indices, kind="stable")
+    order = np.argsort(indices, kind="stable")  # HDF5 reads forward and in slices; rows go back to their places
     ordered = indices[order]
     taken = np.empty((len(indices), X.shape[1]))
     low = 0

@@ -1,4 +1,4 @@
-"""One point of a trajectory: what a student's kernel is to its teacher's now, on a fixed set of examples.
+"""One point of a trajectory: a student's kernel against its teacher's during training, on fixed examples.
 
 The teacher's rows, Gram and landmarks are kept; each point costs one pass over the student's rows, n d_S (d_S + d_T)
 multiply-adds, and what the landmarks take.

@@ -9,12 +9,12 @@ there are. That the products inside a block are added in some order, each once, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Generic
 
 import numpy as np
 from scipy.linalg.blas import dgemm, dgemv, dsyrk
 
-from kernelscope.kernels.rounding import two_sum
+from kernelscope.kernels.rounding import Array, two_sum
 
 PLAINLY = 64  #: finished blocks added plainly, before their sum is added without error
 BUFFER_NUMBERS = 2**21  #: numbers of a block: large enough that adding it costs little beside forming it
@@ -34,7 +34,7 @@ def summation_chain(n: int, rows: int) -> int:
     return min(rows, n) + min(blocks, PLAINLY) + 2
 
 
-class BlockSum:
+class BlockSum(Generic[Array]):
     """Sum of finished blocks; NumPy arrays, or torch tensors of any device.
 
     Args:
@@ -43,13 +43,14 @@ class BlockSum:
         plainly: how many blocks are added plainly; 1 for sums that are to be exact.
     """
 
-    def __init__(self, zeros: Callable[[], Any], *, triangle: bool = False, plainly: int = PLAINLY) -> None:
-        self._zeros, self._triangle, self._plainly = zeros, triangle, plainly
-        self._plain, self._blocks = zeros(), 0
-        self._high: Any = None
-        self._low: Any = None
+    def __init__(self, zeros: Callable[[], Array], *, triangle: bool = False, plainly: int = PLAINLY) -> None:
+        self._zeros: Callable[[], Array] = zeros
+        self._triangle, self._plainly = triangle, plainly
+        self._plain: Array = zeros()
+        self._blocks = 0
+        self._others: tuple[Array, Array] | None = None  # leading part and rest of the blocks added without error
 
-    def add(self, block: Any) -> None:
+    def add(self, block: Array) -> None:
         if self._blocks == self._plainly:
             self._keep()
         self._blocks += 1
@@ -58,27 +59,29 @@ class BlockSum:
             return
         for start in range(0, len(block), STRIP):
             stop = start + STRIP
+            # strips of columns down to the diagonal: below it syrk leaves zeros
             self._plain[:stop, start:stop] += block[:stop, start:stop]
 
     def _keep(self) -> None:
         """Add the plain sum to the others without error, and begin another."""
-        self._high, self._low = self.in_two()
+        self._others = self.in_two()
         self._plain, self._blocks = self._zeros(), 0
 
-    def total(self) -> Any:
+    def total(self) -> Array:
         """The sum so far, rounded once."""
-        if self._high is None:
+        if self._others is None:
             return self._plain
         high, low = self.in_two()
-        return high + low
+        rounded: Array = high + low
+        return rounded
 
-    def in_two(self) -> tuple[Any, Any]:
+    def in_two(self) -> tuple[Array, Array]:
         """The sum so far as a leading part and the rest."""
-        if self._high is None:
+        if self._others is None:
             return self._plain, self._zeros()
         with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite are named later
-            high, lost = two_sum(self._high, self._plain)
-            return high, self._low + lost
+            high, lost = two_sum(self._others[0], self._plain)
+            return high, self._others[1] + lost
 
 
 class OwnSum:
@@ -95,6 +98,7 @@ class OwnSum:
         """Add one block of rows, as the transpose ``(d, b)`` of a contiguous float64 array, which is not copied."""
         if rows.shape[1] == 0:
             return
+        # beta = 0 finishes the block: with beta = 1 BLAS would round once per panel into the running sum
         self._products.add(dsyrk(1.0, rows, 0.0, self._block, overwrite_c=1))
         if self._sums is not None:
             self._sums.add(dgemv(1.0, rows, np.ones(rows.shape[1])))
@@ -151,9 +155,12 @@ class TorchPairSum:
 
         p = d_S + d_T
         self._device = device
-        like: dict[str, Any] = {"dtype": torch.float64, "device": device}
-        self._products = BlockSum(lambda: torch.zeros((p, p), **like))
-        self._sums = BlockSum(lambda: torch.zeros(p, **like)) if means else None
+
+        def zeros(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        self._products = BlockSum(lambda: zeros(p, p))
+        self._sums = BlockSum(lambda: zeros(p)) if means else None
 
     def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
         import torch
@@ -175,8 +182,9 @@ class TorchPairSum:
 
 def mirrored(triangle: np.ndarray) -> np.ndarray:
     """A symmetric matrix from its upper triangle; syrk leaves the lower one 0."""
-    with np.errstate(invalid="ignore"):  # NaN features are told by name later
-        return triangle + triangle.T - np.diag(np.diag(triangle))
+    with np.errstate(invalid="ignore"):  # NaN features are reported by name later
+        whole: np.ndarray = triangle + triangle.T - np.diag(np.diag(triangle))
+    return whole
 
 
 def _zeros(rows: int, columns: int) -> np.ndarray:

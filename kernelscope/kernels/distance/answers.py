@@ -1,4 +1,4 @@
-"""What a route answers: ‖K_S − K_T‖_F within an interval, and the loss relative to the teacher that follows from it."""
+"""Results: ‖K_S − K_T‖_F by one route with its interval, and the transfer loss that follows from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gram sums of two networks' rows that come in batches and are seen once; mergeable, whatever the batches.
+"""Streaming Gram sums: two networks' rows in batches, read once, mergeable, independent of how they are batched.
 
 Rows wait until a block of them is full, so that the sums are the same bits however the rows were cut into batches. They
 are then cut into two slices, of which the larger part is added exactly (:mod:`kernelscope.kernels.distance.slices`):
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from scipy.linalg.blas import dgemm, dsyrk
@@ -23,7 +23,7 @@ from kernelscope.kernels.distance.gram import ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors
 from kernelscope.kernels.distance.slices import LIMITS, MOST_ROWS, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import two_sum
-from kernelscope.kernels.rows import numpy_block, require_finite, storage_roundoff
+from kernelscope.kernels.rows import Rows, numpy_block, require_finite, storage_roundoff
 
 NEAR_ONE = 2.0**60  #: largest entries within this factor of 1 need no scaling
 
@@ -53,18 +53,18 @@ class BatchSums:
         p = self.d_student + self.d_teacher
         self.high, self.low = np.zeros((p, p)), np.zeros((p, p))
 
-    def add(self, x_s: Any, x_t: Any) -> None:
+    def add(self, x_s: Rows, x_t: Rows) -> None:
         """A batch of both networks' rows, ``(b, d_S)`` and ``(b, d_T)``: arrays, or tensors on any device.
 
         Raises:
             Mismatch: different numbers of rows, or other widths than before. NumericalError: NaN or infinite rows.
         """
-        if (x_s.shape[1], x_t.shape[1]) != (self.d_student, self.d_teacher) or len(x_s) != len(x_t):
+        if (x_s.shape[1], x_t.shape[1]) != (self.d_student, self.d_teacher) or x_s.shape[0] != x_t.shape[0]:
             raise Mismatch(
                 f"a batch of {tuple(x_s.shape)} and {tuple(x_t.shape)} after rows of {self.d_student} and "
                 f"{self.d_teacher} features; give the same layers of the same examples"
             )
-        rows = [numpy_block(X, 0, len(X)) for X in (x_s, x_t)]
+        rows = [numpy_block(X, 0, X.shape[0]) for X in (x_s, x_t)]
         for name, X in zip(("x_s", "x_t"), rows):
             if not np.isfinite(X).all():
                 require_finite(X, f"{name} of a batch after {self.n} rows")
@@ -82,10 +82,11 @@ class BatchSums:
 
     def _take(self, Z: np.ndarray) -> None:
         """Add a block of at most 4,096 rows."""
+        # once for all blocks: sums of rows with different factors could not be added without rounding
         if self.exponent is None and Z.any():
             exponent = math.frexp(float(np.abs(Z).max()))[1]
             self.exponent = 0 if abs(exponent) < math.log2(NEAR_ONE) else -exponent
-        with np.errstate(over="ignore", invalid="ignore"):  # sizes that no factor brings together are told in the end
+        with np.errstate(over="ignore", invalid="ignore"):  # :meth:`loss` reports sizes that no factor brings together
             self._take_scaled(np.ldexp(Z, self.exponent or 0))
 
     def _take_scaled(self, Z: np.ndarray) -> None:
@@ -169,20 +170,20 @@ class BatchSums:
 
 
 class _Gone:
-    """Rows that were seen and let go of: how many, how wide, and of which type."""
+    """Rows that were seen and are not kept: how many, how wide, and of which type."""
 
     def __init__(self, shape: tuple[int, int], dtype: Any) -> None:
         self.shape, self.dtype = shape, dtype
 
-    def __getitem__(self, rows: slice, /) -> Any:
-        raise UsageError("these rows were added up and let go of; keep them to go back to them")
+    def __getitem__(self, rows: slice, /) -> NoReturn:
+        raise UsageError("these rows were added up and not kept; keep them to read them again")
 
 
 def _coarseness(dtype: Any) -> float:
     return storage_roundoff(_Gone((0, 0), dtype))
 
 
-def begun(x_s: Any, x_t: Any) -> BatchSums:
+def begun(x_s: Rows, x_t: Rows) -> BatchSums:
     """Empty sums for rows as wide as these."""
     if 0 in (x_s.shape[1], x_t.shape[1]):
         raise Mismatch(f"batches of shape {tuple(x_s.shape)} and {tuple(x_t.shape)} have no features; check the layer")

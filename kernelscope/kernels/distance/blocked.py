@@ -11,7 +11,6 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +90,7 @@ def _squared_differences(teacher: Rows, student: Rows, rows: int, device: str, s
     n, dtype = student.shape[0], torch.float32 if single else torch.float64
     squares: list[float] = []
 
-    def load(X: Rows, start: int) -> Any:
+    def load(X: Rows, start: int) -> torch.Tensor:
         block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
         return torch.from_numpy(block).to(device, dtype)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from kernelscope.kernels.distance.tsqr import r_factor, signed_product
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_squares
+from kernelscope.kernels.rows import Rows
 
 RESOLVED = 1e-12  #: error of a kernel difference, relative to the kernels, up to which Grams are trusted
 
 
-def kernel_difference(gram: np.ndarray, d_S: int, X_S: Any, X_T: Any, *, negligible: float) -> float:
+def kernel_difference(gram: np.ndarray, d_S: int, X_S: Rows, X_T: Rows, *, negligible: float) -> float:
     """‖X_S X_Sᵀ − X_T X_Tᵀ‖_F from the Gram of ``[X_S, X_T]``; by one more pass (TSQR) where that would cancel.
 
     ``negligible``: an error of the square that does not matter.

@@ -38,7 +38,7 @@ FLOAT32_RTOL = 1e-3  #: from here on float32 may prove enough, and the blocked r
 class ScaledSums:
     """Gram sums of both features times one power of two, so that no square over- or underflows.
 
-    ``unit`` is what a kernel norm of the scaled features is worth in the original ones; ``same`` says that the
+    ``unit`` is what a kernel norm of the scaled features is worth in the original ones; ``same``: the
     two features are equal number by number; ``once`` that the rows must not be read again;
     ``constant`` whether the student's and the teacher's features are the same for all examples, None where not known.
     """
@@ -142,7 +142,7 @@ def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:
         raise DegenerateKernel(
             f"features reach 2^{exponent}, whose kernel norms exceed float64; divide both by 2^{exponent}"
         )
-    scale = 2.0 ** min(1000, -exponent)
+    scale = 2.0 ** min(1000, -exponent)  # a power of two, which rounds nothing, and the same for both networks
     return Affine(teacher, scale=scale), Affine(student, scale=scale), math.ldexp(1.0, 2 * max(exponent, -1000))
 
 
@@ -169,8 +169,8 @@ def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTO
         if best is not None:
             return best.loss(rtol, atol)
     raise NumericalError(
-        "the routes contradict one another within proved bounds, so this machine's arithmetic is not what it says; "
-        "run kernelscope gate --synthetic"
+        "the routes contradict one another within proved bounds, so this machine's arithmetic is not IEEE double "
+        "precision; run kernelscope gate --synthetic"
     )
 
 

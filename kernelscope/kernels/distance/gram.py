@@ -150,7 +150,8 @@ class GramSums:
     def centred(self) -> GramSums:
         """The sums of features with their means removed, by downdating: ``G − n μ μᵀ``.
 
-        Loses what :meth:`mean_share` says, and its errors say so; with a large offset sum shifted rows instead.
+        Loses the digits that :meth:`mean_share` counts, and the errors grow with it; with a large offset sum shifted
+        rows instead.
         """
         s, d = self.sums, self.d_student
         gram = self.gram - np.outer(s, s) / self.n
@@ -256,7 +257,7 @@ def gram_sums(
 
     parts = _summed(teacher, student, device, means, parts=2 if halves else 1)
     grams = [part.gram() for part in parts]
-    gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]
+    gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
     sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
     chain = summation_chain(n, block_rows(d_S + d_T) if device == "cpu" else MOST_ROWS) + len(parts) - 1

@@ -1,4 +1,4 @@
-"""All teacher layers against all student layers in one pass: every own Gram once, every cross product once.
+"""Gram sums of all pairs of layers in one pass: every layer's Gram once, every cross product once.
 
 T × S pairs taken one by one read each layer as often as the other network has layers, and form its Gram as often.
 """

@@ -1,4 +1,4 @@
-"""What computing the transfer loss will take, before anything is read (docs/theory.md 3.9)."""
+"""Which route, at what cost in time and memory, before anything is read (docs/theory.md 3.9)."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def sliced(rows: np.ndarray) -> Sliced:
     largest = np.maximum(Z.max(axis=0, initial=0.0), -Z.min(axis=0, initial=0.0))
     power = np.ldexp(1.0, np.frexp(np.where(largest > 0, largest, 1.0))[1])
     rounder = power * (1.5 * 2.0 ** (52 - BITS))  # adding it and taking it off rounds to multiples of power / 2^BITS
+    # two steps in this order: (Z + rounder) is where the rounding happens
     H = Z + rounder
     H -= rounder
     return Sliced(H.T, (Z - H).T, (H + Z).T)

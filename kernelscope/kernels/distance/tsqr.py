@@ -68,6 +68,7 @@ class _Tree:
 
     def root(self, p: int) -> np.ndarray:
         R = np.zeros((0, p))
+        # smallest trees first: no row passes through more merges than the largest tree is high
         for _, other in reversed(self._waiting):
             R = merge(other, R)
         return R
@@ -92,7 +93,8 @@ def tsqr_difference(*, teacher: Rows, student: Rows, block_rows: int | None = No
 def signed_product(R: np.ndarray, d_student: int) -> np.ndarray:
     """``R J Rᵀ = R_S R_Sᵀ − R_T R_Tᵀ``, symmetric, shape ``(k, k)``: K_S − K_T in the basis of the rows' span."""
     R_S, R_T = R[:, :d_student], R[:, d_student:]
-    return R_S @ R_S.T - R_T @ R_T.T
+    product: np.ndarray = R_S @ R_S.T - R_T @ R_T.T
+    return product
 
 
 def estimated_bar(R_S: np.ndarray, R_T: np.ndarray) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -112,15 +111,19 @@ class KernelBlocks:
         products = gamma(self.shape[1] + 6) * self.squares * self.scale  # |x·y| <= (|x|² + |y|²) / 2
         if self.kernel.name == "rbf":
             # exp(−t) of t off by at most δ is off by at most e^δ − 1; t from three terms of at most |x|² + |y|²
-            return np.expm1(4 * products) + 4 * UNIT_ROUNDOFF
+            of_exponential: np.ndarray = np.expm1(4 * products) + 4 * UNIT_ROUNDOFF
+            return of_exponential
         largest = self._power(np.full(1, float(self.squares.max(initial=0.0)) * self.scale))[0]
         base = max(float(self.squares.max(initial=0.0)) * self.scale + self.kernel.offset, 1e-300)
         slope = self.kernel.degree * largest / base
-        return slope * products + (self.kernel.degree + 2) * UNIT_ROUNDOFF * largest
+        of_power: np.ndarray = slope * products + (self.kernel.degree + 2) * UNIT_ROUNDOFF * largest
+        return of_power
 
-    def _of_products(self, products: np.ndarray, a: np.ndarray, b: np.ndarray) -> Any:
+    def _of_products(self, products: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if self.kernel.name == "rbf":
-            return np.exp(-self.scale * np.maximum(a + b - 2 * products, 0))
+            # ‖x − y‖² as ‖x‖² + ‖y‖² − 2 x·y can round below 0, and no exponential of it may exceed 1
+            near: np.ndarray = np.exp(-self.scale * np.maximum(a + b - 2 * products, 0))
+            return near
         return self._power(products * self.scale)
 
     def _power(self, products: np.ndarray) -> np.ndarray:

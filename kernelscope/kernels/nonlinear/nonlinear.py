@@ -1,4 +1,4 @@
-"""Kernels that are no Gram matrix of features: every entry by blocks, or an estimate from drawn pairs.
+"""Transfer loss of RBF and polynomial kernels: exact from all n² entries, or estimated from drawn pairs.
 
 By blocks n² entries are formed once and thrown away; squares of the *difference* are summed, so nothing cancels, and
 the interval is proved. From pairs drawn by weight (docs/theory.md 8.2) every term is bounded, so an empirical Bernstein

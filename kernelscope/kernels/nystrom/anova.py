@@ -1,4 +1,4 @@
-"""The transfer loss split by classes: what class-centre landmarks can see of it, and what they cannot.
+"""ANOVA of the transfer loss: shares between class means, between means and deviations, and within classes.
 
 With Π the projector on the group indicators and Δ = K_S − K_T (Theorem PY, docs/theory.md 4.5),
 
@@ -28,7 +28,7 @@ class Shares:
 
 
 def anova(sums: NystromSums) -> Shares | None:
-    """The three shares, for landmarks that are exact means; None if the kernels are equal as far as float64 can tell.
+    """The three shares, for landmarks that are exact means; None if the kernels are equal to within float64.
 
     Each term is a square of differences formed row by row or, for ``within_within``, a kernel difference of centred
     rows, so none is the difference of two others: each is accurate to about 1e-12 (‖K‖ / ‖Δ‖) of the whole.

@@ -1,24 +1,26 @@
-"""How landmarks are chosen: a strategy is a function returning :class:`Landmarks`; :func:`parse` names it in a word."""
+"""Landmark strategies: functions returning :class:`Landmarks`, and :func:`parse` for their names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.nystrom.clusters import lloyd, nearest
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.spectrum import gram_tolerance
-from kernelscope.kernels.rows import Rows, as_rows, require_finite, row_blocks, storage_roundoff, take_rows
+from kernelscope.kernels.rows import Features, Rows, as_rows, require_finite, row_blocks, storage_roundoff, take_rows
 
-CLUSTERED_ROWS = 5000  #: rows that k-means looks at before the one pass that assigns all
+CLUSTERED_ROWS = 5000  #: rows that k-means is run on before the one pass that assigns all
 GATHERED_BYTES = 256 * 2**20  #: what the rows of several classes may take while they are clustered
 SPECS = "class-means[:k], kmeans:m, uniform:m, leverage:m or a file of row indices"
 
 
-def class_means(labels: Any, centres_per_class: int = 1, teacher: Any = None, seed: int | None = None) -> Landmarks:
+def class_means(
+    labels: ArrayLike, centres_per_class: int = 1, teacher: Features | None = None, seed: int | None = None
+) -> Landmarks:
     """One group per class, or k per class: the landmarks of the paper (equation 3, Figure 7).
 
     Args:
@@ -53,11 +55,12 @@ def class_means(labels: Any, centres_per_class: int = 1, teacher: Any = None, se
 def uniform(n: int, m: int, seed: int = 0) -> Landmarks:
     """m distinct rows, uniformly: those of scikit-learn's ``Nystroem(n_components=m, random_state=seed)``."""
     _require_enough(n, m)
+    # the old generator: the rows must be those that scikit-learn draws
     permutation = np.random.RandomState(seed).permutation(n)
     return Landmarks("uniform", n, m, seed, indices=permutation[:m])
 
 
-def kmeans(teacher: Any, m: int, seed: int = 0, student: Any = None) -> Landmarks:
+def kmeans(teacher: Features | None, m: int, seed: int = 0, student: Features | None = None) -> Landmarks:
     """Cells of k-means in the teacher's space: Lloyd on at most 5,000 seeded rows, then one pass that assigns all.
 
     With ``student`` the clusters are sought in the joint space, each network scaled to the same norm. Cells that
@@ -85,7 +88,7 @@ def kmeans(teacher: Any, m: int, seed: int = 0, student: Any = None) -> Landmark
     return Landmarks("kmeans", n, m, seed, assignment=assignment)
 
 
-def leverage(teacher: Any, m: int, seed: int = 0) -> Landmarks:
+def leverage(teacher: Features | None, m: int, seed: int = 0) -> Landmarks:
     """m distinct rows, drawn with probabilities proportional to their leverage in the teacher's space.
 
     Raises:
@@ -114,11 +117,11 @@ def leverage_scores(X: Rows) -> np.ndarray:
     return np.concatenate([np.square(block @ whitening).sum(axis=1) for _, block in row_blocks(X)])
 
 
-def given(indices: Any, n: int) -> Landmarks:
+def given(indices: ArrayLike, n: int) -> Landmarks:
     """The rows at ``indices``, of n examples.
 
     Raises:
-        Mismatch: not a list of whole numbers, or one of them is no row.
+        Mismatch: not a list of whole numbers, or one of them is out of range.
     """
     rows = np.asarray(indices)
     if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu":
@@ -135,10 +138,10 @@ def parse(
     spec: str | None,
     *,
     n: int,
-    labels: Any = None,
-    teacher: Any = None,
+    labels: ArrayLike | None = None,
+    teacher: Features | None = None,
     seed: int = 0,
-    read_rows: Callable[[str], Any] | None = None,
+    read_rows: Callable[[str], ArrayLike] | None = None,
 ) -> Landmarks:
     """Landmarks from a word: ``class-means[:k]``, ``kmeans:m``, ``uniform:m``, ``leverage:m``, ``FILE.npy``.
 
@@ -146,7 +149,7 @@ def parse(
         spec: None for ``class-means`` where labels are known, else ``kmeans:max(1, min(100, n // 10))``.
         n: number of examples.
         labels, teacher: what the strategy may need.
-        read_rows: reads the row indices of a file; this room knows no disk.
+        read_rows: reads the row indices of a file; kernels read no files themselves.
 
     Raises:
         UsageError: not one of these, or labels or features it needs are not there.
@@ -159,8 +162,8 @@ def parse(
         case "class-means":
             if labels is None:
                 raise UsageError("class-means need labels; give them with --labels, or choose kmeans:m")
-            if len(labels) != n:
-                raise Mismatch(f"{len(labels)} labels for {n} examples; give one label per example")
+            if len(np.asarray(labels)) != n:
+                raise Mismatch(f"{len(np.asarray(labels))} labels for {n} examples; give one label per example")
             return class_means(labels, _positive(count or "1", spec), teacher, seed)
         case "kmeans":
             return kmeans(teacher, _positive(count, spec), seed)
@@ -193,18 +196,18 @@ def _require_usable(computed: np.ndarray, spaces: list[Rows]) -> None:
             require_finite(X, "features")
 
 
-def _teacher_rows(teacher: Any, what: str) -> Rows:
+def _teacher_rows(teacher: Features | None, what: str) -> Rows:
     if teacher is None:
         raise UsageError(f"{what} landmarks are chosen in the teacher's space; give the teacher's features")
     return as_rows(teacher, "teacher features")
 
 
-def _compact_classes(labels: Any) -> np.ndarray:
+def _compact_classes(labels: ArrayLike) -> np.ndarray:
     """Labels as 0 … L − 1 in sorted order, −1 where there is none."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.size == 0:
         raise Mismatch(f"labels have shape {labels.shape}, expected (n,); give one label per example")
-    known = labels >= 0 if labels.dtype.kind in "if" else np.ones(len(labels), bool)  # NaN is no label either
+    known = labels >= 0 if labels.dtype.kind in "if" else np.ones(len(labels), bool)  # NaN means no label too
     if not known.any():
         raise Mismatch(f"none of the {len(labels)} examples has a label; choose kmeans:m landmarks")
     classes = np.full(len(labels), -1)

@@ -28,7 +28,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Statement:
-    """``left <= right`` (or ``>=``, as ``formula`` says) with numbers in it.
+    """``left <= right`` (or ``>=``, as in ``formula``) with numbers in it.
 
     ``slack`` is how many times too large the larger side is, >= 1 where the statement holds, None where a side is 0;
     ``vacuous``: it would hold of any two kernels with these norms.
@@ -44,7 +44,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim; ``assumption`` says which of the printed one's assumptions failed, None if none did."""
+    """One claim; ``assumption``: which of the printed one's assumptions failed, None if none did."""
 
     name: str
     about: str
@@ -62,8 +62,8 @@ def claims(
         sums: from :func:`kernelscope.kernels.nystrom.nystrom.partial`.
         truth: ‖K_S − K_T‖_F; norm_student, norm_teacher: ‖K_S‖_F, ‖K_T‖_F, in the same units.
         lemma: from :func:`kernelscope.kernels.nystrom.statements.lemma1`, None where landmarks assign nothing.
-        printed: whether the sums are of the features as they are; rescaled ones tell nothing of the printed
-            Corollaries and of eigenvalues above 1, which are not of degree two.
+        printed: whether the sums are of the features as they are; rescaled ones do not decide the printed
+            Corollaries and eigenvalues above 1, which are not of degree two.
     """
     of_bounds = _of_bounds(bounds(sums, truth, norm_student, norm_teacher, rescaled=not printed), truth)
     return (

@@ -18,7 +18,7 @@ def lloyd(points: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
             break
         groups = found
         counts = np.bincount(groups, minlength=len(centres))
-        filled = counts > 0
+        filled = counts > 0  # a centre that lost all its points stays where it is
         centres[filled] = sum_by_group(points, groups, len(centres))[filled] / counts[filled, None]
     return centres
 
@@ -27,17 +27,19 @@ def nearest(points: np.ndarray, centres: np.ndarray, allowed: np.ndarray | None 
     """Index of the nearest centre for each point, the first one at ties; ``allowed (k, m)`` rules some out."""
     shift = centres.mean(axis=0)  # distances are formed from inner products, which an offset would drown
     points, centres = points - shift, centres - shift
-    distances = np.einsum("ij,ij->i", centres, centres) - 2 * (points @ centres.T)
+    distances = np.einsum("ij,ij->i", centres, centres) - 2 * (points @ centres.T)  # ‖x‖² is the same for all centres
     if allowed is not None:
         distances[~allowed] = np.inf
-    return distances.argmin(axis=1)
+    found: np.ndarray = distances.argmin(axis=1)
+    return found
 
 
 def sum_by_group(points: np.ndarray, groups: np.ndarray, m: int) -> np.ndarray:
     """Sums ``(m, d)`` of points ``(k, d)`` over groups ``(k,)``, −1 for none; O(k d) whatever m is."""
     member = np.flatnonzero(groups >= 0)
     shape = (m, len(points))
-    return csr_array((np.ones(len(member)), (groups[member], member)), shape=shape) @ points
+    sums: np.ndarray = csr_array((np.ones(len(member)), (groups[member], member)), shape=shape) @ points
+    return sums
 
 
 def _plus_plus(points: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,4 +57,5 @@ def _plus_plus(points: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarr
 
 def _squared_distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     gap = points - centre
-    return np.einsum("ij,ij->i", gap, gap)
+    squares: np.ndarray = np.einsum("ij,ij->i", gap, gap)
+    return squares

@@ -1,4 +1,4 @@
-"""Nyström sums: everything the partial matrices ``C = X Dᵀ`` tell about ``K_S − K_T``, in one pass over the rows.
+"""Nyström sums: what the partial matrices ``C = X Dᵀ`` give of ``K_S − K_T``, in one pass over the rows.
 
     K~ = C W⁺ Cᵀ = X P Xᵀ,   P = V Vᵀ the projector on the landmarks' span,   K − K~ = X (I − P) Xᵀ >= 0
 

@@ -1,4 +1,4 @@
-"""Spectra: of the landmarks' W, of the features, and of the difference ``K_S − K_T``; ranks and what they are worth.
+"""Spectra of the landmarks' W, of the features and of ``K_S − K_T``; numerical and effective ranks.
 
 W = D Dᵀ is never formed: its eigenvalues are the squared singular values of D, which keep twice the digits
 (docs/theory.md 4.7).
@@ -35,7 +35,7 @@ class Basis:
 
 
 def landmark_basis(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0, rank: int | None = None) -> Basis:
-    """Singular value decomposition of landmarks ``D (m, d)``, cut where rounding makes singular values of nothing.
+    """Singular value decomposition of landmarks ``D (m, d)``, truncated at the numerical rank.
 
     Args:
         D: landmarks, float64.
@@ -60,7 +60,7 @@ def _singular_tolerance(D: np.ndarray, largest: float, roundoff: float) -> float
     """
     noise = max(D.shape) * 2 * UNIT_ROUNDOFF * largest
     stored = max(D.shape) * roundoff * largest if roundoff <= 2.0**-24 else roundoff * frobenius(D)
-    return max(noise, stored)
+    return float(max(noise, stored))
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
     if not total > 0:
         return 0.0
     p = eigenvalues[eigenvalues > 0] / total
-    p = p[p > 0]  # a ratio may underflow
+    p = p[p > 0]  # a ratio may underflow, and 0 log 0 would be NaN
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
@@ -153,7 +153,7 @@ def difference_spectrum(R: np.ndarray, d_student: int, *, floor: float = 0.0) ->
     Args:
         R: shape ``(k, d_S + d_T)``, from :func:`kernelscope.kernels.distance.tsqr.r_factor`.
         d_student: how many of the columns are the student's.
-        floor: eigenvalues no larger count as 0 even if arithmetic resolves them (what storage has cost, say).
+        floor: eigenvalues no larger count as 0 even if arithmetic resolves them (such as what storage has cost).
 
     Accurate to about u (‖K_S‖ + ‖K_T‖) whatever the loss; eigenvalues within that of 0 count as 0.
     """

@@ -34,7 +34,7 @@ def theorem1(sums: NystromSums) -> tuple[Theorem1, Theorem1]:
     """Theorem 1 for the teacher and for the student.
 
     The printed statement drops a probability, a factor k^¼ and n max K_ii in place of ‖K‖_F: a counterexample
-    needs two lines (CE1), and it says nothing of landmarks that are not sampled uniformly.
+    needs two lines (docs/theory.md 1.1), and it does not apply to landmarks that are not sampled uniformly.
     """
     return _theorem1(sums, sums.teacher), _theorem1(sums, sums.student)
 

@@ -1,4 +1,4 @@
-"""Attacks at realistic sizes: data on which an interval, a rung or a measure could be wrong, against exact arithmetic.
+"""Adversarial data at realistic sizes: every interval, rung and measure against exact arithmetic.
 
 Part of :mod:`kernelscope.kernels.self_check.checks`, and run at length by the tests.
 """
@@ -6,18 +6,21 @@ Part of :mod:`kernelscope.kernels.self_check.checks`, and run at length by the t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ROUTES, transfer_loss, well_scaled_sums
 from kernelscope.kernels.self_check.whole_numbers import exact_squares, lies_between
-from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
+from kernelscope.kernels.similarity.head import best_head
+
+if TYPE_CHECKING:
+    import torch
 
 KINDS = (
     "rectified",
@@ -58,7 +61,7 @@ def pair_of_kind(
 ) -> tuple[np.ndarray, np.ndarray]:
     """``(student, teacher)`` in float64: a teacher of this kind, and a student that departs from it by ``noise``."""
     base = rng.standard_normal((10, d))[rng.integers(10, size=n)] + rng.standard_normal((n, d))
-    teacher = {
+    teachers: dict[str, Callable[[], np.ndarray]] = {
         "rectified": lambda: np.maximum(base, 0),
         "centred": lambda: base - base.mean(axis=0),
         "offset": lambda: base + 10.0 ** rng.uniform(0, 4),
@@ -69,19 +72,20 @@ def pair_of_kind(
         "whole numbers": lambda: np.rint(3 * base),
         "unit rows": lambda: base / np.linalg.norm(base, axis=1, keepdims=True),
         "repeated rows": lambda: base[rng.integers(max(2, n // 50), size=n)],
-    }[kind]()
+    }
+    teacher = teachers[kind]()
     added = noise * rng.standard_normal((n, d))
     size = float(np.abs(teacher).mean())
-    student = {
+    students: dict[str, Callable[[], np.ndarray]] = {
         "relative noise": lambda: teacher * (1 + added),
         "rotation and noise": lambda: (teacher + size * added) @ np.linalg.qr(rng.standard_normal((d, d)))[0],
         "noise": lambda: teacher + size * added,
         "wider, with noise": lambda: np.hstack([teacher + size * added, noise * rng.standard_normal((n, 3))]),
-    }[change]()
-    return student, teacher
+    }
+    return students[change](), teacher
 
 
-def stored_as(X: np.ndarray, dtype: str) -> Any:
+def stored_as(X: np.ndarray, dtype: str) -> torch.Tensor:
     """A tensor of this type, with no bits further than 48 below the largest entry, so that whole numbers stay short."""
     import torch
 
@@ -165,7 +169,7 @@ def _ill_conditioned_head(seed: int) -> Check:
     off = {}
     for name, student in students.items():
         found, truth = (
-            ladder.best_head(well_scaled_sums(teacher=X, student=student)),
+            best_head(well_scaled_sums(teacher=X, student=student)),
             head_by_rows(student=student, teacher=X),
         )
         inside = found.interval[0] - 1e-9 <= truth <= found.interval[1] + 1e-9

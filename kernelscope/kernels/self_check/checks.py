@@ -1,4 +1,4 @@
-"""kernelscope against itself: closed forms and random pairs through every route, interval and corrected bound.
+"""Self-check: closed forms and random pairs through every route, interval and corrected bound.
 
 The truth is a closed form or whole-number arithmetic, so no float judges another. What a CI job, or a person with a
 new GPU, runs first.
@@ -96,7 +96,7 @@ def _ladder(seed: int) -> Check:
         scaled = well_scaled_sums(teacher=X, student=student)
         rungs.append(ladder.rungs(scaled, centre(scaled)))
     worst = max(rungs[0].scaled, rungs[1].head)
-    return Check("the ladder repairs what it says it repairs", worst <= 1e-10, f"largest remainder {worst:.1e}")
+    return Check("a scalar and a linear head repair what they should", worst <= 1e-10, f"largest remainder {worst:.1e}")
 
 
 def _corrected_bounds(seed: int, pairs: int) -> Check:

@@ -1,4 +1,4 @@
-"""The transfer loss in whole numbers, at any number of examples: the truth that intervals are held against.
+"""The transfer loss in exact integer arithmetic, for any number of examples: the truth that intervals are tested on.
 
 A float is an integer times a power of two. Features are cut into slices of so few bits that a product of two slices,
 summed over all examples, is exact in double precision; the products are put together as Python integers. Nothing is

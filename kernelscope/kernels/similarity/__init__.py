@@ -1,1 +1,1 @@
-"""Measures of similarity beside the loss, and what is left of the loss after a repair."""
+"""Similarity measures, and the residual loss after rescaling, centring or a linear map."""

@@ -1,4 +1,4 @@
-"""The numbers beside the loss: alignment, scale, CKA (biased and debiased).
+"""Linear CKA, from the biased and from the unbiased HSIC.
 
 All from the Gram sums and one cheap pass over the rows; exact over all examples, signed, no epsilon, no clamp
 (docs/theory.md 6.1).

@@ -1,4 +1,4 @@
-"""Which pairs of classes carry the loss: shares of ``‖K_S − K_T‖_F²`` by class of row and class of column."""
+"""Share of the loss by pair of classes: ``‖K_S − K_T‖_F²`` by class of row and class of column."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def class_blocks(
     if classes.shape != (n,) or L < 1:
         raise Mismatch(f"classes have shape {classes.shape}, expected ({n},) with at least one class; give labels")
     if L > MOST_CLASSES:
-        raise Mismatch(f"{L} classes make {L * L} blocks; at most {MOST_CLASSES} classes are told apart")
+        raise Mismatch(f"{L} classes make {L * L} blocks; at most {MOST_CLASSES} classes are compared")
     if few_examples(n, student.shape[1] + teacher.shape[1]):
         squares = _squares_from_differences(teacher, student, classes, L)
     else:

@@ -1,11 +1,11 @@
-"""GULP: what any ridge probe would notice between two networks (Boix-Adserà and others 2022; docs/theory.md 6.4).
+"""GULP distance: how far predictions of ridge probes can differ (Boix-Adserà and others 2022; docs/theory.md 6.4).
 
 With centred X, ``Σ = Xᵀ X / n`` and ``λ = ρ tr(Σ) / d`` for each network, ``H = X (Σ + λI)⁻¹ Xᵀ / n`` is what a ridge
 regression on these features makes of any targets, and
 
     gulp = ‖H_S − H_T‖_F,        gulp² = T1 + T2 − 2 T3 of their paper, from G_SS, G_TT and G_ST in O(d³).
 
-H is the linear kernel of the whitened rows ``X (Σ + λI)^(−½) / √n``, so that everything said of linear kernels holds of
+H is the linear kernel of the whitened rows ``X (Σ + λI)^(−½) / √n``, so that everything about linear kernels holds for
 it too: the loss under it is gulp / ‖H_T‖_F. Whitening rounds, by an amount that is estimated and not proved.
 """
 

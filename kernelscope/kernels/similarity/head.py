@@ -1,4 +1,4 @@
-"""The head rung: what the best linear head on the student would leave of the loss (docs/theory.md 5.3).
+"""The head rung: residual loss after the best linear head on the student (docs/theory.md 5.3).
 
     min_M ‖X_S M X_Sᵀ − K_T‖_F = ‖K_T − P K_T P‖_F,        P the projector on the columns of X_S
 
@@ -27,7 +27,7 @@ from kernelscope.kernels.rows import row_blocks, storage_roundoff
 from kernelscope.kernels.similarity.least_squares import FactorFit, GramFit
 
 RTOL, ATOL = 1e-6, 1e-9  #: half-widths up to which a cheaper way is taken, as for the loss
-BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways can tell from 0
+BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways distinguish from 0
 
 
 class Rung(float):
@@ -81,7 +81,7 @@ class Factors:
 def rank_tolerance(scaled: ScaledSums) -> float:
     """Singular values of X_S, columns brought to length 1, up to this times the largest count as rounding.
 
-    ``max(max(n, d) u, u_in)`` with u_in the stored type's roundoff: what arithmetic cannot tell from 0, and what
+    ``max(max(n, d) u, u_in)`` with u_in the stored type's roundoff: what arithmetic cannot distinguish from 0, and what
     storing the features in less than float64 makes of 0.
     """
     sums = scaled.sums

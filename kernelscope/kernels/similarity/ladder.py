@@ -1,7 +1,8 @@
-"""The ladder of fixes: what is left of the loss after a scalar, a shift and a linear head, and what the width forbids.
+"""The ladder: residual loss after a scalar, after centring, after a linear head, and the lower bound of this width.
 
-Each rung is relative to its own ‖K_T‖_F and carries the interval in which its exact value for the features as stored
-lies. raw >= scaled >= head >= width_floor always; ``centred`` is on other kernels (docs/theory.md 5.2).
+A rung is what one repair leaves of the loss. Each is relative to its own ‖K_T‖_F and carries the interval in which its
+exact value for the features as stored lies. raw >= scaled >= head >= width_floor always; ``centred`` is on other
+kernels (docs/theory.md 5.2).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def rungs(scaled: ScaledSums, centred: ScaledSums) -> Rungs:
 def best_scaled(scaled: ScaledSums) -> Rung:
     """``min_a ‖a K_S − K_T‖_F / ‖K_T‖_F = sqrt(1 − cos²)``, as a kernel difference: 1 − cos² would cancel.
 
-    The scalar used is not quite the best one, a: ``‖a' K_S − K_T‖² = min² + (a' − a)² ‖K_S‖²`` says what that costs.
+    The scalar used is not quite the best one, a: ``‖a' K_S − K_T‖² = min² + (a' − a)² ‖K_S‖²`` is what that costs.
     """
     if scaled.same:
         return Rung(0.0, (0.0, 0.0))

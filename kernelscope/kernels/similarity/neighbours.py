@@ -1,4 +1,4 @@
-"""Do the networks agree on who is near whom? Overlap of nearest neighbours, and recall in the teacher's index.
+"""kNN overlap of two networks' features, and recall of the student's queries in the teacher's index.
 
 A Gram matrix is dominated by its large directions, neighbourhoods by its small ones: kernels can agree where
 neighbourhoods do not (docs/theory.md 6.5). Neighbours are by Euclidean distance between features, a row is not its own.

@@ -86,7 +86,7 @@ class Outputs:
 
 
 def outputs(*, teacher: Rows, student: Rows, labels: np.ndarray | None = None) -> Outputs:
-    """How far two networks' logits say the same; one pass.
+    """Agreement of two networks' logits; one pass.
 
     Args:
         teacher, student: logits ``(n, classes)``; rows are examples, or positions of a text.
@@ -170,7 +170,7 @@ def paired_interval(n: int, lost: float, won: float, z: float = Z_95) -> tuple[f
         q = 2 * rest / (root + linear) if linear > 0 else (root - linear) / (4 * n)
         return float((won - lost - n * delta) ** 2 - z * z * n * max(0.0, 2 * q + delta * (1 - delta)))
 
-    middle, inside = (won - lost) / n, 1e-3 / n  # at the middle itself excess may be 0, and it is no end
+    middle, inside = (won - lost) / n, 1e-3 / n  # at the middle itself excess may be 0, which is not an end
     low = -1.0 if excess(-1.0) <= 0 else float(brentq(excess, -1.0, middle - inside, xtol=1e-14))
     high = 1.0 if excess(1.0) <= 0 else float(brentq(excess, middle + inside, 1.0, xtol=1e-14))
     return low, high

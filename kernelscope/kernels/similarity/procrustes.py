@@ -1,4 +1,4 @@
-"""Procrustes distance: how far apart the two features are once they are centred, brought to length 1 and rotated.
+"""Procrustes distance: of features that are centred, brought to length 1 and rotated onto one another.
 
 With centred ``X_S`` and ``X_T``, ``min_Q ‖X_S / ‖X_S‖ − X_T Q / ‖X_T‖‖_F = √(2 − 2 ‖X_Sᵀ X_T‖_* / (‖X_S‖_F ‖X_T‖_F))``
 over rotations Q, narrower features padded with zeros (Schönemann 1966; Williams and others 2021; docs/theory.md 6.3).
@@ -14,7 +14,7 @@ from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.rows import row_blocks
 
 CANCELS = 1e-3  #: squared distance below which one minus a cosine would cancel, and the rows themselves are compared
-TELLS = 1e-8  #: squared distance that one minus a cosine still tells to a millionth
+RESOLVES = 1e-8  #: squared distance that one minus a cosine still gives to a millionth
 
 
 def procrustes(centred: ScaledSums) -> float | None:
@@ -33,7 +33,7 @@ def procrustes(centred: ScaledSums) -> float | None:
     if centred.same:
         return 0.0
     squared = 2 - 2 * float(np.linalg.svd(sums.G_ST, compute_uv=False).sum()) / (lengths[0] * lengths[1])
-    if squared > CANCELS or (centred.once and squared > TELLS):
+    if squared > CANCELS or (centred.once and squared > RESOLVES):
         return math.sqrt(squared)
     return None if centred.once else _residual(centred)
 
@@ -51,6 +51,7 @@ def _residual(centred: ScaledSums) -> float:
     k = min(centred.sums.G_ST.shape)
     # Q takes the teacher's space into the student's; where the student is narrower, the rest of the teacher stays
     turn, rest = Vt[:k].T @ U[:, :k].T / length_T, Vt[k:].T / length_T
+    # 2 − 2 cos would cancel here, so squares of the difference are summed
     squared = 0.0
     for (_, X_S), (_, X_T) in zip(row_blocks(centred.student), row_blocks(centred.teacher)):
         inside, outside = X_S / length_S - X_T @ turn, X_T @ rest

@@ -1,4 +1,4 @@
-"""CKA of what is left once every class's mean is taken off: do the networks agree on examples of one class?
+"""CKA within classes: of features less the means of their classes.
 
 CKA of class-structured features is mostly a matter of class means. With them removed, ``G_w = G − Σ_l n_l μ_l μ_lᵀ``
 for all three blocks, it is about what distinguishes examples of the same class (docs/theory.md 6.2).

@@ -1,1 +1,1 @@
-"""Sampling intervals, and what chance gives."""
+"""Sampling intervals, and permutation nulls."""

@@ -1,4 +1,4 @@
-"""The best of many pairs of layers is high by chance: its p-value corrected for the search (docs/theory.md 7.4).
+"""P-values of pairs of layers, corrected for having searched many of them (docs/theory.md 7.4).
 
 Every pair is scored under the same permutations of the examples. What the search does by chance is the largest score of
 each permutation, in standard deviations of its pair; the share of permutations whose largest exceeds a pair's own score
@@ -31,7 +31,7 @@ MEMORY_BYTES = 2**29  #: for what stays of the teacher's layers, 4 m² bytes eac
 
 @dataclass(frozen=True)
 class Searched:
-    """One pair ``among`` many: ``alone`` as if it were the only one; ``best`` the one that scores highest."""
+    """One pair ``among`` many: ``alone`` its own p-value, uncorrected; ``best`` the one that scores highest."""
 
     alone: Shuffled
     p_corrected: float

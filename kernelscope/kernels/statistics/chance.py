@@ -1,4 +1,4 @@
-"""What chance gives: the same two networks with the student's examples shuffled (docs/theory.md 7).
+"""Permutation null of the loss and of CKA: the student's examples shuffled (docs/theory.md 7).
 
 CKA's mean, variance (Kazi-Aoual et al. 1995) and skewness over all permutations are closed forms. Where the skewness is
 small they give its tail, a Pearson type III distribution's; where it is not, examples are shuffled.

@@ -1,4 +1,4 @@
-"""The moments of two centred kernels' product under shuffling of one's examples, in closed form (docs/theory.md 7.2).
+"""Permutation moments of the inner product of two centred kernels, in closed form (docs/theory.md 7.2).
 
 ``X = ⟨P K_S Pᵀ, K_T⟩`` over uniform permutations P has moments that are sums over patterns of equal indices; what they
 need of each kernel costs one pass over its features.
@@ -77,7 +77,7 @@ def moments(X: Rows, G: np.ndarray) -> Moments:
 
 
 def _off_diagonal_cubes(X: Rows) -> float:
-    """Σ_{i≠j} k_ij³, over all pairs or scaled up from those among examples drawn once and for all."""
+    """Σ_{i≠j} k_ij³, over all pairs or scaled up from those of a fixed random subsample."""
     n = X.shape[0]
     if n <= EXACT_CUBES:
         rows = np.concatenate([block for _, block in row_blocks(X)])
@@ -86,7 +86,7 @@ def _off_diagonal_cubes(X: Rows) -> float:
     m, total = len(rows), 0.0
     for start in range(0, m, BLOCK_ROWS // 4):
         K = rows[start : start + BLOCK_ROWS // 4] @ rows.T
-        np.fill_diagonal(K[:, start:], 0.0)
+        np.fill_diagonal(K[:, start:], 0.0)  # exactly: Σ k_ii³ is known from all rows, not only the drawn ones
         total += float(np.einsum("ij,ij,ij->", K, K, K))
     return total if m == n else total * (n * (n - 1.0)) / (m * (m - 1.0))
 

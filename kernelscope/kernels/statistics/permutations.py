@@ -1,4 +1,4 @@
-"""Shuffling the examples for real: ``⟨P K_S Pᵀ, K_T⟩`` for a thousand and more permutations P (docs/theory.md 7.3).
+"""Permutation tests: ``⟨P K_S Pᵀ, K_T⟩`` for a thousand permutations P and more (docs/theory.md 7.3).
 
 The m cyclic shifts of m examples are a group, and along the wrapped diagonals ``k(i, i + δ)`` a shift of both indices
 is a shift of i. So the scores of all m shifts are one correlation, summed over δ: O(m² log m) by FFT, where m products
@@ -72,10 +72,11 @@ def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed:
         seen.see(rows)
         if seen.so_far:
             return None
-        rows -= rows[0].copy()  # a large offset goes first, without rounding
+        # a large offset goes first, which rounds little; a copy, since rows[0] becomes 0 on the way
+        rows -= rows[0].copy()
         rows -= rows.mean(axis=0)
         rows /= np.abs(rows).max()  # so that no square over- or underflows
-        K = rows @ rows.T
+        K: np.ndarray = rows @ rows.T
         K /= np.linalg.norm(K)
         return K
     side = KernelBlocks(X, kernel, seed)

@@ -1,4 +1,4 @@
-"""Which examples carry the loss, and how much it would vary over other samples of examples (docs/theory.md 8.1).
+"""Share of the loss by example, and its sampling interval over other examples (docs/theory.md 8.1).
 
 Row i of Δ = K_S − K_T has ``‖Δ_i‖² = w_iᵀ G w_i`` with ``w_i = [x_S,i, −x_T,i]`` and G the Gram of both
 features, so all n rows cost one more pass and nothing of size n × n.
@@ -48,7 +48,8 @@ class RowNorms:
     def shares(self) -> np.ndarray:
         """What each example carries of ‖Δ‖²; sums to 1, and to 0 where the loss is 0."""
         total = self.difference.sum()
-        return self.difference / total if total > 0 else np.zeros_like(self.difference)
+        shares: np.ndarray = self.difference / total if total > 0 else np.zeros_like(self.difference)
+        return shares
 
     def loss(self) -> float:
         return math.sqrt(self.difference.sum() / self.teacher.sum())
@@ -140,7 +141,7 @@ def whole_groups(rows: RowNorms, scaled: ScaledSums, groups: np.ndarray) -> Leav
     groups = np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(groups)
     blocks = np.zeros((2, len(sizes)))
-    order = np.argsort(groups, kind="stable")
+    order = np.argsort(groups, kind="stable")  # stable: rows of a group stay in order, so that reads go forward
     ends = np.cumsum(sizes)
     for first, last in _batches(ends):
         members = order[(ends[first] - sizes[first]) : ends[last]]
