@@ -174,11 +174,11 @@ def gulp(X: Features, Y: Features, rho: float = _gulp.RHO) -> float:
 
 
 def mutual_knn(X: Features, Y: Features, k: int = 10) -> float:
-    """Share of each example's k nearest neighbours that X and Y both name, on average: 0 … 1, symmetric.
+    """kNN overlap: share of each example's k nearest neighbours that X and Y have in common, on average; symmetric.
 
-    By Euclidean distance, exactly; examples tied at the k-th place share it. Scale rows to length 1 first for cosine
-    distance (as in Huh and others 2024). Unrelated features share k / (n − 1). Unchanged by rotation, scale and shift
-    of either side.
+    0 … 1. By Euclidean distance, exactly; examples tied at the k-th place share it. Scale rows to length 1 first for
+    cosine distance (as in Huh and others 2024). Unrelated features share k / (n − 1). Unchanged by rotation, scale and
+    shift of either side.
 
         >>> mutual_knn([[0.0], [1.0], [5.0], [6.0]], [[0.0], [2.0], [9.0], [8.0]], k=1)
         1.0

@@ -41,7 +41,7 @@ def as_rows(X: Features, name: str = "features") -> Rows:
     """
     # not isinstance(X, Rows): from Python 3.12 on that misses attributes which a proxy forwards
     slices = hasattr(X, "shape") and hasattr(X, "__getitem__")
-    rows = cast(Rows, X) if slices else np.asarray(X)
+    rows = cast("Rows", X) if slices else np.asarray(X)
     if len(rows.shape) != 2:
         raise Mismatch(
             f"{name} have shape {tuple(rows.shape)}, expected (n, d) with examples as rows; pool or reshape them"
@@ -191,6 +191,7 @@ BLOCK_ENTRIES = 2**22  #: entries of the widest thing formed for a block of rows
 
 
 def row_steps(n: int, width: int) -> Iterator[tuple[int, int]]:
+    """``(start, stop)`` of blocks of n rows, fewer rows the wider what is formed of each: ``width`` numbers."""
     rows = max(64, min(BLOCK_ROWS, BLOCK_ENTRIES // max(1, width)))
     for start in range(0, n, rows):
         yield start, min(start + rows, n)

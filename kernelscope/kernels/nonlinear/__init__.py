@@ -1,1 +1,1 @@
-"""Kernels without a finite feature map."""
+"""Kernels computed entry by entry: RBF and polynomial; and the names of all kernel functions."""

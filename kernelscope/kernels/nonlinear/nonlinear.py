@@ -123,8 +123,11 @@ def _kernel_blocks(
 
 
 class _Totals:
-    """Running sums over all entries: ``sums`` of Δ², K_S², K_T² and K_S K_T, ``row_sums`` of K_S and K_T, ``norms`` of
-    the rows of Δ and K_T squared, and of the blocks within groups. Blocks above the diagonal count twice."""
+    """Running sums over all n² entries; blocks above the diagonal count twice.
+
+    ``sums`` of Δ², K_S², K_T² and K_S K_T; ``row_sums`` of K_S and K_T; ``norms``: squared norms of the rows of Δ and
+    K_T; ``own``: those of the blocks of Δ and K_T within each group.
+    """
 
     def __init__(self, n: int, groups: np.ndarray | None) -> None:
         self.sums = np.zeros(4)

@@ -108,8 +108,10 @@ def _corollary1(sums: NystromSums) -> float:
 
 
 def _corollary2(sums: NystromSums) -> float:
-    """Rests on C = (C W⁺) W, which is true of the landmarks as cut at their rank; so their C and W stand in for the
-    whole ones, at most ``cut_C`` and ``cut_W`` away."""
+    """Rests on C = (C W⁺) W, which holds for landmarks as cut at their rank.
+
+    So their C and W stand in for the whole ones, at most ``cut_C`` and ``cut_W`` away.
+    """
     S, T = sums.student, sums.teacher
     dC, dW = sums.partial_norm + S.cut_C + T.cut_C, sums.dW + S.cut_W + T.cut_W
     return residuals(sums) + (S.Y_norm_2 + T.Y_norm_2) * dC + S.Y_norm_2 * T.Y_norm_2 * dW

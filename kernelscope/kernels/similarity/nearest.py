@@ -28,8 +28,11 @@ MOST_CANDIDATES = 48  #: per query and neighbour; with more, as where many rows 
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """For a block of queries the places among the k nearest: ``keys`` query · n + row, sorted, and what share of a
-    place each has (1, or less where rows are tied at the k-th); ``tied`` queries have such a tie."""
+    """Places among the k nearest, for a block of queries.
+
+    ``keys``: query · n + row, sorted; ``share``: what part of a place each has, 1, or less where rows are tied at the
+    k-th; ``tied`` queries have such a tie.
+    """
 
     keys: np.ndarray
     share: np.ndarray

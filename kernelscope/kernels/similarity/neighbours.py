@@ -22,8 +22,9 @@ from kernelscope.kernels.similarity.nearest import QUERY_ROWS, Index, Shares
 
 @dataclass(frozen=True)
 class Neighbours:
-    """``overlap``: share of each example's k nearest that both networks name, on average; ``chance`` = k / (n − 1).
+    """``overlap``: share of each example's k nearest that both networks have in common, on average (kNN overlap).
 
+    ``chance`` = k / (n − 1), its value for unrelated features.
     ``recall``: share of the teacher's own k nearest that a student's features find when they query the teacher's,
     None where widths differ; ``recall_aligned``: the same after the best rotation, scale and shift of the student.
     ``tied``: share of the queries, in either network, with a tie at the k-th place.

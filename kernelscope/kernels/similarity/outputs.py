@@ -70,7 +70,8 @@ class Flips:
 
 @dataclass(frozen=True)
 class Outputs:
-    """``agreement``: share of examples that both networks put in the same class (a tie counts as its share);
+    """``agreement``: share of examples that both networks put in the same class (a tie counts as its share).
+
     ``changed`` = 1 − agreement; ``kl``: mean Kullback–Leibler divergence of the student's softmax from the teacher's,
     in nats, at temperature 1.
 

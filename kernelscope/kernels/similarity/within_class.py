@@ -101,8 +101,10 @@ class _ClassSums:
 
 
 def _same_within_classes(X: Rows, groups: np.ndarray, m: int) -> bool:
-    """Whether every column is the same in all rows of a class, ``max |x_i − x_1| <= 4 u |x_1|``; stops at a row that
-    differs. Rows that are shifted, scaled or whitened on the way are judged as they are stored."""
+    """Whether every column is the same in all rows of a class, ``max |x_i − x_1| <= 4 u |x_1|``.
+
+    Stops at a row that differs. Rows that are shifted, scaled or whitened on the way are judged as they are stored.
+    """
     while isinstance(X, Affine | Mapped):
         X = X.X
     u = max(storage_roundoff(X), UNIT_ROUNDOFF)

@@ -139,8 +139,10 @@ def _third_moment_form(n: int) -> np.ndarray:
 
 @cache
 def _distinct_sums() -> tuple[tuple[int, ...], np.ndarray]:
-    """For each partition of six indices its number of blocks, and its sum over distinct indices as a combination of
-    the five unrestricted sums that do not vanish."""
+    """For each partition of six indices its number of blocks, and its sum over distinct indices.
+
+    The latter as a combination of the five unrestricted sums that do not vanish.
+    """
     partitions = list(_partitions(6))
     named = [_pattern(p) for p in partitions]
     coefficients = np.zeros((len(partitions), len(PATTERNS)))
