@@ -56,7 +56,7 @@ def test_the_teachers_norm_error_is_what_its_gram_may_be_off_by():
         assert size < found.norm_error(which) <= 1.02 * size
 
 
-@pytest.mark.parametrize("n, chain", [(100, 100 + 1 + 2), (9000, 4096 + 3 + 2), (10**6, 4096 + 64 + 2)])
+@pytest.mark.parametrize(("n", "chain"), [(100, 100 + 1 + 2), (9000, 4096 + 3 + 2), (10**6, 4096 + 64 + 2)])
 def test_entries_of_a_gram_are_bounded_by_their_chain(n, chain):
     X = np.ones((n, 1), np.float32)
     sums = gram_sums(teacher=X, student=2 * X)
@@ -185,7 +185,7 @@ def test_the_rounding_of_rows_widens_an_interval():
     assert formed.student > 0.49 * plain.student + UNIT_ROUNDOFF * exact_squares(student=X, teacher=X)[1] ** 0.5 * 0.49
 
 
-@pytest.mark.parametrize("dtype, roundoff", [(np.float64, 0.0), (np.float32, 2.0**-24), (np.float16, 2.0**-11)])
+@pytest.mark.parametrize(("dtype", "roundoff"), [(np.float64, 0.0), (np.float32, 2.0**-24), (np.float16, 2.0**-11)])
 def test_a_rank_is_not_raised_by_the_rounding_of_storage(dtype, roundoff):
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((400, 5)) @ rng.standard_normal((5, 20))).astype(dtype).astype(float)

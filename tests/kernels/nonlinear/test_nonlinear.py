@@ -24,7 +24,7 @@ def rbf(gamma):
     return lambda x, y: (-gamma * sum((a - b) ** 2 for a, b in zip(x, y))).exp()
 
 
-@pytest.mark.parametrize("spread, gamma", [(1.0, 0.5), (1e4, 1e-3), (1e6, 1.0), (1e7, 0.1)])
+@pytest.mark.parametrize(("spread", "gamma"), [(1.0, 0.5), (1e4, 1e-3), (1e6, 1.0), (1e7, 0.1)])
 def test_the_rbf_interval_holds_where_distances_cancel(spread, gamma):
     missed_by_value = 0
     for seed in range(4):
@@ -41,7 +41,7 @@ def test_the_rbf_interval_holds_where_distances_cancel(spread, gamma):
     assert missed_by_value or spread < 1e6  # the interval had something to hold
 
 
-@pytest.mark.parametrize("degree, offset", [(1, 1), (3, 1), (2, 0), (7, 2)])
+@pytest.mark.parametrize(("degree", "offset"), [(1, 1), (3, 1), (2, 0), (7, 2)])
 def test_the_polynomial_interval_holds(degree, offset):
     rng = np.random.default_rng(degree)
     T, S = (rng.standard_normal((14, 3)) + 5 for _ in range(2))

@@ -132,7 +132,7 @@ MIXINGS = {
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("n, d", [(500, 32), (3000, 64)])
+@pytest.mark.parametrize(("n", "d"), [(500, 32), (3000, 64)])
 @pytest.mark.parametrize("mixing", MIXINGS)
 def test_the_head_equals_a_decomposition_of_the_rows(mixing, n, d, seed):
     rng = np.random.default_rng(seed)
@@ -152,7 +152,7 @@ def test_the_oracle_of_the_head_is_the_projection():
     assert head_by_rows(student=X_S, teacher=X_T) == pytest.approx(dense_head(X_S, X_T), rel=1e-12)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 500 * 2.0**-53), (np.float32, 2.0**-24)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 500 * 2.0**-53), (np.float32, 2.0**-24)])
 def test_directions_below_rounding_are_cut_and_the_tolerance_is_told(dtype, tolerance):
     rng = np.random.default_rng(0)
     X_T = rng.standard_normal((500, 12))

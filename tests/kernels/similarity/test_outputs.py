@@ -137,7 +137,9 @@ def test_a_wide_vocabulary_is_read_in_blocks_that_change_nothing(monkeypatch):
     assert by_blocks.flips == whole.flips
 
 
-@pytest.mark.parametrize("n, lost, won", [(30, 7, 2), (50, 0, 3), (12, 5, 5), (200, 40, 61), (25, 1, 0), (9, 0, 9)])
+@pytest.mark.parametrize(
+    ("n", "lost", "won"), [(30, 7, 2), (50, 0, 3), (12, 5, 5), (200, 40, 61), (25, 1, 0), (9, 0, 9)]
+)
 def test_the_ends_of_the_paired_interval_are_where_a_score_test_rejects(n, lost, won):
     """The likeliest probability of ``lost`` given the difference is looked for numerically, not by Tango's formula."""
     for delta in paired_interval(n, lost, won):

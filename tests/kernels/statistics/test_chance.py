@@ -73,7 +73,7 @@ def test_moments_match_twenty_thousand_shuffles(kinds):
     assert null.cka_skewness == pytest.approx(np.mean(halves), abs=5 * np.std(halves) / math.sqrt(20) + 0.05)
 
 
-@pytest.mark.parametrize("kinds, n", [(("heavy", "heavy"), 40), (("heavy", "gaussian"), 10)])
+@pytest.mark.parametrize(("kinds", "n"), [(("heavy", "heavy"), 40), (("heavy", "gaussian"), 10)])
 def test_p_values_of_unrelated_networks_are_uniform(kinds, n):
     rng = np.random.default_rng(0)
     found = [chance_of(*(some_features(rng, kind, n) for kind in kinds)) for _ in range(400)]
@@ -85,7 +85,7 @@ def test_p_values_of_unrelated_networks_are_uniform(kinds, n):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("n, d, draws", [(10, 4, 4000), (30, 8, 4000), (300, 16, 3000)])
+@pytest.mark.parametrize(("n", "d", "draws"), [(10, 4, 4000), (30, 8, 4000), (300, 16, 3000)])
 @pytest.mark.parametrize("kind", nulls.KINDS)
 def test_unrelated_networks_are_significant_in_one_draw_of_twenty(kind, n, d, draws):
     rng = np.random.default_rng([n, d])
