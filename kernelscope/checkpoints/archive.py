@@ -44,7 +44,7 @@ def checked_pickle(path: Path, content: bytes) -> bytes:
 
 
 def _pickle_in(names: list[str]) -> str:
-    """The member that torch loads: it stands right in the root, of which the first member tells the name."""
+    """The member that torch loads: it stands right in the root, which the first member's name begins with."""
     return f"{names[0].partition('/')[0]}/data.pkl" if names else ""
 
 

@@ -1,4 +1,4 @@
-"""Our self-describing checkpoint: a network that says what it is, what it takes, and what it was measured on.
+"""Our self-describing checkpoint: a network with what it is, what it takes, and what it was measured on.
 
 Plain data in a ``torch.save`` file (format ``kernelscope.checkpoint``, version 1); it loads with
 ``weights_only=True``. The file may name built-in architectures and those of torchvision and timm: a name from a file
@@ -21,6 +21,7 @@ from torch import nn
 
 from kernelscope import files
 from kernelscope.checkpoints import fitting, weights_file
+from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.weights_file import Contents
 from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError, one_line
 from kernelscope.networks import libraries, zoo
@@ -211,7 +212,7 @@ def _require_fields(document: dict[object, Any], path: Path) -> None:
     top1 = document["metrics"].get("top1")
     if top1 is not None and not (isinstance(top1, (int, float)) and 0 <= top1 <= 1):
         raise UnreadableInput(f"{path} states a top1 of {one_line(repr(top1), 40)}, expected a share from 0 to 1")
-    weights_file.require_dense(document["state_dict"], path)
+    require_dense(document["state_dict"], path)
     _require_small({name: document[name] for name in _STORED if name != "state_dict"}, path)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from kernelscope.checkpoints import fitting, stubs
-from kernelscope.checkpoints.weights_file import require_dense
+from kernelscope.checkpoints.dense import require_dense
 from kernelscope.errors import UnreadableInput, one_line
 
 #: dicts in which training programs keep weights, most usual first
@@ -26,7 +26,7 @@ ROLES = ("teacher", "student")
 #: parts that wrappers put inside names, not only before them
 _WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 MAX_PLACES, MAX_DEPTH = 100_000, 12
-#: more networks than this in one file are not told apart
+#: no more networks than this in one file are compared with each other
 MAX_NETWORKS = 20
 
 
@@ -61,18 +61,18 @@ class Weights:
 
     def remarks(self) -> list[str]:
         """What was done, for the notes of a report."""
-        said = []
+        notes = []
         if self.where:
-            said.append(f"weights were found under {one_line(self.where, 60)!r}")
+            notes.append(f"weights were found under {one_line(self.where, 60)!r}")
         if self.prefix:
-            said.append(f"prefix {one_line(self.prefix, 60)!r} was taken off their names")
+            notes.append(f"prefix {one_line(self.prefix, 60)!r} was taken off their names")
         if self.left:
-            said.append(f"{counted(self.left, 'tensor')} under other names left aside")
+            notes.append(f"{counted(self.left, 'tensor')} under other names left aside")
         if self.added:
-            said.append(f"{counted(self.added, 'missing BatchNorm counter')} set to 0")
+            notes.append(f"{counted(self.added, 'missing BatchNorm counter')} set to 0")
         if self.constants:
-            said.append(f"{counted(self.constants, 'constant')} that the network makes itself left out")
-        return said
+            notes.append(f"{counted(self.constants, 'constant')} that the network makes itself left out")
+        return notes
 
 
 def counted(number: int, thing: str) -> str:
@@ -183,6 +183,11 @@ def _without(constants: dict[str, torch.Tensor], place: Place, expected: dict[st
 
 
 def places_with_weights(document: object, name: str) -> list[Place]:
+    """As :func:`places`, but never empty.
+
+    Raises:
+        UnreadableInput: a file without weights, naming what it holds instead.
+    """
     found = places(document, name)
     if found:
         return found

@@ -13,10 +13,11 @@ import torch
 
 from kernelscope.checkpoints import containers, weights_file
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in
+from kernelscope.checkpoints.dense import owns_its_bytes, unlike_weights
 from kernelscope.checkpoints.fitting import FLOATS
 from kernelscope.checkpoints.recognition import MAX_TRIES, recognise
 from kernelscope.checkpoints.stubs import Stub
-from kernelscope.checkpoints.weights_file import Contents, unlike_weights
+from kernelscope.checkpoints.weights_file import Contents
 from kernelscope.errors import one_line
 
 Description = dict[str, Any]  #: keys as :func:`describe` lists them
@@ -91,7 +92,7 @@ def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
     """What keeps tensors from being weights, the first of each kind."""
     odd = {key: unlike_weights(value) for key, value in tensors.items()}
     found = [f"{key} is {kind}, not a dense tensor" for key, kind in odd.items() if kind is not None][:1]
-    if not weights_file.owns_its_bytes({key: value for key, value in tensors.items() if odd[key] is None}):
+    if not owns_its_bytes({key: value for key, value in tensors.items() if odd[key] is None}):
         return [*found, "its tensors share their bytes"]
     floats = ((key, value) for key, value in tensors.items() if odd[key] is None and value.dtype in FLOATS)
     wrong = (key for key, value in floats if not bool(torch.isfinite(value).all()))
@@ -115,9 +116,8 @@ def lines(description: Description) -> list[str]:
     if "arch" not in d:
         return found + _lines_of_stranger(d)
     found.append(f"arch: {one_line(d['arch'])}{_pairs(d['arch_kwargs'], ' (', ')')}")
-    for name in ("input", "data", "metrics", "training", "versions"):
-        if d[name]:
-            found.append(f"{name}: {_pairs(d[name])}")
+    facts = ("input", "data", "metrics", "training", "versions")
+    found += [f"{name}: {_pairs(d[name])}" for name in facts if d[name]]
     if d["preprocess"]:
         found.append("preprocess: " + "; ".join(_pairs(operation) for operation in d["preprocess"]))
     if d["classes"]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from kernelscope.checkpoints import containers, fitting, recognition, weights_file
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be_named
+from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
 from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.networks import libraries
@@ -29,7 +30,7 @@ def load(
         path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
             prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder.
         arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
-            the file does not describe itself and none of the built-in ones fits; wins over what the file says.
+            the file does not describe itself and none of the built-in ones fits; goes before what the file states.
         arch_kwargs: arguments of that architecture; by default the file's own if it names the same one, and that is
             not the caller's own code.
         role: ``teacher`` or ``student``, to choose in a file that holds both.
@@ -86,7 +87,7 @@ def _recognised(document: object, path: Path, role: str | None) -> _Fit:
             "pass --teacher-arch or --student-arch NAME"
         )
     for found in known.values():
-        weights_file.require_dense(found.weights.tensors, path)
+        require_dense(found.weights.tensors, path)
     different = containers.different([found.weights for found in known.values()])
     chosen = known[id(containers.one_of(different, str(path), role))]
     if chosen.stems:

@@ -1,4 +1,4 @@
-"""Which of the built-in architectures a dict of weights belongs to, told by names and shapes alone."""
+"""Which of the built-in architectures a dict of weights belongs to, by names and shapes alone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where examples come from, with a fingerprint of their order."""
+"""Data sets, splits and example ids."""

@@ -194,8 +194,8 @@ def _require_alike(name: str, inputs: dict[str, Any]) -> int:
     lengths = {key: int(values.shape[0]) if values.ndim else 0 for key, values in inputs.items()}
     n = next(iter(lengths.values()))
     if any(length != n for length in lengths.values()):
-        said = ", ".join(f"{key} {length}" for key, length in lengths.items())
-        raise Mismatch(f"{name} has arrays of different lengths ({said}); give one row per example")
+        found = ", ".join(f"{key} {length}" for key, length in lengths.items())
+        raise Mismatch(f"{name} has arrays of different lengths ({found}); give one row per example")
     if not n:
         raise UnreadableInput(f"{name} holds no examples; save it again")
     return n

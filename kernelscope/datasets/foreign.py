@@ -93,9 +93,9 @@ def _called(make: Callable[..., Any], options: Mapping[str, object], name: str) 
     except KernelscopeError:
         raise
     except Exception as error:
-        said = one_line(", ".join(f"{key}={value!r}" for key, value in options.items()), 50)
+        given = one_line(", ".join(f"{key}={value!r}" for key, value in options.items()), 50)
         raise UsageError(
-            f"data set {name} cannot be called with ({said}): {_in_words(error)}; give arguments that it takes"
+            f"data set {name} cannot be called with ({given}): {_in_words(error)}; give arguments that it takes"
         ) from error
 
 

@@ -165,7 +165,7 @@ def rgb(image: Image.Image) -> np.ndarray:
 
 
 def named(path: Path) -> str:
-    """The end of a path, which tells more than its beginning."""
+    """The end of a path, which identifies it better than its beginning."""
     text = one_line(str(path), 1000)
     return text if len(text) <= 60 else f"…{text[-59:]}"
 

@@ -31,7 +31,7 @@ def load(
     """The examples of one split, by default the one to measure on; ``seed`` draws splits where there are none.
 
     Args:
-        limit, seed: as in ``reading``, which says everything else and wins.
+        limit, seed: as in ``reading``, which holds everything else and takes precedence.
 
     Raises:
         UsageError: an unknown data set or split, or a limit below 1.

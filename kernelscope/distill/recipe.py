@@ -130,7 +130,7 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
 
 
 def recipe(preset: str = "quick", **changes: Any) -> Recipe:
-    """A preset with changes; ``None`` leaves the preset's value. ``sources`` tells where each value comes from.
+    """A preset with changes; ``None`` leaves the preset's value. ``sources`` holds where each value comes from.
 
     Raises:
         UsageError: an unknown preset or field.

@@ -1,1 +1,1 @@
-"""Where networks come from, and listening to them."""
+"""Architectures: those built in, and those of other libraries."""
