@@ -44,7 +44,7 @@ def layer_rows(network: nn.Module, shape: Sequence[int] | None) -> list[LayerRow
     handles = []
 
     def hook(path: str, module: nn.Module) -> None:
-        def after(module: nn.Module, inputs: Any, output: Any) -> None:
+        def after(module: nn.Module, inputs: object, output: object) -> None:
             calls[path] += 1
             tensor = first_tensor(output)
             if tensor is not None:

@@ -148,7 +148,7 @@ class Tap:
         if "logits" in words:
             self._handles.append(self.net.register_forward_hook(self._capture_logits))
 
-    def _forget(self, module: nn.Module, inputs: Any) -> None:
+    def _forget(self, module: nn.Module, inputs: object) -> None:
         self._linear_before, self._linear = self._linear, 0
         self._captured.clear()
         self._calls.clear()
@@ -157,13 +157,13 @@ class Tap:
         def before(module: nn.Module, inputs: Any, named: Any) -> None:
             self._capture(path, "in", inputs or tuple(named.values()))
 
-        def after(module: nn.Module, inputs: Any, output: Any) -> None:
+        def after(module: nn.Module, inputs: object, output: object) -> None:
             self._capture(path, "out", output)
 
         self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
         self._handles.append(module.register_forward_hook(after))
 
-    def _capture(self, path: str, side: str, value: Any) -> None:
+    def _capture(self, path: str, side: str, value: object) -> None:
         call = self._calls.get((path, side), 0)
         self._calls[path, side] = call + 1
         for w in self.wanted:
@@ -179,15 +179,15 @@ class Tap:
         else:
             self._maybe_last = value
 
-    def _settle_embedding(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _settle_embedding(self, module: nn.Module, inputs: object, output: object) -> None:
         if "embedding" not in self._captured and self._linear:  # fewer linear layers ran than in the forward before
             self._keep("embedding", self._maybe_last)
         self._maybe_last = None
 
-    def _capture_logits(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _capture_logits(self, module: nn.Module, inputs: object, output: object) -> None:
         self._keep("logits", output)
 
-    def _keep(self, name: str, value: Any) -> None:
+    def _keep(self, name: str, value: object) -> None:
         tensor = first_tensor(value)
         if tensor is None:
             raise Mismatch(f"layer {name} gives a {type(value).__name__} without a tensor; choose another layer")
@@ -218,7 +218,7 @@ def _matches(net: nn.Module, word: str) -> list[str]:
     return [path + side + call for path in found]
 
 
-def first_tensor(value: Any) -> torch.Tensor | None:
+def first_tensor(value: object) -> torch.Tensor | None:
     """The tensor in what a module takes in or puts out: itself, its ``logits``, or the first of a sequence."""
     if isinstance(value, torch.Tensor):
         return value

@@ -125,7 +125,7 @@ def _with_other(given: dict[str, Any], other: Path) -> dict[str, Any]:
     return {**given, **with_arch, "student": (*students, other)}
 
 
-def _for_one_more(value: Any, count: int, shared: bool) -> Any:
+def _for_one_more(value: object, count: int, shared: bool) -> Any:
     """Of ``count`` students and one more: what was given for all stays so if it is shared, else the last has none."""
     if isinstance(value, list):
         return [*value, None] if len(value) == count else value

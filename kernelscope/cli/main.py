@@ -6,7 +6,6 @@ import errno
 import importlib
 import signal
 import sys
-from typing import Any
 
 import click
 
@@ -107,6 +106,6 @@ class _Terminated(SystemExit):
     received = False
 
 
-def _terminate(signal_number: int, frame: Any) -> None:
+def _terminate(signal_number: int, frame: object) -> None:
     _Terminated.received = True
     raise _Terminated(TERMINATED)

@@ -41,7 +41,7 @@ def array_file(path: Path, *, seed: int = 0) -> Splits:
 
 
 def examples_in_memory(
-    inputs: Any, labels: Any = None, *, name: str, split: str = ALL, classes: Any = None
+    inputs: object, labels: object = None, *, name: str, split: str = ALL, classes: object = None
 ) -> Examples:
     """Arrays or tensors as examples."""
     inputs, labels, classes = (_plain(given) for given in (inputs, labels, classes))
@@ -95,7 +95,7 @@ def _named(arrays: dict[str, Any], path: Path) -> tuple[dict[str, Any], Any, Any
     return chosen, arrays[labels[0]] if labels else None, arrays.get(CLASS_NAMES)
 
 
-def _examples(name: str, split: str, inputs: dict[str, Any], labels: Any, classes: Any) -> Examples:
+def _examples(name: str, split: str, inputs: dict[str, Any], labels: object, classes: object) -> Examples:
     n = _require_alike(name, inputs)
     numbers, class_names = labels_and_classes(labels, classes, n, name)
     shared: dict[str, Any] = {"name": name, "split": split, "labels": numbers, "classes": class_names}
@@ -201,7 +201,7 @@ def _require_alike(name: str, inputs: dict[str, Any]) -> int:
     return n
 
 
-def _plain(given: Any) -> Any:
+def _plain(given: object) -> Any:
     """A tensor as an array; anything else as it is, if it can be sliced."""
     if hasattr(given, "detach"):
         return given.detach().cpu().numpy()

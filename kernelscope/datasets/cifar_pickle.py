@@ -105,7 +105,7 @@ def _stand_ins() -> tuple[type, type, Callable[..., Any], Callable[..., Any]]:
     def reconstruct(*arguments: object) -> object:
         return Array()
 
-    def encode(text: Any, codec: Any = None) -> bytes:
+    def encode(text: object, codec: object = None) -> bytes:
         if not isinstance(text, str) or codec not in ("latin1", "latin-1"):
             raise ValueError("an encoding that no CIFAR file uses")
         return text.encode("latin-1")
@@ -113,7 +113,7 @@ def _stand_ins() -> tuple[type, type, Callable[..., Any], Callable[..., Any]]:
     return Array, Kind, reconstruct, encode
 
 
-def _made(value: Any) -> object:
+def _made(value: object) -> object:
     """The array that a stand-in carries: whole bytes of the shape it states, row by row."""
     if not isinstance(value, Carried):
         return value

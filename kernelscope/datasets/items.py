@@ -23,7 +23,7 @@ IMAGE_NAMES = (
 LABEL_NAMES = ("label", "labels", "y", "fine_label", "cls", "target")
 
 
-def example_of(item: Any, where: str) -> tuple[Value, int | str | None]:
+def example_of(item: object, where: str) -> tuple[Value, int | str | None]:
     """One example's input, and its label if it has one.
 
     Raises:
@@ -84,7 +84,7 @@ def _value(x: Any, where: str) -> np.ndarray:
     return arranged(array, arrangement((1, *array.shape), array.dtype))
 
 
-def _tokens(values: Any, where: str) -> np.ndarray:
+def _tokens(values: object, where: str) -> np.ndarray:
     array = _array(values)
     if array is None or array.dtype.kind not in "iu":
         raise Mismatch(f"{where} is no list of whole numbers; tokenize in the data set")

@@ -25,7 +25,7 @@ def deferred_signals() -> Iterator[Callable[[], int | None]]:
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: object) -> None:
         received.append(number)
         _restore(before)
 

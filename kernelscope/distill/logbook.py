@@ -60,7 +60,7 @@ class Logbook:
             warnings.warn(f"{error}; {len(self._waiting)} records wait", RuntimeWarning, stacklevel=4)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """``value`` as JSON has it: what is no finite number is None."""
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}

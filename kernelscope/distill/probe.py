@@ -81,13 +81,13 @@ class Probe:
         self,
         *,
         teacher: str | os.PathLike[str] | Loaded | Checkpoint | nn.Module,
-        data: Any,
+        data: object,
         every: int = 500,
         log: str | os.PathLike[str] | None = None,
         layers: str | Sequence[str] | Mapping[str, str] | None = None,
         split: str | None = None,
         n: int = 1000,
-        labels: Any = None,
+        labels: object = None,
         preprocess: Operations | None = None,
         student: nn.Module | None = None,
         device: str = "cpu",
@@ -208,7 +208,7 @@ class Probe:
         return wanted
 
 
-def _loaded(teacher: Any, device: str) -> Loaded:
+def _loaded(teacher: object, device: str) -> Loaded:
     if isinstance(teacher, Loaded):
         return teacher
     if isinstance(teacher, nn.Module):
@@ -223,7 +223,7 @@ def _loaded(teacher: Any, device: str) -> Loaded:
     return loaded
 
 
-def _examples(data: Any, split: str | None, reading: Reading, preprocess: Operations | None) -> Examples:
+def _examples(data: object, split: str | None, reading: Reading, preprocess: Operations | None) -> Examples:
     if isinstance(data, (str, os.PathLike)):
         opened = sources.open_data(os.fspath(data), reading, split)
         examples = sources.limited(opened.split(split or opened.to_follow), reading)
@@ -236,7 +236,7 @@ def _batches(examples: Examples, operations: Operations, batch_size: int) -> lis
     return [examples.batch(start, start + batch_size, operations) for start in range(0, examples.n, batch_size)]
 
 
-def _labels(labels: Any, examples: Examples) -> np.ndarray | None:
+def _labels(labels: object, examples: Examples) -> np.ndarray | None:
     if labels is None:
         return examples.labels
     found = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
@@ -271,7 +271,7 @@ def _one_layer(network: nn.Module, layer: str, name: str) -> None:
         raise UsageError(f"{name}: {one_line(layer, 60)} stands for {len(found)} layers; name one")
 
 
-def _network(student: Any) -> nn.Module:
+def _network(student: object) -> nn.Module:
     if not isinstance(student, nn.Module):
         raise UsageError(f"the student is a {type(student).__name__}, expected a torch.nn.Module")
     network = unwrapped(student)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import types
 from collections.abc import Iterator
-from typing import Any
 
 from torch import nn
 
@@ -60,6 +59,6 @@ def _code(code: types.CodeType) -> Iterator[bytes]:
         yield from _code(constant) if isinstance(constant, types.CodeType) else _constant(constant)
 
 
-def _constant(constant: Any) -> Iterator[bytes]:
+def _constant(constant: object) -> Iterator[bytes]:
     # the order of a set of constants changes from run to run
     yield repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant).encode()

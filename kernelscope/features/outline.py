@@ -185,7 +185,7 @@ def _attribute(owner: Any, name: str, kind: type) -> Any:
     raise Refused(f"has an attribute {name} of type {type(value).__name__}, expected {kind.__name__}; extract it again")
 
 
-def _listed(owner: Any, name: str, kind: type) -> list[Any]:
+def _listed(owner: object, name: str, kind: type) -> list[Any]:
     """A list in JSON; empty if there is none."""
     values = json.loads(_attribute(owner, name, str) or "[]")
     if isinstance(values, list) and all(type(value) is kind for value in values):

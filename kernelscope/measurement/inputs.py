@@ -41,8 +41,8 @@ class Given:
     @classmethod
     def of(
         cls,
-        teacher: Any,
-        student: Any,
+        teacher: object,
+        student: object,
         *,
         teacher_arch: Arch,
         student_arch: tuple[Any, Any],
@@ -172,7 +172,7 @@ def _distinct_names(networks: list[NetworkInput]) -> list[NetworkInput]:
     return [each.renamed(f"{each.name} ({k + 1})") if k else each for each, k in zip(networks, before)]
 
 
-def one_each(value: Any, count: int) -> list[Any]:
+def one_each(value: object, count: int) -> list[Any]:
     """One value for all students, or a list with one for each.
 
     Raises:

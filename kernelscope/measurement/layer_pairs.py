@@ -186,7 +186,7 @@ def _inputs(ids: np.ndarray | None, pools: set[str | None]) -> np.ndarray | None
     return in_order[groups.reshape(-1)] if len(first) < len(ids) else None
 
 
-def _one_per_example(given: Any, n: int, name: str, noun: str) -> np.ndarray:
+def _one_per_example(given: object, n: int, name: str, noun: str) -> np.ndarray:
     """Labels or groups as given: an ``.npy`` file, an array or a tensor of n whole numbers or words.
 
     Raises:

@@ -110,6 +110,6 @@ def _of_features(name: str, features: Features) -> NetworkInput:
     return NetworkInput(name, features, described, notes=features.notes)
 
 
-def _is_module(given: Any) -> TypeGuard[nn.Module]:
+def _is_module(given: object) -> TypeGuard[nn.Module]:
     torch = sys.modules.get("torch")  # a module can only exist if torch was imported: do not import it to find out
     return torch is not None and isinstance(given, torch.nn.Module)

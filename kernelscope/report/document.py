@@ -44,7 +44,7 @@ def build_pair(pair: dict[str, object]) -> PairReport:
     return built
 
 
-def build(kind: Any, value: object) -> Any:
+def build(kind: object, value: object) -> Any:
     """``value`` from JSON as the annotated type ``kind``: dataclasses, tuples, unions with None, plain values."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints, value = typing.get_type_hints(kind), _object(value)

@@ -133,7 +133,7 @@ def _memory(landmarks: str, centres_per_class: int, seed: int) -> LandmarkMemory
     return LastExamples(int(count) if colon else None)
 
 
-def _require_known(option: str, value: Any, known: tuple[str, ...]) -> None:
+def _require_known(option: str, value: object, known: tuple[str, ...]) -> None:
     if value in known:
         return
     near = difflib.get_close_matches(str(value), known, n=1)

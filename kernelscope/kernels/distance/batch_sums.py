@@ -172,14 +172,14 @@ class BatchSums:
 class _Gone:
     """Rows that were seen and are not kept: how many, how wide, and of which type."""
 
-    def __init__(self, shape: tuple[int, int], dtype: Any) -> None:
+    def __init__(self, shape: tuple[int, int], dtype: object) -> None:
         self.shape, self.dtype = shape, dtype
 
     def __getitem__(self, rows: slice, /) -> NoReturn:
         raise UsageError("these rows were added up and not kept; keep them to read them again")
 
 
-def _coarseness(dtype: Any) -> float:
+def _coarseness(dtype: object) -> float:
     return storage_roundoff(_Gone((0, 0), dtype))
 
 
