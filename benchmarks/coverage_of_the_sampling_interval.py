@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from kernelscope.kernels.statistics.sampling import (
     sampling_interval,
     single_examples,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXAMPLES = 100_000
 CLASSES, WIDTH = 10, 32

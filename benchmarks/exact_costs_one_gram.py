@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from gram_route_beats_forming_kernels import features
@@ -19,6 +19,9 @@ from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
 from kernelscope.kernels.distance.exact import transfer_loss
 from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BARE, BARE_SINGLE = "bare Z.T @ Z, float64", "bare cast and Z.T @ Z, float32"
 CLAIMS = (

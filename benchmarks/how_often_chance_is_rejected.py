@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from rounds import describe_machine, paired_rounds
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from typing import TYPE_CHECKING
+
 from kernelscope.kernels.distance.exact import well_scaled_sums
 from kernelscope.kernels.statistics.chance import upper_tail
 from kernelscope.kernels.statistics.permutations import shuffled
 from tests.kernels.nulls import KINDS, chance_of, related, unrelated
 from tests.kernels.statistics.test_best_of_many import corrected
 from tests.kernels.statistics.test_best_of_many import unrelated as unrelated_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZES = ((10, 4), (30, 8), (300, 16), (300, 64), (1000, 32), (3000, 32))
 KEPT = (0.05, 0.1, 0.2)  #: shares of the examples in which the student follows its teacher

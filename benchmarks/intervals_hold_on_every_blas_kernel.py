@@ -19,18 +19,21 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.layer_grid import layer_sums
 from kernelscope.kernels.rows import Rows, identical
 from kernelscope.kernels.self_check.attacks import CHANGES, DTYPES, KINDS, PANELS, many_rows, pair_of_kind, stored_as
 from kernelscope.kernels.self_check.whole_numbers import exact_squares, lies_between
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.answers import TransferLoss
 
 X86 = "Prescott Core2 Penryn Nehalem Barcelona Atom Sandybridge Bulldozer Piledriver Steamroller Excavator Haswell Zen "
 X86 += "SkylakeX Cooperlake SapphireRapids"

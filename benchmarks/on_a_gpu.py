@@ -20,10 +20,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -40,7 +39,6 @@ from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.recipe import recipe
 from kernelscope.errors import UsageError
 from kernelscope.kernels.distance.accumulate import MOST_ROWS, BlockSum, summation_chain
-from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.blocked import full_precision_matmul
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
@@ -50,6 +48,11 @@ from kernelscope.kernels.self_check.attacks import stored_as
 from kernelscope.kernels.self_check.checks import checks
 from kernelscope.kernels.self_check.whole_numbers import exact_squares, lies_between
 from kernelscope.networks import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kernelscope.kernels.distance.answers import TransferLoss
 
 SECONDS, QUICK_SECONDS = 450, 80  #: after the first import
 PRELOADED = ("kernelscope.distill.training", "kernelscope.features.extraction", "kernelscope.kernels.self_check.checks")
@@ -378,7 +381,7 @@ def half_precision(kind: torch.dtype) -> Iterator[None]:
     """``--amp`` in this type, whatever the device would be given."""
     with contextlib.ExitStack() as stack:
         for module in (precision, student, training):
-            stack.enter_context(mock.patch.object(module, "half_type", lambda device: kind))
+            stack.enter_context(mock.patch.object(module, "half_type", return_value=kind))
         yield
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def paired_rounds(variants: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, list[float]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill.batches import EpochBatches, splits_of
-from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.student import Student
 from kernelscope.distill.teaching import Teacher
 from kernelscope.networks import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.distill.recipe import Recipe
 
 
 class Steps:

@@ -14,6 +14,7 @@ import dataclasses
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ from kernelscope.checkpoints.loading import load
 from kernelscope.cli.demo_recipes import demo_recipes
 from kernelscope.distill.training import train, train_cohort
 from kernelscope.measurement.measure import measure
-from kernelscope.report.report import TransferReport
+
+if TYPE_CHECKING:
+    from kernelscope.report.report import TransferReport
 
 #: beside the demo's ce, kd and kda, which is at the embedding
 OTHERS = {

@@ -7,14 +7,17 @@ Run: python benchmarks/the_ladder_costs_little.py [--n N] [--d D] [--rounds R]
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import numpy as np
 from gram_route_beats_forming_kernels import features
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.similarity import ladder
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def loss_and_rungs(X_S: np.ndarray, X_T: np.ndarray) -> None:

@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,7 +38,9 @@ from cka_peers import WAYS, Case, Way, cases
 
 import kernelscope as ks
 from kernelscope.datasets.examples import Examples, example_ids
-from kernelscope.report.fields import PairReport
+
+if TYPE_CHECKING:
+    from kernelscope.report.fields import PairReport
 
 CHILD = Path(__file__).with_name("cka_peers.py")
 NEAR = 0.001

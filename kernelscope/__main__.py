@@ -1,3 +1,5 @@
+"""``python -m kernelscope``."""
+
 from kernelscope.cli.main import main
 
 if __name__ == "__main__":

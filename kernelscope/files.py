@@ -11,10 +11,13 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import ResourceError, UnreadableInput, UsageError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: errors that free space cures: the disk, a quota, or a limit on the size of files
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

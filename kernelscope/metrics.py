@@ -11,11 +11,11 @@ lists. Everything is formed in double precision over all n examples. A number th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
-from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.batch_sums import BatchSums, begun
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, transfer_loss, well_scaled_sums
@@ -26,6 +26,11 @@ from kernelscope.kernels.similarity import neighbours
 from kernelscope.kernels.similarity import procrustes as _procrustes
 from kernelscope.kernels.similarity import within_class as _within_class
 from kernelscope.kernels.statistics.moments import both_moments
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from kernelscope.kernels.distance.answers import TransferLoss
 
 __all__ = [
     "KernelDistance",

@@ -10,10 +10,13 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 EXAMPLES = {"method": "kda(weight=0.04)", "data set": "shapes(classes=100,n=6400)"}
 CONSTANTS = {"true": True, "false": False, "none": None}

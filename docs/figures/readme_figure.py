@@ -10,14 +10,18 @@ import io
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelscope.rendering.plots.canvas import COLOURS, DARK, GRID, INK, SOFT, VARIABLES, heights, line_height, spread
-from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from kernelscope.report.fields import PairReport
 
 NAMES = {"ce": "plain training", "kd": "KD", "kda": "KDA"}
 #: what of a student's verdict is written beside its line, and where

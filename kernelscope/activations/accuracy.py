@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from kernelscope.checkpoints.loaded import Loaded
-from kernelscope.datasets.examples import Examples
+from typing import TYPE_CHECKING
+
 from kernelscope.errors import Mismatch
+
+if TYPE_CHECKING:
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
 
 TOLERANCE = 0.005  #: half a point of top-1: other machines and kinds of floats change less
 

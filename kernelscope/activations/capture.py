@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from kernelscope.activations.tap import Tap
 from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
 MASK = "attention_mask"  #: of a batch that is a dict, as Hugging Face names it
 

@@ -6,10 +6,8 @@ several, side by side. Extraction writes the rows to disk, streaming adds them u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
@@ -17,10 +15,15 @@ from torch import nn
 
 from kernelscope.activations.capture import MASK, Capture
 from kernelscope.activations.pooling import UNITS, pool, positions
-from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples, order_fingerprint
-from kernelscope.datasets.preprocess import Operations
 from kernelscope.errors import Mismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.preprocess import Operations
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,16 +9,18 @@ Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from kernelscope.activations.layer_names import parts, pattern, split
 from kernelscope.errors import Mismatch, UsageError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
 WORDS = ("embedding", "logits")  #: a module that bears one of these names is reached as ``logits:out``
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
-from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +15,9 @@ from torch import nn
 from kernelscope.activations.capture import Batch, Capture, batch_length
 from kernelscope.activations.pooling import pool
 from kernelscope.errors import Mismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 @contextlib.contextmanager

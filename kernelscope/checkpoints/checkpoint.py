@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,9 +21,13 @@ from torch import nn
 from kernelscope import files
 from kernelscope.checkpoints import fitting, weights_file
 from kernelscope.checkpoints.dense import require_dense
-from kernelscope.checkpoints.weights_file import Contents
 from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError, one_line
 from kernelscope.networks import libraries, zoo
+
+if TYPE_CHECKING:
+    import os
+
+    from kernelscope.checkpoints.weights_file import Contents
 
 FORMAT = "kernelscope.checkpoint"
 FORMAT_VERSION = 1

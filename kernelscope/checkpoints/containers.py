@@ -7,8 +7,8 @@ a part of it. A file that fits in two places is refused, unless their roles tell
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from torch import nn
 from kernelscope.checkpoints import fitting, stubs
 from kernelscope.checkpoints.dense import require_dense
 from kernelscope.errors import UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: dicts in which training programs keep weights, most usual first
 CONTAINERS = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kernelscope.errors import UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    import os
 
 
 def require_dense(state_dict: dict[Any, Any], path: str | os.PathLike[str]) -> None:

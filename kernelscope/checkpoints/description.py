@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,8 +16,12 @@ from kernelscope.checkpoints.dense import owns_its_bytes, unlike_weights
 from kernelscope.checkpoints.fitting import FLOATS
 from kernelscope.checkpoints.recognition import MAX_TRIES, recognise
 from kernelscope.checkpoints.stubs import Stub
-from kernelscope.checkpoints.weights_file import Contents
 from kernelscope.errors import one_line
+
+if TYPE_CHECKING:
+    import os
+
+    from kernelscope.checkpoints.weights_file import Contents
 
 Description = dict[str, Any]  #: keys as :func:`describe` lists them
 #: what a description repeats from a checkpoint, in this order

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from kernelscope.checkpoints.checkpoint import Checkpoint
+if TYPE_CHECKING:
+    from kernelscope.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from kernelscope.checkpoints import containers, fitting, recognition, weights_file
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be_named
@@ -15,6 +12,11 @@ from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
 from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.networks import libraries
+
+if TYPE_CHECKING:
+    import os
+
+    from torch import nn
 
 
 def load(

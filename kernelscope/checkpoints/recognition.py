@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from kernelscope.checkpoints import containers, fitting
-from kernelscope.checkpoints.containers import Place, Weights
 from kernelscope.errors import KernelscopeError
 from kernelscope.networks.zoo.resnet import STAGES
 from kernelscope.networks.zoo.shufflenet import PUBLISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from torch import nn
+
+    from kernelscope.checkpoints.containers import Place, Weights
 
 #: shortest prefixes tried, of the first places of a file
 MAX_TRIES = 8

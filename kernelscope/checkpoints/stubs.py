@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, BinaryIO, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 import torch
 
-from kernelscope.checkpoints.pickle_program import Survey
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernelscope.checkpoints.pickle_program import Survey
 
 #: modules and functions that do something to the machine: a file that names one is an attack, not a checkpoint
 HARMFUL_MODULES = {

@@ -10,14 +10,13 @@ import contextlib
 import errno
 import hashlib
 import io
-import os
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,6 +24,10 @@ from kernelscope import files
 from kernelscope.checkpoints import archive, pickle_program, stubs, tensor_files
 from kernelscope.checkpoints.archive import COPY, FIX
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Sequence
 
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 512  #: by which a kind of file is recognised

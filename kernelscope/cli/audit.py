@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import extraction_progress
 from kernelscope.errors import KernelscopeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("audit")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 from kernelscope.distill.comparison import LEAST_SEEDS, Difference, Group, compared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROSE = (
     "top-1 on test examples after the last epoch, and at the best epoch on validation; losses ‖K_S−K_T‖_F/‖K_T‖_F on "

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kernelscope.cli import options
 from kernelscope.errors import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAMES = ("teacher.pt", "ce.pt", "kd.pt", "kda.pt", "report.json", "report.html")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import Outputs, extraction_progress
 from kernelscope.errors import GateFailed, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
 

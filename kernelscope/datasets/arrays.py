@@ -8,8 +8,7 @@ HDF5 hold is read when it is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +19,9 @@ from kernelscope.datasets.inputs import MASK, TOKENS, Fields, Hash, Value, conte
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INPUT_NAMES = ("inputs", "images", "x")
 LABEL_NAMES = ("labels", "y")

@@ -7,8 +7,7 @@ Nothing is downloaded: ``DIR`` is the unpacked folder, or the one that holds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +16,9 @@ from kernelscope.datasets.cifar_pickle import read_pickle
 from kernelscope.datasets.examples import Examples, example_ids
 from kernelscope.datasets.splitting import Splits
 from kernelscope.errors import UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PIXELS = 3 * 32 * 32
 

@@ -10,14 +10,16 @@ import io
 import math
 import pickle
 import pickletools
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope import files
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 LARGEST_FILE = 400_000_000  #: the largest published one has 155,249,918 bytes
 MOST_OPERATIONS = 2_000_000  #: the largest published one holds 50,000 file names and 100,000 labels

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.image_files import EXTENSIONS, image_examples, image_files, named
 from kernelscope.datasets.splitting import ALL, Splits
 from kernelscope.errors import UnreadableInput
+
+if TYPE_CHECKING:
+    from kernelscope.datasets.examples import Examples
 
 #: what folders of splits are called
 SPLIT_FOLDERS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}

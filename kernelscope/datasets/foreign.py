@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,12 @@ from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.foreign_scan import examples_of
 from kernelscope.datasets.splitting import ALL, TRAINING, Splits
 from kernelscope.errors import KernelscopeError, UsageError, one_line
-from kernelscope.terms import Term
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from kernelscope.datasets.reading import Reading
+    from kernelscope.terms import Term
 
 
 def factory(term: Term, reading: Reading, split: str | None) -> Splits:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from kernelscope.errors import UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILTERS = {"gzip", "lzf", None}
 LARGEST_CHUNK = 2**28

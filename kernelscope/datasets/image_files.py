@@ -12,7 +12,7 @@ import os
 import stat
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,9 @@ from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.inputs import Hash, look_over
 from kernelscope.datasets.preprocess import usual
 from kernelscope.errors import UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from kernelscope.errors import KernelscopeError, Mismatch, UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 Raw = np.ndarray | list[np.ndarray] | dict[str, np.ndarray]
 Value = np.ndarray | dict[str, np.ndarray]  #: one example: an array, or named arrays

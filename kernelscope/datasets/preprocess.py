@@ -12,14 +12,16 @@ Images of one batch may differ in size until a resize and a crop have made them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from kernelscope.errors import Mismatch, UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OPERATIONS = ("scale", "normalize", "resize", "center_crop", "channels")
 GEOMETRY = ("resize", "center_crop")

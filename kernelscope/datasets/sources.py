@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.reading import Reading
 from kernelscope.datasets.splitting import TRAINING, Splits
 from kernelscope.errors import Mismatch, UsageError, one_line
 from kernelscope.terms import Term, parse_term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernelscope.datasets.examples import Examples
 
 MADE = ("digits", "shapes")  #: need no file
 READERS = ("cifar10", "cifar100", "tiny-imagenet", "folder")  #: are followed by a folder

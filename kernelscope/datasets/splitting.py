@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.datasets.examples import Examples
 from kernelscope.errors import Mismatch, UsageError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kernelscope.datasets.examples import Examples
 
 TRAINING = ("train", "validation", "test")
 ALL = "all"

@@ -7,13 +7,17 @@ scripts that read ``train`` with ``ImageFolder``.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.folder import class_folders, images_below
 from kernelscope.datasets.image_files import image_examples, image_files, named
 from kernelscope.datasets.splitting import Splits
 from kernelscope.errors import UnreadableInput, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kernelscope.datasets.examples import Examples
 
 ANNOTATIONS = "val_annotations.txt"
 LARGEST_LIST = 2**26  #: bytes; the published one has 355,000

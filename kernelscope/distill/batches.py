@@ -7,6 +7,7 @@ that differ in their method see the same images.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ import torch
 from kernelscope import processes
 from kernelscope.datasets import sources
 from kernelscope.datasets.augment import resized_crop, shift_and_flip
-from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations, apply, split_geometry
-from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import Mismatch, UsageError
+
+if TYPE_CHECKING:
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.distill.recipe import Recipe
 
 WEIGHTS, ORDER, AUGMENTATION = range(3)  #: independent random streams of one seed
 
@@ -118,6 +121,7 @@ def labels_of(examples: Examples) -> torch.Tensor:
 
 
 def derived_seed(seed: int, stream: int, epoch: int) -> int:
+    """The seed of one stream in one epoch, so that a resumed run draws what an uninterrupted one does."""
     return int(np.random.SeedSequence([seed, stream, epoch]).generate_state(1)[0])
 
 

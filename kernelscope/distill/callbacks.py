@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any, Protocol
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelscope.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Stepped(Protocol):

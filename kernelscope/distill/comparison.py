@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtrit as t_quantile
 
-from kernelscope.distill.outcome import Trained
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.distill.outcome import Trained
 
 LEVEL = 0.95
 LEAST_SEEDS = 3  #: below which no interval is given: of two seeds the spread is one number, of one there is none

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelscope import files
 from kernelscope.errors import ResourceError, UsageError, one_line
+
+if TYPE_CHECKING:
+    import os
 
 
 class Logbook:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from kernelscope.distill.losses import LOSSES
-from kernelscope.distill.losses.step import Loss
 from kernelscope.errors import UsageError
 from kernelscope.terms import Term, parse_sum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kernelscope.distill.losses.step import Loss
 
 
 def losses_of(method: str | Sequence[Term]) -> dict[str, Loss]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +14,14 @@ from torch import nn
 
 from kernelscope import processes
 from kernelscope.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.distill.batches import Splits, labels_of
-from kernelscope.distill.student import Student
 from kernelscope.distill.trajectory import evaluate
+
+if TYPE_CHECKING:
+    import os
+
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.distill.student import Student
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from kernelscope.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  #: as Linux names processors that multiply in bfloat16
 

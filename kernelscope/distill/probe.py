@@ -27,8 +27,6 @@ from kernelscope.checkpoints.checkpoint import Checkpoint
 from kernelscope.checkpoints.loaded import Loaded, loaded_module, unwrapped
 from kernelscope.checkpoints.loading import load
 from kernelscope.datasets import foreign, sources
-from kernelscope.datasets.examples import Examples
-from kernelscope.datasets.preprocess import Operations
 from kernelscope.datasets.reading import Reading
 from kernelscope.distill import callbacks
 from kernelscope.distill.logbook import Logbook, plain
@@ -37,7 +35,8 @@ from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.snapshot import Teacher
 
 if TYPE_CHECKING:
-    from kernelscope.datasets.examples import Batch
+    from kernelscope.datasets.examples import Batch, Examples
+    from kernelscope.datasets.preprocess import Operations
 
 SHARDED = {"FullyShardedDataParallel", "DTensor"}  #: types of modules and weights that all processes run together
 

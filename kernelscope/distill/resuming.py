@@ -6,14 +6,16 @@ threads): it holds the students' weights, optimisers, landmarks and running sums
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kernelscope import files
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
+
+if TYPE_CHECKING:
+    import os
 
 FORMAT = "kernelscope.training"
 FORMAT_VERSION = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,9 +16,11 @@ from kernelscope.distill.batches import WEIGHTS, Batch, Splits, derived_seed
 from kernelscope.distill.losses.step import Loss, Step
 from kernelscope.distill.methods import losses_of
 from kernelscope.distill.precision import autocast, half_type
-from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import NumericalError, UsageError, one_line
 from kernelscope.networks import zoo
+
+if TYPE_CHECKING:
+    from kernelscope.distill.recipe import Recipe
 
 
 class Student:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from scipy.stats import binom
 
 from kernelscope import processes
 from kernelscope.activations.capture import Capture
-from kernelscope.checkpoints.loaded import Loaded
-from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import Operations, apply
 from kernelscope.distill.batches import Batch, Splits, labels_of
 from kernelscope.distill.precision import autocast
 from kernelscope.errors import Mismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
 
 UNLIKELY = 0.01
 SOME_KNOWLEDGE = 0.25  #: of the way from guessing to always right

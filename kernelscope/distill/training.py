@@ -9,14 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from kernelscope import processes
-from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill import resuming
@@ -29,6 +26,13 @@ from kernelscope.distill.student import Student
 from kernelscope.distill.teaching import Teacher, require_better_than_chance, require_classes
 from kernelscope.distill.trajectory import Trajectory, accuracy, evaluate
 from kernelscope.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from kernelscope.checkpoints.loaded import Loaded
 
 Progress = Callable[[int, int, int, float, float], None]  #: student, epoch, epochs, mean loss, validation accuracy
 Data = str | tuple[Examples, Examples, Examples]

@@ -6,8 +6,7 @@ costs no forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,12 +14,16 @@ from torch import nn
 
 from kernelscope.activations.example_rows import ForwardPass
 from kernelscope.activations.tap import resolve_layers
-from kernelscope.checkpoints.loaded import Loaded
-from kernelscope.datasets.examples import Examples
-from kernelscope.datasets.preprocess import Operations
 from kernelscope.distill.batches import labels_of
 from kernelscope.errors import KernelscopeError
 from kernelscope.kernels.snapshot import Teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.datasets.preprocess import Operations
 
 MOST = 2000  #: examples a trajectory follows, the first of the validation split
 BATCH = 512

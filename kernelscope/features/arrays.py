@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
 from kernelscope.kernels.rows import Rows, as_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ASSUMED = "rows carry no ids, so they are taken to correspond"
 ROW_KEYS = ("labels", "ids")  #: arrays of an ``.npz`` that describe rows and are not layers

@@ -8,17 +8,20 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kernelscope.activations.example_rows import ForwardPass
 from kernelscope.activations.tap import resolve_layers
-from kernelscope.checkpoints.loaded import Loaded
-from kernelscope.datasets.examples import Examples
 from kernelscope.errors import ResourceError, UnreadableInput
 from kernelscope.features.extraction import config_sha256, configuration, extracted
 from kernelscope.features.fingerprint import is_ours
-from kernelscope.features.request import Request
 from kernelscope.features.store import FeatureStore
 from kernelscope.networks.zoo import is_built_in
+
+if TYPE_CHECKING:
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.features.request import Request
 
 
 def cache_folder() -> Path:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.errors import NumericalError
-from kernelscope.features.header import Place
 from kernelscope.features.opening import read_rows
 from kernelscope.features.outline import CHECKED_ROWS
+
+if TYPE_CHECKING:
+    from kernelscope.features.header import Place
 
 
 class Column:

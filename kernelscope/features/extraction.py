@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,14 +14,19 @@ from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.pooling import UNITS
 from kernelscope.activations.tap import resolve_layers
-from kernelscope.checkpoints.loaded import Loaded
-from kernelscope.datasets.examples import Examples
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.header import Samples
 from kernelscope.features.request import Request
-from kernelscope.features.store import FeatureStore
 from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.version import __version__
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.features.store import FeatureStore
 
 
 def extract(

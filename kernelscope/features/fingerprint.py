@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Iterator
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from kernelscope.checkpoints.loaded import weights_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
 
 OUR_CODE = ("kernelscope.networks.", "torch.nn.modules.")
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION, checksum, outline_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGE = 4096
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.features.arrays import ASSUMED
-from kernelscope.features.protocol import Features
 from kernelscope.kernels.row_views import Reordered
-from kernelscope.kernels.rows import Rows
+
+if TYPE_CHECKING:
+    from kernelscope.features.protocol import Features
+    from kernelscope.kernels.rows import Rows
 
 
 class FeaturePair:

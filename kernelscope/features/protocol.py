@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from kernelscope.kernels.rows import Rows
+    from kernelscope.kernels.rows import Rows
 
 
 @runtime_checkable

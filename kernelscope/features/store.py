@@ -20,15 +20,17 @@ import os
 import weakref
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.errors import ResourceError, UnreadableInput
-from kernelscope.features.header import Place
 from kernelscope.features.opening import outline_of, read_checked, read_rows
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
 from kernelscope.files import require_readable
+
+if TYPE_CHECKING:
+    from kernelscope.features.header import Place
 
 __all__ = ["CHECKED_ROWS", "FORMAT", "FORMAT_VERSION", "FeatureStore", "is_feature_file", "open_features"]
 

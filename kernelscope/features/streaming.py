@@ -6,19 +6,22 @@ Every further reading costs another forward pass, so this suits what needs one: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ForwardPass, top1
 from kernelscope.activations.tap import resolve_layers
-from kernelscope.checkpoints.loaded import Loaded
-from kernelscope.datasets.examples import Examples
 from kernelscope.features.column import narrowed
-from kernelscope.features.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.features.request import Request
 
 
 class StreamedFeatures:

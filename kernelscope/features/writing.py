@@ -12,9 +12,8 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +23,9 @@ from kernelscope.features.column import Column, narrowed, write_at
 from kernelscope.features.header import Frame, Place, Samples, completed, lay_out
 from kernelscope.features.opening import outline_of, read_at, read_rows
 from kernelscope.features.store import FeatureStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOM_TO_COMPLETE = 1 << 18  #: bytes reserved for the attributes of the finished file
 SYNC_BYTES = 64 << 20  #: rows that a power cut may cost

@@ -7,12 +7,13 @@ hold for NumPy arrays and, the sum, for torch tensors on any device.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
 
 Array = TypeVar("Array", np.ndarray, "torch.Tensor")

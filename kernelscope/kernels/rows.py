@@ -7,14 +7,16 @@ dtype on any device, HDF5 datasets.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kernelscope.errors import Mismatch, NumericalError
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BLOCK_ROWS = 4096  #: rows handed out at a time: a checksummed block of a feature file, and where BLAS is at full rate
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,12 +21,14 @@ from kernelscope.kernels.distance.gram_errors import summation_errors
 from kernelscope.kernels.nystrom.bounds import bounds
 from kernelscope.kernels.nystrom.choosing import class_means, kmeans
 from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
-from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import BLOCK_ROWS, identical, require_finite
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.ladder import best_scaled
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nystrom.landmarks import Landmarks
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES, class_blocks
 from kernelscope.kernels.statistics.sampling import (
     Estimate,
@@ -19,10 +18,13 @@ from kernelscope.kernels.statistics.sampling import (
     single_examples,
     whole_groups,
 )
-from kernelscope.measurement.layer_pairs import Examples
 from kernelscope.report import fields
-from kernelscope.report.fields import Interval
 from kernelscope.report.notes import NOT_SAMPLED, ROWS_TELL
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.measurement.layer_pairs import Examples
+    from kernelscope.report.fields import Interval
 
 WORST_EXAMPLES = 20
 TOO_WIDE = "few examples carry so much that it would have no upper end"
@@ -111,6 +113,7 @@ def _classes(scaled: ScaledSums, examples: Examples, rows: RowNorms | None) -> f
 
 
 def worst(rows: RowNorms | None, examples: Examples) -> tuple[fields.WorstExample, ...] | None:
+    """The examples whose rows carry most of ``‖K_S − K_T‖²``, by their share; None where rows drown in rounding."""
     if rows is None:
         return None
     shares = rows.shares

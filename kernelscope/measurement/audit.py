@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelscope.features.request import Progress, Request
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
@@ -15,6 +14,9 @@ from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.landmark_numbers import choose_landmarks
 from kernelscope.measurement.layer_pairs import Correspondence, LayerPair, matches
 from kernelscope.report.audit import AuditReport, PairAudit, Tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def audit(

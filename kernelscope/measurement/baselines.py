@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
-from kernelscope.kernels.rows import Rows
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.head import best_head
 from kernelscope.measurement.layer_pairs import UNTRAINED, LayerPair, Match
-from kernelscope.measurement.preparation import Preparation
 from kernelscope.report import fields
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.rows import Rows
+    from kernelscope.measurement.preparation import Preparation
 
 
 class References:

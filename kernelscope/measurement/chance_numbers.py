@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from kernelscope.kernels.distance.exact import ScaledSums
-from kernelscope.kernels.statistics.best_of_many import Searched
 from kernelscope.kernels.statistics.chance import chance, tail_is_known
-from kernelscope.kernels.statistics.moments import Moments
 from kernelscope.kernels.statistics.permutations import Shuffled, shuffled
 from kernelscope.report import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.statistics.best_of_many import Searched
+    from kernelscope.kernels.statistics.moments import Moments
 
 
 def null_fields(

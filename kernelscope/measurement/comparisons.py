@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.kernels.statistics.sampling import LeaveOut, paired_difference
 from kernelscope.report.fields import Comparison, PairReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def compare(measured: Sequence[tuple[PairReport, LeaveOut | None]]) -> tuple[Comparison, ...]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
-from kernelscope.kernels.nonlinear.functions import Kernel
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.statistics.best_of_many import Searched, best_of_many
 from kernelscope.kernels.statistics.moments import Moments, moments
 from kernelscope.measurement.chance_numbers import null_fields
-from kernelscope.measurement.layer_pairs import LayerPair, Match
 from kernelscope.measurement.pair_numbers import (
     Measured,
     PairSettings,
@@ -27,6 +25,12 @@ from kernelscope.measurement.similarity_numbers import distance_fields, prefix_f
 from kernelscope.measurement.warnings import head_cautions
 from kernelscope.report import fields
 from kernelscope.report.notes import ONE_PASS, STREAMED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kernelscope.kernels.nonlinear.functions import Kernel
+    from kernelscope.measurement.layer_pairs import LayerPair, Match
 
 
 def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UsageError
-from kernelscope.features.protocol import Features
-from kernelscope.features.request import Request
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 from kernelscope.measurement.opening import Arch, Network, NetworkInput, opened, untrained_copy
 from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
     from kernelscope.datasets.examples import Examples
+    from kernelscope.features.protocol import Features
+    from kernelscope.features.request import Request
 
 Layers = str | Sequence[str] | None
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelscope.activations.layer_table import layer_rows
 from kernelscope.checkpoints import description as networks
@@ -15,6 +13,10 @@ from kernelscope.checkpoints.description import lines
 from kernelscope.checkpoints.loading import load
 from kernelscope.features.store import FeatureStore, is_feature_file, open_features
 from kernelscope.files import is_folder, require_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 SOME_ROWS = 10_000
 MAX_VALUES = 2**20  #: of one example that a network is asked about; the shape comes from the file

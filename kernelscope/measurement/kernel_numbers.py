@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import NumericalError
 from kernelscope.kernels.distance.exact import ATOL
-from kernelscope.kernels.nonlinear.functions import Kernel
 from kernelscope.kernels.nonlinear.nonlinear import (
     MOST_BY_BLOCKS,
     KernelSums,
@@ -17,15 +16,18 @@ from kernelscope.kernels.nonlinear.nonlinear import (
     pairs_estimate,
 )
 from kernelscope.kernels.rows import is_constant
-from kernelscope.kernels.statistics.best_of_many import Searched
 from kernelscope.kernels.statistics.chance import above_chance, cka_under_permutation, p_value
 from kernelscope.kernels.statistics.permutations import LOST, Shuffled, shuffled
 from kernelscope.measurement.attribution import Attribution, worst
 from kernelscope.measurement.chance_numbers import chance_notes
-from kernelscope.measurement.layer_pairs import LayerPair
 from kernelscope.measurement.pair_numbers import Measured, PairSettings, identity_fields
 from kernelscope.measurement.warnings import sampling_cautions
 from kernelscope.report import fields
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nonlinear.functions import Kernel
+    from kernelscope.kernels.statistics.best_of_many import Searched
+    from kernelscope.measurement.layer_pairs import LayerPair
 
 NO_FEATURES = "this kernel has no features of finite width: heads, landmarks and spectra were left out"
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.errors import UnreadableInput
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.nystrom.anova import anova
 from kernelscope.kernels.nystrom.bounds import NAMES, bounds
 from kernelscope.kernels.nystrom.choosing import parse
 from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
-from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
-from kernelscope.measurement.layer_pairs import Examples
 from kernelscope.report import fields
+
+if TYPE_CHECKING:
+    import os
+
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+    from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
+    from kernelscope.measurement.layer_pairs import Examples
 
 
 def landmark_fields(scaled: ScaledSums, chosen: Landmarks, sums: NystromSums, truth: float) -> dict[str, Any]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from kernelscope.activations.layer_names import among, split
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError
 from kernelscope.features.pair import FeaturePair
-from kernelscope.kernels.rows import Rows
-from kernelscope.measurement.inputs import Inputs
-from kernelscope.measurement.opening import NetworkInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kernelscope.kernels.rows import Rows
+    from kernelscope.measurement.inputs import Inputs
+    from kernelscope.measurement.opening import NetworkInput
 
 UNTRAINED = "untrained student"
 POSITIONS = ("token", "patch")  #: poolings that leave every position a row

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,10 +25,14 @@ from kernelscope.measurement.output_numbers import output_fields
 from kernelscope.measurement.pair_numbers import Measured, PairSettings, measure_pair
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.measurement.similarity_numbers import require_prefixes
-from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from kernelscope.report.fields import PairReport
 
 
 def measure(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.errors import UsageError
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.protocol import Features
@@ -19,6 +18,8 @@ from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from kernelscope.checkpoints.loaded import Loaded
 
 PARTS = {name for name in dir(Features) if not name.startswith("_")}
 Arch = tuple[str | None, dict[str, Any] | None]  #: an architecture and its arguments, as far as the caller names them

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kernelscope.kernels.similarity import outputs
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
-from kernelscope.measurement.layer_pairs import Examples, LayerPair
 from kernelscope.report import similarity_fields as fields
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kernelscope.measurement.layer_pairs import Examples, LayerPair
 
 NO_INTERVAL = "examples come in groups, so the difference in accuracy carries no interval"
 NOT_OF_ROWS = "labels are those of whole inputs, not of every position: answers are compared, not marked"
@@ -49,8 +52,10 @@ def _marks(pair: LayerPair) -> tuple[np.ndarray | None, tuple[str, ...]]:
 
 
 def _flips(found: outputs.Flips, examples: Examples, grouped: bool) -> outputs.Flips:
-    """With the classes' own names; ``grouped``: examples were drawn together, so that an interval over single ones
-    would be too narrow."""
+    """With the classes' own names.
+
+    ``grouped``: examples were drawn together, so that an interval over single ones would be too narrow.
+    """
     classes = tuple(
         replace(each, name=examples.class_name(int(each.name)), interval=None if grouped else each.interval)
         for each in found.classes or ()

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.distance.tsqr import r_factor
-from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.nystrom.spectrum import (
     DifferenceSpectrum,
@@ -27,17 +24,23 @@ from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.alignment import alignment, optimal_scale, scale_ratio
 from kernelscope.kernels.similarity.cka import cka, cka_debiased
 from kernelscope.kernels.similarity.neighbours import Neighbours, neighbours
-from kernelscope.kernels.statistics.best_of_many import Searched
 from kernelscope.kernels.statistics.moments import Moments, both_moments
-from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
 from kernelscope.measurement.attribution import attribute, attribution_fields
 from kernelscope.measurement.chance_numbers import null_fields
 from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
-from kernelscope.measurement.layer_pairs import LayerPair
 from kernelscope.measurement.similarity_numbers import similarity_fields
 from kernelscope.measurement.warnings import cautions, outliers_among, sampling_cautions
 from kernelscope.report import fields
 from kernelscope.report.fields import PairReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernelscope.kernels.distance.answers import TransferLoss
+    from kernelscope.kernels.nystrom.landmarks import Landmarks
+    from kernelscope.kernels.statistics.best_of_many import Searched
+    from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
+    from kernelscope.measurement.layer_pairs import LayerPair
 
 NEIGHBOURS = 10
 MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
@@ -192,10 +195,12 @@ def loss_intervals(loss: TransferLoss) -> dict[str, fields.Interval]:
 
 
 def ladder_intervals(rungs: ladder.Rungs) -> dict[str, fields.Interval]:
+    """Rounding intervals of what is left after each repair, by dotted field."""
     return {f"ladder.{name}": rung.interval for name, rung in _by_name(rungs) if rung is not None}
 
 
 def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fields.Interval]:
+    """Estimated intervals of the difference's spectral and nuclear norm, by dotted field."""
     both = (
         ("spectral_norm", found.spectral_norm, found.spectral_error),
         ("nuclear_norm", found.nuclear_norm, found.nuclear_error),

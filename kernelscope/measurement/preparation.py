@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.distance.centring import without_mean
-from kernelscope.kernels.nonlinear.functions import Kernel
 from kernelscope.kernels.row_views import Normalised
 from kernelscope.kernels.rows import is_constant, require_finite
 from kernelscope.kernels.similarity.gulp import whitened
-from kernelscope.measurement.layer_pairs import LayerPair
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nonlinear.functions import Kernel
+    from kernelscope.measurement.layer_pairs import LayerPair
 
 RIDGE = (
     "each layer was centred and whitened, which rounds by an amount that is estimated: intervals under this kernel are "

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.errors import UsageError
-from kernelscope.kernels.distance.exact import ScaledSums
-from kernelscope.kernels.nonlinear.functions import Kernel
 from kernelscope.kernels.similarity.gulp import RHO, gulp
 from kernelscope.kernels.similarity.prefixes import prefix
 from kernelscope.kernels.similarity.procrustes import procrustes
 from kernelscope.kernels.similarity.within_class import within_class_cka
-from kernelscope.measurement.layer_pairs import LayerPair
 from kernelscope.measurement.output_numbers import output_fields
 from kernelscope.report.similarity_fields import Gulp, Prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.nonlinear.functions import Kernel
+    from kernelscope.measurement.layer_pairs import LayerPair
 
 
 def similarity_fields(

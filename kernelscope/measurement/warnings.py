@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.distance.answers import TransferLoss
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.kernels.rows import take_rows
-from kernelscope.kernels.similarity.head import Head
-from kernelscope.kernels.statistics.sampling import Estimate, RowNorms
-from kernelscope.measurement.layer_pairs import Examples
 from kernelscope.report.fields import Outliers, Warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.answers import TransferLoss
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+    from kernelscope.kernels.similarity.head import Head
+    from kernelscope.kernels.statistics.sampling import Estimate, RowNorms
+    from kernelscope.measurement.layer_pairs import Examples
 
 FEW_ROWS = 0.01
 MUCH_OF_THE_KERNEL = 0.5

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kernelscope.rendering.wording import first_pairs, layer_name, short_names
 from kernelscope.report.digits import NONE, measured, number
-from kernelscope.report.fields import PairReport
-from kernelscope.report.report import TransferReport
-from kernelscope.report.similarity_fields import Prefix
 from kernelscope.report.verdict import verdict
+
+if TYPE_CHECKING:
+    from kernelscope.report.fields import PairReport
+    from kernelscope.report.report import TransferReport
+    from kernelscope.report.similarity_fields import Prefix
 
 FAR_BELOW = 0.25  #: CKA less CKA within classes, above which classes hide how far the two are apart
 MOST_NAMED = 6

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
 from kernelscope.rendering.wording import first_pairs, short_names
-from kernelscope.report.fields import Comparison
-from kernelscope.report.report import TransferReport
+
+if TYPE_CHECKING:
+    from kernelscope.report.fields import Comparison
+    from kernelscope.report.report import TransferReport
 
 
 def comparisons_in_words(report: TransferReport, most: int) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kernelscope.files import write_text
 from kernelscope.rendering.plots.kinds import KINDS
 from kernelscope.report.columns import LOSS_COLUMNS, THEORY_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def columns() -> str:

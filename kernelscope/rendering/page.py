@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
@@ -24,9 +24,13 @@ from kernelscope.rendering.wording import (
 )
 from kernelscope.report.columns import LOSS_COLUMNS, THEORY_COLUMNS, Column, caption, columns_on, has_theory
 from kernelscope.report.digits import loss_in_digits, percent
-from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport, network_of
 from kernelscope.report.verdict import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kernelscope.report.fields import PairReport
 
 LONGEST_UNBROKEN = 24
 WORST_SHOWN = 8

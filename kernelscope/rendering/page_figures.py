@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kernelscope.rendering.plots.kinds import KINDS, SECTIONS
-from kernelscope.report.report import TransferReport
+
+if TYPE_CHECKING:
+    from kernelscope.report.report import TransferReport
 
 MOST_STUDENTS = 6
 NARROW = 4.5  #: inches; narrower figures stand three abreast
@@ -23,6 +26,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Section:
+    """Figures under one heading of the page."""
+
     name: str
     heading: str
     groups: tuple[Group, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
@@ -18,12 +17,15 @@ from kernelscope.rendering.wording import (
     warnings_by_text,
 )
 from kernelscope.report.columns import LOSS_COLUMNS, THEORY_COLUMNS, Column, caption, columns_on, has_theory
-from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console, RenderableType
     from rich.table import Table
+
+    from kernelscope.report.report import TransferReport
 
 PROSE_WIDTH = 96
 MOST_COMPARISONS = 6

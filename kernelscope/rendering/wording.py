@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
-from kernelscope.report.fields import PairReport
-from kernelscope.report.report import TransferReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kernelscope.report.fields import PairReport
+    from kernelscope.report.report import TransferReport
 
 
 def short_names(report: TransferReport) -> dict[str, str]:

@@ -35,6 +35,7 @@ def multiple(value: float | None) -> str:
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
+    """``98.4%``."""
     return NONE if value is None else f"{100 * value:.{decimals}f}%"
 
 
@@ -44,6 +45,7 @@ def brief(value: float) -> str:
 
 
 def two_digits(value: float) -> str:
+    """Two significant digits."""
     return f"{value:.2g}"
 
 

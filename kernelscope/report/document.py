@@ -32,6 +32,7 @@ def flat_fields(pair: PairReport) -> dict[str, Scalar]:
 
 
 def by_key(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """A dataclass's fields under their keys in JSON."""
     return {key_of(name): value for name, value in fields}
 
 

@@ -53,6 +53,7 @@ def require_number(name: str) -> None:
 
 
 def value_of(pair: PairReport, field: str) -> float | None:
+    """The number that a dotted field names; None where the pair does not have it."""
     value: object = pair
     for step in values_by_name()[field][1]:
         if value is None:

@@ -54,6 +54,8 @@ class Null:
 
 @dataclass(frozen=True)
 class LandmarkChoice:
+    """How landmarks were chosen: the specification, their number, the seed if they were drawn."""
+
     strategy: str
     m: int
     seed: int | None
@@ -61,6 +63,8 @@ class LandmarkChoice:
 
 @dataclass(frozen=True)
 class Nystrom:
+    """The partial matrices ``C`` of both networks against one another, and what Nyström leaves of each kernel."""
+
     partial_norm: float
     partial_ratio: float | None
     expanded_estimate: float | None
@@ -72,14 +76,21 @@ class Nystrom:
 
 @dataclass(frozen=True)
 class LandmarkSpectra:
+    """Of ``W_T`` and ``W_S``."""
+
     teacher: LandmarkSpectrum
     student: LandmarkSpectrum
 
 
 @dataclass(frozen=True)
 class FeatureSpectrum(spectrum.FeatureSpectrum):
-    """Of one network's features; ``mean_share`` of ‖X‖² is the mean's, ``centred_effective_rank`` is without it (0 for
-    features that are constant), ``row_length`` that of all rows, to a thousandth, None where they differ."""
+    """Of one network's features.
+
+    Attributes:
+        mean_share: of ‖X‖², what the mean carries.
+        centred_effective_rank: without the mean; 0 for features that are constant.
+        row_length: of all rows, to a thousandth; None where they differ.
+    """
 
     mean_share: float | None = None
     centred_effective_rank: float | None = None
@@ -88,12 +99,16 @@ class FeatureSpectrum(spectrum.FeatureSpectrum):
 
 @dataclass(frozen=True)
 class FeatureSpectra:
+    """Of both networks."""
+
     teacher: FeatureSpectrum
     student: FeatureSpectrum
 
 
 @dataclass(frozen=True)
 class DifferenceSpectrum:
+    """Of ``K_S − K_T``: its largest eigenvalues by size, its norms, and how many are positive and negative."""
+
     eigenvalues: tuple[float, ...]
     spectral_norm: float
     nuclear_norm: float
@@ -103,6 +118,8 @@ class DifferenceSpectrum:
 
 @dataclass(frozen=True)
 class Classes:
+    """Shares of ``‖K_S − K_T‖²`` by class of row and class of column."""
+
     names: tuple[str, ...]
     loss: tuple[tuple[float, ...], ...]
     sizes: tuple[int, ...] | None = None
@@ -110,6 +127,8 @@ class Classes:
 
 @dataclass(frozen=True)
 class WorstExample:
+    """One example and the share of ``‖K_S − K_T‖²`` in its row."""
+
     id: str
     index: int
     label: str | None
@@ -118,8 +137,10 @@ class WorstExample:
 
 @dataclass(frozen=True)
 class Outliers:
-    """Few examples that carry most of ‖K_T‖²: ``count`` of them half of it, and the loss without the ``left_out``
-    heaviest."""
+    """Few examples that carry most of ‖K_T‖².
+
+    ``count`` of them carry half of it; ``loss_without`` is the loss without the ``left_out`` heaviest.
+    """
 
     count: int
     left_out: int
@@ -128,6 +149,8 @@ class Outliers:
 
 @dataclass(frozen=True)
 class BoundValue:
+    """A bound on this pair, in the units of ``norm_difference``."""
+
     value: float
     over_truth: float | None
     holds: bool
@@ -161,6 +184,8 @@ class Reference:
 
 @dataclass(frozen=True)
 class Warning:
+    """A caution with a code that programs can match."""
+
     code: str
     text: str
 

@@ -50,6 +50,7 @@ class Known:
 
 
 def known_of(pair: PairReport, field: str, sampling: bool) -> Known:
+    """What is known of a field: its interval, or its value as a point."""
     if field in LOSS:
         return over_examples(pair) if sampling else Known(*pair.rounding_interval)
     value = value_of(pair, field)

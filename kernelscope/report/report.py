@@ -190,6 +190,7 @@ def _refuse_constant(word: str) -> float:
 
 
 def network_of(report: TransferReport, name: str) -> NetworkReport | None:
+    """The network of that name; None if it took no part."""
     return next((network for network in report.networks if network.name == name), None)
 
 

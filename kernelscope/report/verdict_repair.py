@@ -65,6 +65,7 @@ def head(pair: PairReport) -> str | None:
 
 
 def head_perhaps(pair: PairReport) -> str | None:
+    """A linear head whose held-out loss is near the limit."""
     held_out, least = pair.ladder.head_held_out, min(pair.transfer_loss, pair.ladder.scaled)
     if held_out is None or held_out > SMALL_ENOUGH or least == 0 or not REPAIRED.near(held_out / least):
         return None
@@ -108,6 +109,7 @@ def one_class(pair: PairReport) -> str | None:
 
 
 def width(pair: PairReport) -> str | None:
+    """The student has about the least loss that its width allows."""
     floor = pair.ladder.width_floor
     if not floor or not (pair.transfer_loss / floor <= AT_THE_FLOOR.value * (1 + AT_THE_FLOOR.margin)):
         return None
@@ -116,6 +118,7 @@ def width(pair: PairReport) -> str | None:
 
 
 def directions(pair: PairReport) -> str | None:
+    """The student's features vary in far fewer directions than the teacher's."""
     if pair.feature_spectrum is None:
         return None
     teacher, student = (
@@ -130,6 +133,7 @@ def directions(pair: PairReport) -> str | None:
 
 
 def within_classes(pair: PairReport) -> str | None:
+    """The classes agree, what varies inside them does not."""
     within = pair.within_class_cka
     if within is None or within.value is None or not pair.cka:
         return None
@@ -144,6 +148,7 @@ def within_classes(pair: PairReport) -> str | None:
 
 
 def mean_share(pair: PairReport, which: str) -> float:
+    """The share of ``‖X‖²`` that is the mean's; 0 where it is not known."""
     spectra = pair.feature_spectrum
     return (None if spectra is None else getattr(spectra, which).mean_share) or 0.0
 

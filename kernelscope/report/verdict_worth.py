@@ -40,6 +40,7 @@ def _how_to_resolve(pair: PairReport) -> str:
 
 
 def collapsed(pair: PairReport) -> str | None:
+    """Features that are zero, or the same for all examples."""
     if pair.norm_student == 0:
         return "the student's features are all zero: it has collapsed, or the layer is dead"
     if pair.feature_spectrum is None:
@@ -54,6 +55,7 @@ def collapsed(pair: PairReport) -> str | None:
 
 
 def as_by_chance(pair: PairReport) -> str | None:
+    """Shuffled examples do as well, or nearly."""
     p, above = pair.null.p_value, pair.null.above_chance
     if p is None:
         return None
@@ -83,6 +85,7 @@ def carried_by_few(pair: PairReport) -> str | None:
 
 
 def mostly_the_mean(pair: PairReport) -> str | None:
+    """Both networks are mostly their mean, and share little beyond it."""
     above = pair.null.above_chance
     if above is None or min(mean_share(pair, "teacher"), mean_share(pair, "student")) <= MOSTLY_MEAN:
         return None

@@ -22,7 +22,7 @@ def drawn(n, epoch=0, **options):
 
 
 @pytest.mark.parametrize(
-    "n, sizes", [(1, [1]), (2, [2]), (16, [16]), (17, [17]), (18, [16, 2]), (32, [16, 16]), (33, [16, 17])]
+    ("n", "sizes"), [(1, [1]), (2, [2]), (16, [16]), (17, [17]), (18, [16, 2]), (32, [16, 16]), (33, [16, 17])]
 )
 def test_every_example_is_drawn_once_and_none_is_left_to_itself(n, sizes):
     _, labels = drawn(n, batch_size=16)

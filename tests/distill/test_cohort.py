@@ -88,7 +88,7 @@ def test_paired_differences_have_students_interval():
     assert (found.n, found.over) == (7, "seeds")
 
 
-@pytest.mark.parametrize("seeds, given", [(1, False), (2, False), (3, True)])
+@pytest.mark.parametrize(("seeds", "given"), [(1, False), (2, False), (3, True)])
 def test_below_three_seeds_there_is_a_difference_and_no_interval(seeds, given):
     rng = np.random.default_rng(seeds)
     a, b = rng.random((2, seeds))

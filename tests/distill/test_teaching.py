@@ -50,7 +50,7 @@ def test_a_teacher_of_classes_in_another_order_is_refused(checkpoint, data):
 
 
 @pytest.mark.parametrize(
-    "right, n, refused",
+    ("right", "n", "refused"),
     [
         (0, 80, True),
         (15, 80, True),  # one guesser in 81 has as many

@@ -332,7 +332,7 @@ def test_gathering_rows_in_pieces_changes_none_of_them():
 
 
 @pytest.mark.parametrize(
-    "predicted, labels, expected",
+    ("predicted", "labels", "expected"),
     [([0, -1, 1, 2], [0, 1, 1, 1], 0.5), ([-1, -1], [0, 1], None), (None, [0, 1], None), ([0, 1], None, None)],
 )
 def test_an_example_that_was_given_no_class_is_not_right(predicted, labels, expected):

@@ -15,7 +15,7 @@ ROW = RNG.standard_normal((1, 7))
 
 
 @pytest.mark.parametrize(
-    "teacher, student",
+    ("teacher", "student"),
     [
         (np.full((200, 5), 0.1), X),
         (X, np.full((200, 5), 0.1)),
@@ -118,7 +118,7 @@ def test_references_and_comparisons_carry_rounding_intervals():
         assert high - low < 1e-6
 
 
-@pytest.mark.parametrize("n, warned", [(49, True), (50, False)])
+@pytest.mark.parametrize(("n", "warned"), [(49, True), (50, False)])
 def test_a_head_fitted_on_few_examples_is_warned_of(n, warned):
     pair = ks.measure(teacher=X[:n], student=X[:n] + 0.3 * RNG.standard_normal((n, 5))).pairs[0]
     assert ("few-examples-for-head" in {w.code for w in pair.warnings}) == warned

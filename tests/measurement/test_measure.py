@@ -237,7 +237,7 @@ def heavy_rows(share, *, heavy, n):
 
 
 @pytest.mark.parametrize(
-    "share, heavy, n, said",
+    ("share", "heavy", "n", "said"),
     [
         (0.45, 1, 100, None),
         (0.55, 1, 100, "1 of 100 examples carry half"),
@@ -254,7 +254,7 @@ def test_outliers_are_a_hundredth_that_carries_half_of_the_kernel(share, heavy, 
 
 
 @pytest.mark.parametrize("network", ["teacher", "student"])
-@pytest.mark.parametrize("share, warns", [(0.88, False), (0.92, True)])
+@pytest.mark.parametrize(("share", "warns"), [(0.88, False), (0.92, True)])
 def test_a_mean_dominates_from_nine_tenths_of_the_features_on(network, share, warns):
     rng = np.random.default_rng(0)
     half = np.linalg.qr(rng.standard_normal((8, 8)))[0]

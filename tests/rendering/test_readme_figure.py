@@ -22,7 +22,7 @@ def drawn(tmp_path_factory):
     return {name: (folder / f"readme-{name}.svg").read_text() for name in ("light", "dark")}
 
 
-@pytest.mark.parametrize("name, colours", [("light", COLOURS[:3]), ("dark", [DARK[f"c{i}"] for i in range(3)])])
+@pytest.mark.parametrize(("name", "colours"), [("light", COLOURS[:3]), ("dark", [DARK[f"c{i}"] for i in range(3)])])
 def test_every_student_is_drawn_in_the_papers_colours(drawn, name, colours):
     assert ElementTree.fromstring(drawn[name]).tag.endswith("svg")
     assert all(colour in drawn[name] for colour in colours)

@@ -111,7 +111,7 @@ def test_a_warning_of_several_pairs_is_said_once_with_their_names():
 
 
 @pytest.mark.parametrize(
-    "warned, pairs, where",
+    ("warned", "pairs", "where"),
     [
         (1, 1, "s0 embedding"),
         (2, 3, "s0 embedding, s1 embedding"),
@@ -134,7 +134,8 @@ def test_of_several_pairs_at_the_embedding_the_first_speaks_for_its_student():
 
 
 @pytest.mark.parametrize(
-    "n, unit, said", [(450, "example", "450 examples"), (6551, "token", "6,551 tokens"), (64, "patch", "64 patches")]
+    ("n", "unit", "said"),
+    [(450, "example", "450 examples"), (6551, "token", "6,551 tokens"), (64, "patch", "64 patches")],
 )
 def test_rows_are_counted_in_what_they_are(n, unit, said):
     assert rows_in_words(dataclasses.replace(full_report().pairs[0], n=n, unit=unit)) == said
@@ -156,7 +157,7 @@ def test_an_unresolved_loss_is_only_an_interval_that_still_contains_it():
 
 
 @pytest.mark.parametrize(
-    "value, interval, said",
+    ("value", "interval", "said"),
     [
         (0.0, (0.0, 0.0), "0"),
         (0.75284, (0.75283, 0.75285), "0.753"),
@@ -185,7 +186,7 @@ def test_a_rounded_loss_is_never_rounded_out_of_its_interval(value, half_width):
 
 
 @pytest.mark.parametrize(
-    "value, said",
+    ("value", "said"),
     [
         (None, "–"), (0.0, "0"), (0.0201, "0.020"), (-0.5, "-0.500"), (0.00099, "9.9e-4"), (9.9999, "10.000"),
         (99.9999, "100.0"), (615.26, "615.3"), (999.96, "1,000"), (227_483.1, "227,483"), (8_976_003.0, "8.98e6"),

@@ -138,7 +138,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("path, value", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize(("path", "value"), DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_document_is_unreadable_input(path, value):
     document = copy.deepcopy(json.loads(full_report().to_json()))
     place = document

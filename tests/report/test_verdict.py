@@ -57,7 +57,7 @@ def test_where_nothing_is_found_no_cheap_repair_is_promised():
 
 
 @pytest.mark.parametrize(
-    "interval, resolved, floor, said",
+    ("interval", "resolved", "floor", "said"),
     [
         ((0.0, 0.0), True, 0.0, "exactly"),
         ((0.0, 3e-9), False, 0.0, "between 0 and 3e-09: too close"),
@@ -78,13 +78,13 @@ def test_an_estimate_from_drawn_pairs_is_not_called_too_close_to_tell():
     assert "0.3 and 0.7" in said
 
 
-@pytest.mark.parametrize("p, chance", [(0.0, False), (0.04, False), (0.06, True), (0.1, True), (None, False)])
+@pytest.mark.parametrize(("p", "chance"), [(0.0, False), (0.04, False), (0.06, True), (0.1, True), (None, False)])
 def test_chance_does_as_well_only_from_a_level_of_five_percent_on(p, chance):
     assert verdict(pair(null__p_value=p)).startswith("no better than chance") == chance
 
 
 @pytest.mark.parametrize(
-    "above, said", [(0.04, "hardly better"), (0.052, "between hardly"), (0.056, "hardly anything of")]
+    ("above", "said"), [(0.04, "hardly better"), (0.052, "between hardly"), (0.056, "hardly anything of")]
 )
 def test_what_many_examples_prove_to_be_next_to_nothing_is_called_that(above, said):
     assert verdict(pair(null__above_chance=above, ladder__centred=0.99)).startswith(said)
@@ -97,7 +97,7 @@ def test_a_constant_network_has_collapsed_and_nothing_else_is_said():
     assert "all zero" in verdict(pair(norm_student=0.0, null__p_value=None))
 
 
-@pytest.mark.parametrize("without, named", [(0.25, True), (0.35, False), (1.1, False), (1.3, True), (None, False)])
+@pytest.mark.parametrize(("without", "named"), [(0.25, True), (0.35, False), (1.1, False), (1.3, True), (None, False)])
 def test_few_examples_speak_where_the_loss_without_them_is_another(without, named):
     said = verdict(pair(outliers=fields.Outliers(4, 8, without)))
     assert said.startswith("4 of 450 examples carry half") == named
@@ -105,7 +105,8 @@ def test_few_examples_speak_where_the_loss_without_them_is_another(without, name
 
 
 @pytest.mark.parametrize(
-    "shares, above, named", [((0.6, 0.6), 0.2, "little"), ((0.6, 0.6), 0.25, "between little"), ((0.6, 0.6), 0.3, None),
+    ("shares", "above", "named"),
+    [((0.6, 0.6), 0.2, "little"), ((0.6, 0.6), 0.25, "between little"), ((0.6, 0.6), 0.3, None),
                              ((0.6, 0.4), 0.2, None), ((0.4, 0.6), 0.2, None)],
 )  # fmt: skip
 def test_a_shared_mean_is_not_taken_for_a_shared_kernel(shares, above, named):
@@ -116,7 +117,7 @@ def test_a_shared_mean_is_not_taken_for_a_shared_kernel(shares, above, named):
 
 
 @pytest.mark.parametrize(
-    "above, centred, said",
+    ("above", "centred", "said"),
     [
         (0.95, 0.3, "nearly all"), (0.95, 0.5, "most"), (0.85, 0.3, "most"), (0.55, 0.3, "a good part"),
         (0.61, 0.81, "a good part"), (0.25, 0.9, "a little"), (0.31, 0.97, "a little"), (0.09, 0.9, "hardly anything"),
@@ -128,7 +129,7 @@ def test_a_verdict_opens_with_chance_and_the_centred_rung(above, centred, said):
 
 
 @pytest.mark.parametrize(
-    "loss, centred, ratio, said",
+    ("loss", "centred", "ratio", "said"),
     [
         (0.049, 0.1, 1.0, "little is left to repair"),
         (0.051, 0.1, 1.0, "no cheap repair"),
@@ -142,7 +143,7 @@ def test_a_small_loss_leaves_nothing_to_repair_if_the_centred_kernels_agree(loss
 
 
 @pytest.mark.parametrize(
-    "loss, scaled, centred, said",
+    ("loss", "scaled", "centred", "said"),
     [
         (1.2, 0.4, 0.4, "a matter of scale; multiply the student's features by 2"),
         (0.8, 0.39, 0.4, "between a matter of scale and more"),
@@ -167,7 +168,7 @@ def test_scale_is_never_named_under_cosine_or_between_rows_of_one_length():
     assert "scale" in verdict(pair(**scaled, feature_spectrum=three))
 
 
-@pytest.mark.parametrize("ratio, named", [(0.0025, True), (0.45, True), (0.55, False), (1.9, False), (2.1, True)])
+@pytest.mark.parametrize(("ratio", "named"), [(0.0025, True), (0.45, True), (0.55, False), (1.9, False), (2.1, True)])
 def test_amplitude_is_named_where_the_mean_fits_and_deviations_do_not(ratio, named):
     found = spectra({"mean_share": 0.7}, {"mean_share": 0.9})
     said = verdict(pair(feature_spectrum=found, centred_scale_ratio=ratio, ladder__centred=0.1))
@@ -176,7 +177,7 @@ def test_amplitude_is_named_where_the_mean_fits_and_deviations_do_not(ratio, nam
 
 
 @pytest.mark.parametrize(
-    "held_out, said",
+    ("held_out", "said"),
     [
         (0.24, "add a linear layer"),
         (0.28, "between a matter of geometry"),
@@ -208,7 +209,7 @@ def test_a_class_is_named_where_it_carries_the_loss():
 
 
 @pytest.mark.parametrize(
-    "within, said", [(0.1, "within classes little"), (0.18, "between some and little"), (0.3, None)]
+    ("within", "said"), [(0.1, "within classes little"), (0.18, "between some and little"), (0.3, None)]
 )
 def test_agreement_between_classes_only_is_not_called_most_of_the_kernel(within, said):
     found = type("Within", (), {"value": within, "chance": 0.02})()
@@ -219,13 +220,13 @@ def test_agreement_between_classes_only_is_not_called_most_of_the_kernel(within,
         assert text.startswith("loss 0.60; ")
 
 
-@pytest.mark.parametrize("floor, said", [(0.55, "widen it"), (0.48, "between the width"), (0.4, "no cheap repair")])
+@pytest.mark.parametrize(("floor", "said"), [(0.55, "widen it"), (0.48, "between the width"), (0.4, "no cheap repair")])
 def test_the_width_is_named_where_it_allows_no_less(floor, said):
     assert said in verdict(pair(ladder__width_floor=floor))
 
 
 @pytest.mark.parametrize(
-    "rank, effective, said",
+    ("rank", "effective", "said"),
     [
         (64, 5.0, "most of them are lost"),
         (64, 6.5, "between some and most"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from torch.nn import functional
 
 from kernelscope.distill.losses.step import Memoryless, Step
+
+if TYPE_CHECKING:
+    import torch
 
 
 class KD(Memoryless):

@@ -8,13 +8,15 @@ there are. That the products inside a block are added in some order, each once, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 from scipy.linalg.blas import dgemm, dgemv, dsyrk
 
 from kernelscope.kernels.rounding import Array, two_sum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLAINLY = 64  #: finished blocks added plainly, before their sum is added without error
 BUFFER_NUMBERS = 2**21  #: numbers of a block: large enough that adding it costs little beside forming it

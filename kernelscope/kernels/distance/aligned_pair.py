@@ -12,14 +12,13 @@ networks share a basis (a pruned, quantised or fine-tuned copy) ``Q = I`` is acc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg.blas import dgemm
 
 from kernelscope.kernels.distance.accumulate import OwnSum, block_rows, summation_chain
-from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.rounding import (
     UNIT_ROUNDOFF,
     evaluation_error,
@@ -29,6 +28,11 @@ from kernelscope.kernels.rounding import (
     sum_of_products,
 )
 from kernelscope.kernels.rows import Rows, entry_error, row_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.gram import GramSums
 
 UNDERFLOW = 2.0**-960  #: generous for a product that leaves the range of double precision
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 from scipy.linalg.blas import dgemm, dsyrk
 
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError
 from kernelscope.kernels.distance.accumulate import mirrored
-from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums
 from kernelscope.kernels.distance.gram import ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors
 from kernelscope.kernels.distance.slices import LIMITS, MOST_ROWS, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import two_sum
 from kernelscope.kernels.rows import Rows, numpy_block, require_finite, storage_roundoff
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.answers import TransferLoss
 
 NEAR_ONE = 2.0**60  #: largest entries within this factor of 1 need no scaling
 

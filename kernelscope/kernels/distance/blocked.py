@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from kernelscope.errors import DegenerateKernel, ResourceError
 from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.rows import Rows, numpy_block, require_finite, require_same_examples, row_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DEFAULT_MEMORY_BYTES = 512 * 2**20
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.kernels.distance.accumulate import BlockSum, summation_chain
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.gram import gram_sums
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import BLOCK_ROWS, Rows, is_constant, row_blocks
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.exact import ScaledSums
 
 CANCELLATION = 1e4  #: a mean carrying more than this share of ‖X‖² is removed from the rows, not from the Gram
 

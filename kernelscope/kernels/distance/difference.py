@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kernelscope.kernels.distance.tsqr import r_factor, signed_product
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_squares
-from kernelscope.kernels.rows import Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kernelscope.kernels.rows import Rows
 
 RESOLVED = 1e-12  #: error of a kernel difference, relative to the kernels, up to which Grams are trusted
 

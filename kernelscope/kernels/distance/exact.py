@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from kernelscope.kernels.rows import (
     require_same_examples,
     storage_roundoff,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROUTES = ("auto", "gram", "pair", "tsqr", "blocked")
 RTOL, ATOL = 1e-6, 1e-9

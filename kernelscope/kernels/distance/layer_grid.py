@@ -6,8 +6,8 @@ T × S pairs taken one by one read each layer as often as the other network has 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from kernelscope.kernels.rows import (
     require_finite,
     require_same_examples,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Key = tuple[str, str]  #: role (``teacher`` or ``student``) and name of a layer
 Two = tuple[np.ndarray, np.ndarray | None]  #: a matrix, and what it leaves out where more is known

@@ -11,13 +11,16 @@ R is a sufficient statistic for everything that does not change when examples ar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import lapack
 
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 from kernelscope.kernels.rows import Rows, numpy_block, require_same_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def r_factor(*matrices: Rows, block_rows: int | None = None) -> np.ndarray:

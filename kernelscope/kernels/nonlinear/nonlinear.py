@@ -8,8 +8,8 @@ interval holds with the probability stated, however heavy some rows are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from kernelscope.kernels.nonlinear.functions import Kernel, KernelBlocks
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import Rows, require_finite, require_same_examples, take_rows
 from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms, groups_with_blocks, single_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BLOCK = 1024
 MOST_BY_BLOCKS = 20_000  #: examples up to which all pairs are formed without being asked for

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 
 RESOLVED = 1e-13  #: relative loss below which the shares would be those of rounding
 

@@ -10,9 +10,8 @@ bound is a function of :class:`NystromSums`, an entry there, and its row in docs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kernelscope.kernels.nystrom.intervals import (
     class_centre_interval,
@@ -22,8 +21,12 @@ from kernelscope.kernels.nystrom.intervals import (
     residuals,
     theorem2,
 )
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 
 TOLERANCE = 1e-9  #: of ‖K_S‖ + ‖K_T‖: what rounding may cost a bound that holds
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.nystrom.clusters import lloyd, nearest
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.spectrum import gram_tolerance
 from kernelscope.kernels.rows import Features, Rows, as_rows, require_finite, row_blocks, storage_roundoff, take_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
 
 CLUSTERED_ROWS = 5000  #: rows that k-means is run on before the one pass that assigns all
 GATHERED_BYTES = 256 * 2**20  #: what the rows of several classes may take while they are clustered

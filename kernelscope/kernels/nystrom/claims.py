@@ -6,12 +6,16 @@ A printed claim that fails is a finding about the paper; a corrected one that fa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kernelscope.kernels.nystrom.bounds import TABLE, TOLERANCE, Bound, bounds
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.kernels.nystrom.statements import Lemma1, theorem1
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 
 TRACKS = 0.1  #: an estimate tracks the truth if it comes within this share of it
 COROLLARIES = ("corollary1", "corollary2")  #: shown before their assumption, as in the paper

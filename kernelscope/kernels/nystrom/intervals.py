@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ Costs O(n d² + n d m) and O(d² + d m) numbers of memory (docs/theory.md 4.2).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.nystrom.landmarks import Landmarks, LandmarkVectors, group_means
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 from kernelscope.kernels.nystrom.running_sums import RunningSide, RunningSums
 from kernelscope.kernels.nystrom.spectrum import landmark_basis
 from kernelscope.kernels.rows import (
@@ -26,6 +26,10 @@ from kernelscope.kernels.rows import (
     row_steps,
     storage_roundoff,
 )
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.gram import GramSums
+    from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
 
 
 def partial(*, teacher: Features, student: Features, landmarks: Landmarks, sums: GramSums | None = None) -> NystromSums:

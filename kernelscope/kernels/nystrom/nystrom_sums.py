@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.gram import ZERO_TEACHER
-from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
 from kernelscope.kernels.rounding import frobenius
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
 
 
 @dataclass(frozen=True, eq=False)

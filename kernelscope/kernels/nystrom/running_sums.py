@@ -7,18 +7,22 @@ afterwards (docs/theory.md 4.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.difference import RESOLVED, kernel_difference
-from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
 from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.nystrom.spectrum import Basis, landmark_spectrum
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.row_views import LessGroupMeans, Mapped, less_group_means
 from kernelscope.kernels.rows import Rows, require_finite, row_steps, storage_roundoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
 
 SMALLEST = 1e-150  #: a kernel norm whose square float64 still holds in full
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.nystrom.bounds import TOLERANCE
-from kernelscope.kernels.nystrom.landmarks import Landmarks
-from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.rows import Features, as_rows, require_same_examples, take_rows
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.nystrom.landmarks import Landmarks
+    from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 
 
 @dataclass(frozen=True)

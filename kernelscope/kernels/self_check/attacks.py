@@ -6,7 +6,6 @@ Part of :mod:`kernelscope.kernels.self_check.checks`, and run at length by the t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.head import best_head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import torch
 
 KINDS = (

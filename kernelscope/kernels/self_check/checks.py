@@ -7,7 +7,7 @@ new GPU, runs first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.self_check.attacks import Check, attacks
 from kernelscope.kernels.self_check.whole_numbers import contains
 from kernelscope.kernels.similarity import ladder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROVED = {rule.name for rule in TABLE if rule.proved}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kernelscope.kernels.distance.gram import GramSums
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.gram import GramSums
 
 
 def alignment(sums: GramSums) -> float | None:

@@ -7,11 +7,14 @@ All from the Gram sums and one cheap pass over the rows; exact over all examples
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.similarity.alignment import alignment
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kernelscope.kernels.distance.gram import GramSums
 
 
 def cka(centred_sums: GramSums) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -14,6 +14,9 @@ from kernelscope.kernels.distance.gram import GramSums, gram_sums
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rows import Features, Rows, as_rows, numpy_block, row_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_CLASSES = 200
 SMALL_LOSS = 1e-3  #: relative loss below which Grams of X_S and X_T would cancel, and their difference is used

@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from kernelscope.kernels.distance.accumulate import OwnSum, block_rows
-from kernelscope.kernels.distance.exact import ScaledSums
-from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.distance.tsqr import half_factors, merge
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_products
 from kernelscope.kernels.rows import row_blocks, storage_roundoff
 from kernelscope.kernels.similarity.least_squares import FactorFit, GramFit
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.distance.gram import GramSums
 
 RTOL, ATOL = 1e-6, 1e-9  #: half-widths up to which a cheaper way is taken, as for the loss
 BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways distinguish from 0

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.kernels.distance.answers import OUTWARD
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums
-from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.similarity.alignment import optimal_scale
 from kernelscope.kernels.similarity.head import Factors, Head, Rung, best_head, head_held_out
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.gram import GramSums
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,21 @@ Where several rows are equally far, those at the k-th place share the places tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.distance.centring import centre
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.row_views import Affine, Mapped
-from kernelscope.kernels.rows import Rows
 from kernelscope.kernels.similarity.nearest import QUERY_ROWS, Index, Shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
-from kernelscope.kernels.distance.answers import TransferLoss
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import RTOL, ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.gram import GramSums
@@ -23,6 +21,11 @@ from kernelscope.kernels.row_views import Affine, Leading, Normalised
 from kernelscope.kernels.rows import Rows, identical
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.ladder import best_scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kernelscope.kernels.distance.answers import TransferLoss
 
 
 @dataclass(frozen=True)

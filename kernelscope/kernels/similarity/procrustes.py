@@ -7,11 +7,14 @@ over rotations Q, narrower features padded with zeros (Schönemann 1966; William
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.rows import row_blocks
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.exact import ScaledSums
 
 CANCELS = 1e-3  #: squared distance below which one minus a cosine would cancel, and the rows themselves are compared
 RESOLVES = 1e-8  #: squared distance that one minus a cosine still gives to a millionth

@@ -7,18 +7,21 @@ for all three blocks, it is about what distinguishes examples of the same class 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.distance.centring import CANCELLATION
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.row_views import Affine, LessGroupMeans, Mapped, Normalised
 from kernelscope.kernels.rows import Rows, row_blocks, storage_roundoff
 from kernelscope.kernels.similarity.cka import cka
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.distance.exact import ScaledSums
 
 
 @dataclass(frozen=True)

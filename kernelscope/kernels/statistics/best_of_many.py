@@ -8,13 +8,11 @@ is that pair's corrected p-value (Westfall and Young's single step).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.nonlinear.functions import Kernel
-from kernelscope.kernels.rows import Rows
 from kernelscope.kernels.statistics.chance import cka_under_permutation
 from kernelscope.kernels.statistics.permutations import (
     MOST_EXAMPLES,
@@ -25,6 +23,12 @@ from kernelscope.kernels.statistics.permutations import (
     drawn_kernel,
     share_as_high,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kernelscope.kernels.nonlinear.functions import Kernel
+    from kernelscope.kernels.rows import Rows
 
 MEMORY_BYTES = 2**29  #: for what stays of the teacher's layers, 4 m² bytes each
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 from scipy.special import gammainc, gammaincc, ndtr
 
-from kernelscope.kernels.distance.gram import GramSums
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.statistics.moments import Moments, skewness
 from kernelscope.kernels.statistics.permutations import Shuffled
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kernelscope.kernels.distance.gram import GramSums
 
 NO_SPREAD = 1e-14  #: of the squared mean: a variance below it is rounding
 NEARLY_NORMAL = 1e-4  #: skewness below which a Pearson III tail is the normal one

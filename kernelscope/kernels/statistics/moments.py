@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import BLOCK_ROWS, Rows, row_blocks, take_rows
 from kernelscope.kernels.similarity.cka import cka
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.exact import ScaledSums
 
 EXACT_CUBES = 2048  #: up to so many examples Σ k_ij³ is summed over all pairs, above over those of as many drawn ones
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -19,6 +19,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from kernelscope.kernels.nonlinear.functions import Kernel, KernelBlocks
 from kernelscope.kernels.rows import Constancy, Rows, take_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 MOST_EXAMPLES = 2000  #: that are shuffled; of more, so many are drawn
 LEAST_ORDERS = 1000  #: of the examples, the given one among them

@@ -10,15 +10,19 @@ the population. The interval is therefore about the loss over pairs of different
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtrit as t_quantile
 
-from kernelscope.kernels.distance.exact import ScaledSums
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.rows import BLOCK_ROWS, row_blocks, take_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernelscope.kernels.distance.exact import ScaledSums
 
 LEAST_EXAMPLES = 10  #: below which no interval is given
 LEAST_GROUPS = 5  #: the same for groups of examples

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UsageError, one_line
 from kernelscope.networks.zoo.resnet import STAGES, resnet
 from kernelscope.networks.zoo.shufflenet import shufflenet
 from kernelscope.networks.zoo.small import mlp
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def architectures() -> tuple[str, ...]:

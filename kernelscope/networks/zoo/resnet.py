@@ -6,10 +6,13 @@ from 64 channels (resnet18, 34, 50), whose weights load from torchvision where `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STAGES: dict[str, tuple[tuple[int, ...], int]] = {
     # name: (blocks per stage, channels of the first stage)

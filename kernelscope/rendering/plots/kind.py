@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from kernelscope.rendering.plots import canvas
 from kernelscope.rendering.plots.selection import Asked, once
 from kernelscope.rendering.plots.svg import to_svg
-from kernelscope.report.report import TransferReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
+
+    from kernelscope.report.report import TransferReport
 
 
 class Shown(Protocol):

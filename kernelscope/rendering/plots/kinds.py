@@ -15,11 +15,12 @@ from kernelscope.rendering.plots import selection as select
 from kernelscope.rendering.plots.kind import Kind
 from kernelscope.rendering.plots.selection import Asked
 from kernelscope.rendering.wording import first_pairs
-from kernelscope.report.fields import PairReport
-from kernelscope.report.report import TransferReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from kernelscope.report.fields import PairReport
+    from kernelscope.report.report import TransferReport
 
 DRAWABLE = 1e250  #: matplotlib's scales overflow somewhere above
 SECTIONS = {

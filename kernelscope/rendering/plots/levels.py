@@ -8,12 +8,13 @@ import numpy as np
 
 from kernelscope.errors import plain
 from kernelscope.rendering.plots.canvas import GRID, INK, PAPER, SMALL, SOFT, dress, shortened
-from kernelscope.rendering.plots.shown import OnePair, Pairs
 from kernelscope.report.digits import number
-from kernelscope.report.fields import PairReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from kernelscope.rendering.plots.shown import OnePair, Pairs
+    from kernelscope.report.fields import PairReport
 
 BEST_OF_THIS_WIDTH, ZERO_KERNEL = "best rank-d_S student", "zero kernel"
 MOST_WRITTEN = 10  #: layers a side up to which losses are written into the cells

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +19,15 @@ from kernelscope.rendering.plots.canvas import (
     shortened,
     spread,
 )
-from kernelscope.rendering.plots.shown import OnePair, Pairs
 from kernelscope.report.digits import number
-from kernelscope.report.fields import PairReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
+
+    from kernelscope.rendering.plots.shown import OnePair, Pairs
+    from kernelscope.report.fields import PairReport
 
 RUNGS = ("as it is", "after best\nscalar", "after best\nlinear head", "width\nfloor", "both means\nremoved*")
 CENTRED = len(RUNGS) - 1

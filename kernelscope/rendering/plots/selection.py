@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import UsageError, one_line
 from kernelscope.rendering.plots import training as curves
@@ -15,7 +16,9 @@ from kernelscope.rendering.plots.canvas import Stroke, shortened, stroke, words
 from kernelscope.rendering.plots.shown import Networks, OnePair, Pairs
 from kernelscope.rendering.wording import first_pairs, layer_name, short_names
 from kernelscope.report.fields import PairReport
-from kernelscope.report.report import TransferReport
+
+if TYPE_CHECKING:
+    from kernelscope.report.report import TransferReport
 
 MOST_LAYERS = 4  #: of one student in one figure of a page
 LAYERS_ON_A_PAGE = 2  #: of which a page has one figure each
@@ -190,6 +193,7 @@ def the_nearest(report: TransferReport) -> list[Asked]:
 
 
 def exactly(pair: PairReport) -> Asked:
+    """Ask for this pair and no other."""
     return Asked(pair.student, pair.teacher_layer, pair.student_layer)
 
 

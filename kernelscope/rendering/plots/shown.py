@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kernelscope.rendering.plots.canvas import Stroke
-from kernelscope.report.fields import NetworkReport, PairReport
+if TYPE_CHECKING:
+    from kernelscope.rendering.plots.canvas import Stroke
+    from kernelscope.report.fields import NetworkReport, PairReport
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Pairs:
 
 @dataclass(frozen=True)
 class OnePair:
+    """What a figure of one pair is drawn from."""
+
     title: str
     pair: PairReport
     stroke: Stroke

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, dress, label_ends, log_ticks, shortened
-from kernelscope.rendering.plots.shown import OnePair, Pairs
 from kernelscope.report.digits import number, percent
-from kernelscope.report.fields import LandmarkSpectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from kernelscope.rendering.plots.shown import OnePair, Pairs
+    from kernelscope.report.fields import LandmarkSpectrum
 
 LEADING = 12  #: eigenvalues of the difference that are drawn
 

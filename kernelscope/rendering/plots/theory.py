@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.rendering.plots.canvas import INK, PAPER, SMALL, SOFT, dress, log_ticks, shortened
-from kernelscope.rendering.plots.shown import OnePair, Pairs
 from kernelscope.report.bounds import PRINTED, TITLES
 from kernelscope.report.digits import multiple, number
-from kernelscope.report.fields import BoundValue, PairReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from kernelscope.rendering.plots.shown import OnePair, Pairs
+    from kernelscope.report.fields import BoundValue, PairReport
 
 TERMS = ("the loss itself", "term A, student", "term A, teacher", "term B, class centres", "Theorem 2, their sum")
 

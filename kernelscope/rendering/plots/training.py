@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeGuard
 
 from kernelscope.rendering.plots.canvas import COLOURS, INK, dress, label_ends, log_ticks, shortened
-from kernelscope.rendering.plots.shown import Networks
-from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from matplotlib.axes import Axes
+
+    from kernelscope.rendering.plots.shown import Networks
+    from kernelscope.report.fields import NetworkReport
 
 Dash = str | tuple[int, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (2, 4)))
@@ -83,4 +85,5 @@ def _curve(points: Iterable[tuple[int, dict[str, object], object]]) -> Curve:
 
 
 def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value from a file can be drawn."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST

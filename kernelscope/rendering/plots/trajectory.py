@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernelscope.rendering.plots.canvas import COLOURS, INK, SOFT, dress, label_ends, log_ticks, shortened, words
-from kernelscope.rendering.plots.shown import Networks
 from kernelscope.rendering.plots.training import DASHES, Curve, is_number
-from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from kernelscope.rendering.plots.shown import Networks
+    from kernelscope.report.fields import NetworkReport
 
 
 @dataclass(frozen=True)

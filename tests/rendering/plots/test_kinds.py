@@ -224,7 +224,7 @@ def test_one_damaged_history_does_not_hide_the_others(quantity):
     assert not any("teacher" in text for text in texts(ax))
 
 
-@pytest.mark.parametrize("kind, near", [("lader", "ladder"), ("Theorem2", "theorem2"), ("spectrun", "spectra")])
+@pytest.mark.parametrize(("kind", "near"), [("lader", "ladder"), ("Theorem2", "theorem2"), ("spectrun", "spectra")])
 def test_an_unknown_kind_is_refused_with_the_nearest_and_the_list(kind, near):
     with pytest.raises(UsageError, match=rf"no figure '{kind}', nearest \w*{near}; choose from .*training") as caught:
         plots.plot(full_report(), kind)
@@ -232,7 +232,7 @@ def test_an_unknown_kind_is_refused_with_the_nearest_and_the_list(kind, near):
 
 
 @pytest.mark.parametrize(
-    "kind, missing",
+    ("kind", "missing"),
     [
         ("landmark_spectrum", "landmarks"), ("theorem2", "class-means or kmeans"), ("bounds", "bounds"),
         ("anova", "class means"), ("classes", "labels"), ("spectra", "eigenvalues"),
