@@ -142,7 +142,7 @@ def test_operations_given_take_the_place_of_every_networks_own(run, pair):
     other = pairs(run(*words, "--preprocess", '[{"op": "scale", "by": 0.02}]'))[0]["transfer_loss"]
     assert same == own != other
     for text in ("nonsense", "{}", '[{"op": "rotate"}]'):
-        refused(run(*words, "--preprocess", text), 2, "--preprocess is no JSON list of operations")
+        refused(run(*words, "--preprocess", text), 2, "--preprocess is not a JSON list of operations")
 
 
 def test_a_checkpoint_cannot_have_code_run(run, tmp_path):

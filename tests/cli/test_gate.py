@@ -307,7 +307,7 @@ def test_architectures_given_in_order_end_with_the_other_students(networks):
     assert networks(*words, *arch("Plain"), *arch("Plain"), *arch("Plain"))[0] == 0
     code, _, err = networks(*words, *arch("Plain") * 4)
     assert code == 2
-    assert "--student-arch was given 4 times" in err
+    assert "4 architectures or arguments for 3 students" in err
 
 
 def test_an_architecture_for_networks_is_not_for_features(networks, run):
