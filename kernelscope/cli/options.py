@@ -159,8 +159,12 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
 
 def measurement_inputs(required: bool = True) -> Callable[[F], F]:
     """The same, and every option that decides how it is measured."""
+    return together(feature_inputs(required), _what_is_compared(), _what_it_is_read_by(), _how_it_is_computed())
+
+
+def _what_is_compared() -> Callable[[F], F]:
+    """What is done to rows before kernels are formed."""
     return together(
-        feature_inputs(required),
         click.option(
             "--kernel",
             default="linear",
@@ -170,6 +174,12 @@ def measurement_inputs(required: bool = True) -> Callable[[F], F]:
         ),
         click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
         click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
+    )
+
+
+def _what_it_is_read_by() -> Callable[[F], F]:
+    """Numbers beside the loss."""
+    return together(
         click.option(
             "--neighbours",
             type=click.IntRange(min=0),
@@ -191,6 +201,12 @@ def measurement_inputs(required: bool = True) -> Callable[[F], F]:
             help="Another network to read the loss by, such as a reseeded teacher; may be repeated.",
         ),
         click.option("--untrained", is_flag=True, help="Also measure an untrained copy of each student."),
+    )
+
+
+def _how_it_is_computed() -> Callable[[F], F]:
+    """Routes, precision and memory."""
+    return together(
         click.option(
             "--route",
             type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelscope.datasets.reading import Reading
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Progress = Callable[[str, int, int], None]
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +59,11 @@ class Request:
         """Call ``progress``, if there is one."""
         if self.progress is not None:
             self.progress(Path(name).name, done, total)
+
+
+def taking(kind: type[T], keywords: Mapping[str, Any]) -> T:
+    """The dataclass ``kind`` made of those of ``keywords`` that it has fields for.
+
+    So that a keyword of a public function is written where it is declared and where it acts, and nowhere between.
+    """
+    return kind(**{field.name: keywords[field.name] for field in fields(kind) if field.name in keywords})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.features.request import Progress, Request
+from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.nystrom.claims import claims
 from kernelscope.kernels.nystrom.nystrom import partial
@@ -60,22 +60,8 @@ def audit(
     Raises:
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
-    request = Request(
-        data=data,
-        split=split,
-        limit=limit,
-        n=n,
-        skip_unreadable=skip_unreadable,
-        preprocess=preprocess,
-        layers=layers,
-        pool=pool,
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        cache=cache,
-        accuracy_check=accuracy_check,
-        progress=progress,
-    )
+    asked = dict(locals())  # each value below takes the keywords that it has fields for
+    request = taking(Request, asked)
     given = Given.of(
         teacher,
         student,
@@ -83,7 +69,7 @@ def audit(
         student_arch=(student_arch, student_arch_kwargs),
         pairs=pairs,
     )
-    matched = matches(open_inputs(given, request), Correspondence(labels, groups, align, layers, pairs))
+    matched = matches(open_inputs(given, request), taking(Correspondence, asked))
     audited = tuple(
         _audit_pair(pair, landmarks=landmarks, device=device, seed=seed) for match in matched for pair in match.pairs()
     )

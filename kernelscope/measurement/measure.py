@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.errors import UsageError
-from kernelscope.features.request import Progress, Request
+from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
@@ -120,37 +120,13 @@ def measure(
     Raises:
         UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
     """
+    asked = dict(locals())  # each value below takes the keywords that it has fields for
     chosen = parse_kernel(kernel)
-    preparation, cuts = Preparation(chosen, centre, normalize), None if dims is None else require_dims(dims)
+    preparation = Preparation(chosen, centre, normalize)
     if not features:
-        _require_one_pass(
-            {
-                "another kernel": not preparation.leaves_rows,
-                "the route " + route: route not in ("auto", "gram"),
-                "landmarks": landmarks is not None,
-                "neighbours": bool(neighbours),
-                "reference levels": bool(references) or untrained,
-                "groups": groups is not None,
-                "prefixes": dims is not None,
-            }
-        )
-    request = Request(
-        data=data,
-        split=split,
-        limit=limit,
-        n=n,
-        skip_unreadable=skip_unreadable,
-        preprocess=preprocess,
-        layers=layers,
-        pool=pool,
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        cache=cache,
-        features=features,
-        accuracy_check=accuracy_check,
-        progress=progress,
-    )
+        _require_one_pass(preparation, asked)
+    request = taking(Request, asked)
+    settings = taking(PairSettings, {**asked, "dims": None if dims is None else require_dims(dims)})
     given = Given.of(
         teacher,
         student,
@@ -160,11 +136,10 @@ def measure(
         untrained=seed if untrained else None,
         pairs=pairs,
     )
-    settings = PairSettings(landmarks, route, rtol, memory_bytes, device, seed, announce, neighbours, cuts)
     inputs = open_inputs(given, request)
-    matched = matches(inputs, Correspondence(labels, groups, align, layers, pairs))
-    if cuts is not None:
-        require_prefixes(cuts, [pair for match in matched for pair in match.pairs()], chosen)
+    matched = matches(inputs, taking(Correspondence, asked))
+    if settings.dims is not None:
+        require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
     levels = References(device, preparation)
     measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
     return TransferReport(
@@ -175,9 +150,19 @@ def measure(
     )
 
 
-def _require_one_pass(asked: Mapping[str, bool]) -> None:
+def _require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None:
     """Refuse what cannot come from networks that run once, straight into the sums."""
-    if names := [name for name, given in asked.items() if given]:
+    route = asked["route"]
+    beyond = {
+        "another kernel": not preparation.leaves_rows,
+        f"the route {route}": route not in ("auto", "gram"),
+        "landmarks": asked["landmarks"] is not None,
+        "neighbours": bool(asked["neighbours"]),
+        "baselines": bool(asked["references"]) or asked["untrained"],
+        "groups": asked["groups"] is not None,
+        "prefixes": asked["dims"] is not None,
+    }
+    if names := [name for name, given in beyond.items() if given]:
         raise UsageError(f"{names[0]} cannot come from one pass; leave out --no-features")
 
 
