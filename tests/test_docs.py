@@ -48,6 +48,13 @@ def test_links_between_documents_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("[CS]*.md")], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    for name in re.findall(r"`((?:kernelscope|tests|benchmarks|docs|examples)/[\w/]+\.\w+)`", page.read_text()):
+        made_up = "NAME" in name or "SUBJECT" in name or "VERB" in name or "what_it_claims" in name
+        assert made_up or page.name == "CHANGELOG.md" or (ROOT / name).exists(), f"{page.name} names {name}"
+
+
 def test_commands_in_the_readme_name_real_verbs_and_options():
     text = (ROOT / "README.md").read_text()
     for line in re.findall(r"^\s*\$?\s*kernelscope ([a-z]+.*)$", text, flags=re.MULTILINE):
