@@ -6,6 +6,10 @@ READY  := $(VENV)/.ready
 OUT    ?= out
 WORKERS ?= 2
 
+# two test workers with two threads each on two cores wait for one another
+test test-long coverage: export OMP_NUM_THREADS = 1
+test test-long coverage: export OPENBLAS_NUM_THREADS = 1
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long coverage check format docs bench clean
 
