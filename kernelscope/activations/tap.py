@@ -35,11 +35,6 @@ class _Wanted:
     call: int | None
 
 
-def layer_names(net: nn.Module) -> tuple[str, ...]:
-    """Every module path that may be asked for, and the two words."""
-    return (*WORDS, *(path for path, _ in net.named_modules() if path))
-
-
 def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """``(names, notes)``: globs and ``re:`` opened up, every name checked before any data is read.
 

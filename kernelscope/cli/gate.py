@@ -1,4 +1,4 @@
-"""``kernelscope gate``: numbers a CI job can stand on."""
+"""``kernelscope gate``: fail a CI job when a metric exceeds a limit."""
 
 from __future__ import annotations
 

@@ -167,13 +167,6 @@ class FeatureStore:
         pool: str | None = self._stated[layer]["pool"]
         return pool
 
-    def raw_shape(self, layer: str) -> tuple[int, ...]:
-        """The layer's shape per example before pooling."""
-        return tuple(self._stated[layer]["raw_shape"])
-
-    def torch_dtype(self, layer: str) -> str:
-        return str(self._stated[layer]["torch_dtype"])
-
     def verify(self) -> None:
         """Check every checksum.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kernelscope.measurement.preparation import Preparation
 
 
-class References:
+class Baselines:
     """Reference levels beside each pair; those that all students share are computed once."""
 
     def __init__(self, device: str, preparation: Preparation) -> None:

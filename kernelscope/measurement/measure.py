@@ -15,7 +15,7 @@ from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
 from kernelscope.kernels.similarity.prefixes import require_dims
-from kernelscope.measurement.baselines import References
+from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
 from kernelscope.measurement.grid import measure_grid, search
 from kernelscope.measurement.inputs import Given, open_inputs
@@ -140,8 +140,8 @@ def measure(
     matched = matches(inputs, taking(Correspondence, asked))
     if settings.dims is not None:
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
-    levels = References(device, preparation)
-    measured = [each for match in matched for each in _measure(match, settings, preparation, levels)]
+    baselines = Baselines(device, preparation)
+    measured = [each for match in matched for each in _measure(match, settings, preparation, baselines)]
     return TransferReport(
         meta=_meta(settings),
         networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),
@@ -180,7 +180,9 @@ def _meta(settings: PairSettings) -> dict[str, Any]:
     }
 
 
-def _measure(match: Match, settings: PairSettings, preparation: Preparation, levels: References) -> Iterator[Measured]:
+def _measure(
+    match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines
+) -> Iterator[Measured]:
     """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
     if match.streamed or (match.grid and preparation.leaves_rows):
         yield from measure_grid(match, settings)
@@ -195,7 +197,7 @@ def _measure(match: Match, settings: PairSettings, preparation: Preparation, lev
             answers, on_answers = output_fields(pair)
             notes = (*measured.report.notes, *on_answers)
             measured = replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
-        yield replace(measured, report=replace(measured.report, references=levels.beside(match, pair)))
+        yield replace(measured, report=replace(measured.report, references=baselines.beside(match, pair)))
 
 
 def _with_verdict(pair: PairReport) -> PairReport:

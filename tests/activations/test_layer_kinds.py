@@ -1,4 +1,4 @@
-"""Whatever a layer is, its rows are what a plain forward hook hears, pooled by hand."""
+"""Whatever a layer is, its rows are what a plain forward hook captures, pooled by hand."""
 
 import numpy as np
 import pytest
@@ -78,14 +78,14 @@ def by_hand(x: np.ndarray, how: str) -> np.ndarray:
 
 
 def heard_by_a_plain_hook(network, layer, data):
-    heard = []
+    captured = []
     said = dict(network.named_modules())[layer]
-    handle = said.register_forward_hook(lambda m, i, o: heard.append((o[0] if isinstance(o, tuple) else o).clone()))
+    handle = said.register_forward_hook(lambda m, i, o: captured.append((o[0] if isinstance(o, tuple) else o).clone()))
     network.eval()
     with torch.no_grad():
         network(torch.from_numpy(data.inputs))
     handle.remove()
-    return heard[-1].numpy()  # of a layer called twice: the last
+    return captured[-1].numpy()  # of a layer called twice: the last
 
 
 @pytest.mark.parametrize(("kind", "how"), [(kind, how) for kind, given in KINDS.items() for how in given[3]])

@@ -1,4 +1,4 @@
-"""A tap hears what layers take in and put out, and leaves no trace."""
+"""A tap captures what layers take in and put out, and leaves no trace."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kernelscope.activations.pooling import pool
-from kernelscope.activations.tap import Tap, layer_names, resolve_layers
+from kernelscope.activations.tap import Tap, resolve_layers
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.networks import zoo
 
@@ -50,12 +50,12 @@ def modes(network):
 def test_what_a_layer_put_out_is_kept_from_a_later_write_in_place(network, x):
     with Tap(network, ["first", "relu:in", "relu"]) as tap:
         network(x)
-        heard = tap.features
+        captured = tap.features
     before = x @ network.first.weight.T + network.first.bias
     assert (before < 0).any()
-    torch.testing.assert_close(heard["first"], before.detach())
-    torch.testing.assert_close(heard["relu:in"], before.detach())
-    torch.testing.assert_close(heard["relu"], before.detach().clamp(min=0))
+    torch.testing.assert_close(captured["first"], before.detach())
+    torch.testing.assert_close(captured["relu:in"], before.detach())
+    torch.testing.assert_close(captured["relu"], before.detach().clamp(min=0))
 
 
 def test_the_embedding_is_what_the_last_linear_layer_to_run_takes_in():
@@ -63,12 +63,11 @@ def test_the_embedding_is_what_the_last_linear_layer_to_run_takes_in():
     network = zoo.build("resnet8", in_channels=1)
     with Tap(network, ["embedding", "fc:in", "logits", "fc", "fc:out"], training=False) as tap:
         y = network(torch.randn(3, 1, 8, 8))
-        heard = tap.features
-    assert torch.equal(heard["embedding"], heard["fc:in"])
-    torch.testing.assert_close(
-        heard["embedding"] @ network.fc.weight.detach().T + network.fc.bias.detach(), y.detach(), rtol=1e-5, atol=1e-5
-    )
-    assert torch.equal(heard["logits"], y) and torch.equal(heard["fc"], y) and torch.equal(heard["fc:out"], y)
+        captured = tap.features
+    assert torch.equal(captured["embedding"], captured["fc:in"])
+    by_hand = captured["embedding"] @ network.fc.weight.detach().T + network.fc.bias.detach()
+    torch.testing.assert_close(by_hand, y.detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(captured["logits"], y) and torch.equal(captured["fc"], y) and torch.equal(captured["fc:out"], y)
 
 
 def test_the_embedding_follows_the_order_of_running_not_of_definition(x):
@@ -103,11 +102,11 @@ def test_a_network_that_is_one_linear_layer_has_its_input_as_embedding(x):
 def test_calls_of_one_module_are_told_apart_by_number(network, x):
     with Tap(network, ["twice@0", "twice@1", "twice", "twice:in@1", "head:in"]) as tap:
         network(x)
-        heard = tap.features
-    assert torch.equal(heard["twice@0"], heard["twice:in@1"])
-    assert torch.equal(heard["twice@1"], heard["head:in"])
-    assert torch.equal(heard["twice"], heard["twice@1"])  # without a number: the last
-    assert not torch.equal(heard["twice@0"], heard["twice@1"])
+        captured = tap.features
+    assert torch.equal(captured["twice@0"], captured["twice:in@1"])
+    assert torch.equal(captured["twice@1"], captured["head:in"])
+    assert torch.equal(captured["twice"], captured["twice@1"])  # without a number: the last
+    assert not torch.equal(captured["twice@0"], captured["twice@1"])
 
 
 def test_a_call_that_did_not_happen_is_named_with_how_often_the_layer_ran(network, x):
@@ -192,8 +191,8 @@ def test_listening_changes_neither_output_nor_gradient(network, x):
 
     alone = gradients()
     with Tap(network, ["embedding", "logits", "relu:in", "twice@0"], detach=False):
-        heard = gradients()
-    assert all(torch.equal(a, b) for a, b in zip(alone, heard, strict=True))
+        captured = gradients()
+    assert all(torch.equal(a, b) for a, b in zip(alone, captured, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +310,8 @@ def test_an_unknown_layer_is_refused_with_the_nearest_names(asked, piece):
 
 def test_every_name_that_is_offered_may_be_asked_for():
     network = zoo.build("resnet8")
-    assert resolve_layers(network, list(layer_names(network)))[0] == layer_names(network)
+    names = ("embedding", "logits", *(path for path, _ in network.named_modules() if path))
+    assert resolve_layers(network, list(names))[0] == names
 
 
 def test_the_default_is_embedding_and_logits_and_missing_ones_are_noted():
@@ -329,9 +329,9 @@ def test_what_is_made_of_a_layer_at_once_is_kept_instead_of_it(network, x):
 
     with Tap(network, ["first", "relu:in"], keep=keep) as tap:
         network(x)
-        heard = tap.features
+        captured = tap.features
     before = (x @ network.first.weight.T + network.first.bias).detach()
-    torch.testing.assert_close(heard["first"], before)  # (n, d) is pooled to itself, and yet not written over
+    torch.testing.assert_close(captured["first"], before)  # (n, d) is pooled to itself, and yet not written over
     assert sorted(seen) == ["first", "relu:in"]
 
 

@@ -17,7 +17,7 @@ from kernelscope.networks import zoo
 CONVOLUTIONAL = [arch for arch in zoo.architectures() if arch != "mlp"]
 
 
-def heard(arch, layer, x, seed):
+def captured(arch, layer, x, seed):
     torch.manual_seed(seed)
     network = zoo.build(f"{arch}x0.25")
     with Tap(network, [layer], detach=False, training=True) as tap:
@@ -29,8 +29,8 @@ def heard(arch, layer, x, seed):
 @pytest.mark.parametrize("name", ["at", "sp"])
 def test_a_student_learns_from_another_network_at_the_default_layer(name, arch):
     loss, x = LOSSES[name](), torch.randn(4, 3, 16, 16)
-    network, student = heard(arch, loss.layer, x, 0)
-    teacher = {layer: said.detach() for layer, said in heard("resnet8", loss.layer, x, 1)[1].items()}
+    network, student = captured(arch, loss.layer, x, 0)
+    teacher = {layer: said.detach() for layer, said in captured("resnet8", loss.layer, x, 1)[1].items()}
     value = loss(Step(student, teacher, torch.zeros(4, dtype=torch.long), 10, 0, 20))
     value.backward()
     first = next(network.parameters())

@@ -1,7 +1,9 @@
 """Extraction, the cache, and pairs whose rows correspond."""
 
 import dataclasses
+import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -56,14 +58,14 @@ def network(seed=0):
 
 def test_features_are_what_a_plain_forward_gives(examples, tmp_path):
     loaded = network()
-    heard = {}
+    captured = {}
     net = loaded.module.eval()
 
     def hear_map(module, inputs, output):
-        heard["map"] = output.detach().clone()
+        captured["map"] = output.detach().clone()
 
     def hear_embedding(module, inputs, output):
-        heard["embedding"] = inputs[0].detach().clone()
+        captured["embedding"] = inputs[0].detach().clone()
 
     hooks = [net.inner.layer2.register_forward_hook(hear_map), net.inner.fc.register_forward_hook(hear_embedding)]
     with torch.inference_mode():
@@ -72,12 +74,14 @@ def test_features_are_what_a_plain_forward_gives(examples, tmp_path):
         hook.remove()
     layers = ["embedding", "logits", "inner.layer2"]
     with extract(loaded, examples, layers=layers, out=tmp_path / "f.h5", batch_size=33) as store:
-        expected = {"embedding": heard["embedding"], "logits": logits, "inner.layer2": heard["map"].mean((2, 3))}
+        expected = {"embedding": captured["embedding"], "logits": logits, "inner.layer2": captured["map"].mean((2, 3))}
         for layer, values in expected.items():
             np.testing.assert_allclose(store.features(layer)[:], values.numpy(), rtol=1e-5, atol=1e-5)
-        assert store.raw_shape("inner.layer2") == tuple(heard["map"].shape[1:])
         assert store.top1 == pytest.approx(float((logits.argmax(1).numpy() == examples.labels).mean()))
         assert store.order_sha256 == examples.order_sha256
+    with h5py.File(tmp_path / "f.h5") as file:
+        stated = {layer.attrs["name"]: layer.attrs["raw_shape"] for layer in file["layers"].values()}
+    assert json.loads(stated["inner.layer2"]) == list(captured["map"].shape[1:])
 
 
 def test_batch_size_changes_nothing_beyond_rounding(examples, tmp_path):

@@ -1,4 +1,4 @@
-"""The feature file: whole or absent, resumed bit for bit, and believed in nothing it declares."""
+"""The feature file: written atomically, resumed bit for bit, and believed in nothing it declares."""
 
 import signal
 import subprocess
