@@ -24,7 +24,8 @@ _NAME = re.compile(r"[\w.\-]+(?::[\w.]+)?")
 _WORD = re.compile(r"""re:\S+|[^\s"'(\[{][^\s"'()]*""")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _QUOTED = {quote: re.compile(rf"{quote}(?:\\.|[^{quote}\\])*{quote}", re.DOTALL) for quote in "\"'"}
-MAX_LENGTH = 10_000  #: in characters; a file may name a data set, and nested lists are looked through level by level
+MAX_LENGTH = 10_000  #: in characters; a file may name a data set
+MAX_DEPTH = 20  #: of lists in lists, each level of which is looked through once more
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class _Parser:
             options[key.strip()] = self.value(start + len(key) + 1, stop)
         return options
 
-    def value(self, start: int, end: int) -> object:
+    def value(self, start: int, end: int, depth: int = 0) -> object:
         written = self.text[start:end].strip()
         if written in CONSTANTS:
             return CONSTANTS[written]
@@ -111,10 +112,9 @@ class _Parser:
         if written.startswith("[") and written.endswith("]"):
             opening = self.text.index("[", start)
             items = self.split(",", opening + 1, self.closing(opening, end))
-            try:
-                return [self.value(first, last) for first, last in items if self.text[first:last].strip()]
-            except RecursionError:
-                raise self.error("lists nested too deep", start) from None
+            if depth == MAX_DEPTH:
+                raise self.error("lists nested too deep", start)
+            return [self.value(first, last, depth + 1) for first, last in items if self.text[first:last].strip()]
         if not _WORD.fullmatch(written):
             raise self.error(f"{one_line(written, 20)!r} is not a number, a word, a quoted text or a list", start)
         return written

@@ -35,8 +35,12 @@ class Section:
 
 def sections(report: TransferReport) -> list[Section]:
     """Every section of figures, of the first students; one for which the report has no numbers has no groups."""
-    shown = _first_students(report)
-    return [Section(name, heading, tuple(_groups(shown, name))) for name, heading in SECTIONS.items()]
+    return [section(report, name) for name in SECTIONS]
+
+
+def section(report: TransferReport, name: str) -> Section:
+    """One of :data:`SECTIONS`."""
+    return Section(name, SECTIONS[name], tuple(_groups(_first_students(report), name)))
 
 
 def _groups(report: TransferReport, section: str) -> list[Group]:

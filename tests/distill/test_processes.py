@@ -1,16 +1,18 @@
 """Several processes take the steps that one would; every process is a real one here."""
 
 import json
-import signal
+import os
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from kernelscope import processes
 from kernelscope.checkpoints.checkpoint import load_checkpoint
+from kernelscope.distill import outcome
 from kernelscope.errors import UsageError
 
 DATA = "shapes(size=8,classes=4,n=99,difficulty=0)"
@@ -55,7 +57,16 @@ def test_two_processes_take_the_steps_of_one(run, teacher, tmp_path):
     assert (two.training["processes"], two.training["notes"]) == (2, [])
 
 
-def test_batch_normalisation_of_shares_is_said(teacher, tmp_path):
+def test_batch_normalisation_is_noted_where_processes_share_it(monkeypatch):
+    student = SimpleNamespace(network=nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    assert outcome._notes(student) == []
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    assert "the 2 processes' own shares" in outcome._notes(student)[0]
+    assert outcome._notes(SimpleNamespace(network=nn.Linear(2, 2))) == []
+
+
+@pytest.mark.long
+def test_batch_normalisation_of_shares_is_noted(tmp_path):
     words = ("train", "--data", DATA, "--arch", "resnet8x0.25", "--epochs", 1, "--nproc", 2, "--quiet")
     assert kernelscope(*words, "--out", tmp_path / "s.pt").returncode == 0
     made = load_checkpoint(tmp_path / "s.pt")
@@ -73,16 +84,36 @@ def test_an_error_in_several_processes_is_one_line_with_its_code(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+#: what the first process does at its third step
+ENDS_ITS_LAUNCHER = """
+import os, signal
+
+if os.environ.get("RANK") == "0":
+    from kernelscope.distill.student import Student
+
+    step, taken = Student.step, []
+
+    def counted(*given):
+        step(*given)
+        taken.append(given)
+        if len(taken) == 3:
+            os.kill(os.getppid(), signal.SIGTERM)
+
+    Student.step = counted
+"""
+
+
 def test_ending_the_launcher_saves_and_ends_its_processes(tmp_path):
     words = ("train", "--data", DATA, *MLP, "--epochs", 100000, "--nproc", 2, "--out", tmp_path / "s.pt")
     command = [sys.executable, "-m", "kernelscope", *map(str, words)]
-    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(ENDS_ITS_LAUNCHER)
+    paths = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
     assert "preset quick" in launcher.stderr.readline()
     children = _children(launcher.pid)
     assert len(children) == 2
-    time.sleep(3)
-    launcher.send_signal(signal.SIGTERM)
-    _, said = launcher.communicate(timeout=60)
+    _, said = launcher.communicate(timeout=120)
     assert launcher.returncode == 143
     assert not any(_is_running(child) for child in children)
     assert "pass --resume" in said and (tmp_path / "s.pt.state").exists()

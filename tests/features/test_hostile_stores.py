@@ -219,7 +219,7 @@ import resource, sys
 from kernelscope.features import outline
 def outline_of_an_evil_file(path):
     {deed}
-outline.outline = outline_of_an_evil_file
+outline.read_outline = outline_of_an_evil_file
 outline.CPU_SECONDS = 1
 outline.main("x")
 """

@@ -11,7 +11,7 @@ from kernelscope.report.digits import loss_in_digits, number, percent
 from kernelscope.report.fields import Warning
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import sentence, verdict
-from tests.report.sample_reports import ORDER, bare_report, full_report, renamed, with_pair
+from tests.report.sample_reports import ORDER, bare_report, full_page, full_report, renamed, with_pair
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def whole() -> str:
-    return page.render(full_report())
+    return full_page()
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +210,10 @@ def test_a_warning_is_announced_at_the_top_and_said_below(whole):
     assert 'href="#warnings"' not in page.render(bare_report())
 
 
-def test_a_page_is_the_same_every_time(whole):
-    assert page.render(full_report()) == whole
+def test_a_page_is_the_same_every_time():
+    report = full_report()
+    short = TransferReport(report.meta, report.networks, report.pairs[:1], report.comparisons)
+    assert page.render(short) == page.render(short)
 
 
 def test_dark_light_paper_and_phone_are_thought_of(whole):

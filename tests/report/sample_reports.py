@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -307,3 +308,11 @@ def _bounds(truth: float) -> dict[str, BoundValue | None]:
         )
         for name, factor in times.items()
     }
+
+
+@functools.cache
+def full_page() -> str:
+    """The page of :func:`full_report`, which takes seconds to draw."""
+    from kernelscope.rendering import page
+
+    return page.render(full_report())

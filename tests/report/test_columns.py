@@ -7,7 +7,7 @@ import pytest
 
 from kernelscope.rendering import page, table
 from kernelscope.report.columns import LOSS_COLUMNS, THEORY_COLUMNS, caption, columns_on, has_theory
-from tests.report.sample_reports import bare_report, full_report, with_pair
+from tests.report.sample_reports import bare_report, full_page, full_report, with_pair
 
 COLUMNS = (*LOSS_COLUMNS, *THEORY_COLUMNS)
 COLUMN = pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
@@ -41,7 +41,7 @@ def test_a_cell_is_short_text_whatever_is_missing(column):
 @PLACES
 def test_every_meaning_stands_beside_its_table(where):
     report = full_report()
-    said = flat(table.text(report, 100) if where == "terminal" else page.render(report))
+    said = flat(table.text(report, 100) if where == "terminal" else full_page())
     for columns in (LOSS_COLUMNS, THEORY_COLUMNS):
         for column in columns_on(where, columns, report):
             assert column.meaning in said, column.name

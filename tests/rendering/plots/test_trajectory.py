@@ -6,7 +6,7 @@ import math
 import pytest
 
 from kernelscope.errors import UsageError
-from kernelscope.rendering.page_figures import sections
+from kernelscope.rendering.page_figures import section
 from kernelscope.rendering.plots import kinds as plots
 from kernelscope.rendering.plots.trajectory import QUANTITIES, curves, layers
 from tests.report.sample_reports import full_report
@@ -122,7 +122,3 @@ def test_the_page_shows_every_trajectory_there_is():
         none, networks=tuple(dataclasses.replace(n, trajectory=None, history=None) for n in none.networks)
     )
     assert not section(none, "training").groups
-
-
-def section(report, name):
-    return next(each for each in sections(report) if each.name == name)
