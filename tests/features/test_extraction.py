@@ -80,7 +80,8 @@ def test_features_are_what_a_plain_forward_gives(examples, tmp_path):
         assert store.top1 == pytest.approx(float((logits.argmax(1).numpy() == examples.labels).mean()))
         assert store.order_sha256 == examples.order_sha256
     with h5py.File(tmp_path / "f.h5") as file:
-        stated = {layer.attrs["name"]: layer.attrs["raw_shape"] for layer in file["layers"].values()}
+        attributes = [layer["features"].attrs for layer in file["layers"].values()]
+        stated = {each["name"]: each["raw_shape"] for each in attributes}
     assert json.loads(stated["inner.layer2"]) == list(captured["map"].shape[1:])
 
 
