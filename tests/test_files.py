@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -146,3 +147,18 @@ def test_what_cannot_be_read_is_refused_before_it_is_opened(tmp_path, make, piec
     make(tmp_path / "f")
     with pytest.raises(UnreadableInput, match=piece):
         files.require_readable(tmp_path / "f")
+
+
+def test_two_threads_that_write_one_path_leave_one_whole_file(tmp_path):
+    path, both = tmp_path / "f.txt", threading.Barrier(2, timeout=30)
+
+    def write(letter):
+        with files.atomic_write(path) as temporary:
+            temporary.write_text(1000 * letter)
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write, letter) for letter in "ab"]:
+            done.result()
+    assert path.read_text() in (1000 * "a", 1000 * "b")
+    assert [each.name for each in tmp_path.iterdir()] == ["f.txt"]
