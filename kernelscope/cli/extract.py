@@ -39,7 +39,7 @@ def command(model: Path, out: Path, overwrite: bool, quiet: bool, **given: Any) 
     Interrupted, the same command goes on where it stopped and ends with the same bits.
     """
     from kernelscope.checkpoints.loading import load
-    from kernelscope.features.extraction import extracted
+    from kernelscope.features.extraction import Extraction
     from kernelscope.features.request import Request
     from kernelscope.files import refuse_existing
     from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
@@ -50,6 +50,6 @@ def command(model: Path, out: Path, overwrite: bool, quiet: bool, **given: Any) 
     examples = examples_for({str(model): loaded}, request)
     require_inputs(str(model), loaded, examples, request.preprocess)
     loaded = with_operations(loaded, request.preprocess)
-    with extracted(loaded, examples, request, out=out, overwrite=overwrite) as store:
+    with Extraction(loaded, examples, request).write(out, overwrite=overwrite) as store:
         widths = ", ".join(f"{name} {store.features(name).shape[1]}" for name in store.layers)
         click.echo(f"{out}: {store.n} examples, {widths}")

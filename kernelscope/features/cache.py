@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.activations.example_rows import ForwardPass
-from kernelscope.activations.tap import resolve_layers
 from kernelscope.errors import ResourceError, UnreadableInput
-from kernelscope.features.extraction import config_sha256, configuration, extracted
+from kernelscope.features.extraction import Extraction, config_sha256
 from kernelscope.features.fingerprint import is_ours
 from kernelscope.features.store import FeatureStore
 from kernelscope.networks.zoo import is_built_in
@@ -40,23 +38,18 @@ def cached_features(loaded: Loaded, examples: Examples, request: Request) -> Fea
     cached file that is damaged is extracted again. Only built-in architectures read from a file are kept: what a
     module in memory computes depends on code and attributes that no key can hold.
     """
-    request = replace(request, accuracy_check=False)  # it must be made of features found in the cache, too
-    path = _place(loaded, examples, request) if request.cache and _can_be_kept(loaded) else None
+    # the check must be made of features found in the cache, too, so that it is not part of extracting them
+    extraction = Extraction(loaded, examples, replace(request, accuracy_check=False))
+    path = None
+    if request.cache and _can_be_kept(loaded):
+        path = _writable(cache_folder() / f"{config_sha256(extraction.config)[:32]}.h5")
     if path is not None and (known := _known(path)) is not None:
         return known
     try:
-        return extracted(loaded, examples, request, out=path or _temporary() / "features.h5", overwrite=True)
+        return extraction.write(path or _temporary() / "features.h5", overwrite=True)
     except ResourceError:
         # another process extracts the same features now, or the cache's disk is full: work aside
-        return extracted(loaded, examples, request, out=_temporary() / "features.h5", overwrite=True)
-
-
-def _place(loaded: Loaded, examples: Examples, request: Request) -> Path | None:
-    """Where the features are kept, under what decides their bits; None where nothing can be written."""
-    names, _ = resolve_layers(loaded.module, request.layers)
-    forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
-    key = config_sha256(configuration(loaded, examples, forward, request))
-    return _writable(cache_folder() / f"{key[:32]}.h5")
+        return extraction.write(_temporary() / "features.h5", overwrite=True)
 
 
 def _can_be_kept(loaded: Loaded) -> bool:

@@ -69,55 +69,61 @@ def extract(
         accuracy_check=accuracy_check,
         progress=None if progress is None else lambda name, done, total: progress(done, total),
     )
-    return extracted(loaded, examples, request, out=out, overwrite=overwrite)
+    return Extraction(loaded, examples, request).write(out, overwrite=overwrite)
 
 
-def extracted(
-    loaded: Loaded, examples: Examples, request: Request, *, out: str | os.PathLike[str], overwrite: bool = False
-) -> FeatureStore:
-    """:func:`extract`, as a request asks for it."""
-    names, notes = resolve_layers(loaded.module, request.layers)
-    forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
-    config = configuration(loaded, examples, forward, request)
-    with forward:
-        rows = forward.example_rows()
-        samples = Samples(
-            rows.ids, rows.order_sha256, f"{examples.name}/{examples.split}", rows.labels, examples.classes
-        )
-        with feature_writer(out, config=config, samples=samples, dtype=request.dtype, overwrite=overwrite) as writer:
-            first = _first(writer.rows_done, rows, request.batch_size)
-            for start, batch in forward.batches(request.batch_size, first):
-                _write(writer, int(rows.offsets[start]), forward, batch)
-                request.report(loaded.name, min(start + request.batch_size, examples.n), examples.n)
-            accuracy = top1(writer.predicted, rows.labels)
-            if request.accuracy_check:
-                require_stated_accuracy(loaded, examples, accuracy)
-            writer.note(
-                checkpoint_sha256=loaded.sha256,
-                arch=loaded.arch,
-                top1=accuracy,
-                notes=json.dumps([*notes, *examples.notes]),
-                versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
-                config_sha256=config_sha256(config),
+class Extraction:
+    """A network, examples and a request, with layers resolved and the configuration known before anything runs.
+
+    Attributes:
+        config: everything that decides the bits of the feature file.
+    """
+
+    def __init__(self, loaded: Loaded, examples: Examples, request: Request) -> None:
+        self.loaded, self.examples, self.request = loaded, examples, request
+        names, self.notes = resolve_layers(loaded.module, request.layers)
+        self.forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
+        self.config = {
+            "network": fingerprint(loaded.module),
+            "arch": loaded.arch,
+            "data": [examples.name, examples.split, examples.order_sha256],
+            "preprocess": self.forward.operations,
+            "layers": self.forward.layers,
+            "pool": request.pool,
+            "batch_size": request.batch_size,
+            "device": torch.device(request.device).type,
+            "dtype": request.dtype,
+            "torch": str(torch.__version__),
+            "kernelscope": __version__,
+        }
+
+    def write(self, out: str | os.PathLike[str], *, overwrite: bool = False) -> FeatureStore:
+        """Run the network and write its layers to ``out``; see :func:`extract`."""
+        loaded, examples, request = self.loaded, self.examples, self.request
+        with self.forward as forward:
+            rows = forward.example_rows()
+            samples = Samples(
+                rows.ids, rows.order_sha256, f"{examples.name}/{examples.split}", rows.labels, examples.classes
             )
-    return reopen(out)
-
-
-def configuration(loaded: Loaded, examples: Examples, forward: ForwardPass, request: Request) -> dict[str, Any]:
-    """Everything that decides the bits of a feature file."""
-    return {
-        "network": fingerprint(loaded.module),
-        "arch": loaded.arch,
-        "data": [examples.name, examples.split, examples.order_sha256],
-        "preprocess": forward.operations,
-        "layers": forward.layers,
-        "pool": request.pool,
-        "batch_size": request.batch_size,
-        "device": torch.device(request.device).type,
-        "dtype": request.dtype,
-        "torch": str(torch.__version__),
-        "kernelscope": __version__,
-    }
+            with feature_writer(
+                out, config=self.config, samples=samples, dtype=request.dtype, overwrite=overwrite
+            ) as writer:
+                first = _first(writer.rows_done, rows, request.batch_size)
+                for start, batch in forward.batches(request.batch_size, first):
+                    _write(writer, int(rows.offsets[start]), forward, batch)
+                    request.report(loaded.name, min(start + request.batch_size, examples.n), examples.n)
+                accuracy = top1(writer.predicted, rows.labels)
+                if request.accuracy_check:
+                    require_stated_accuracy(loaded, examples, accuracy)
+                writer.note(
+                    checkpoint_sha256=loaded.sha256,
+                    arch=loaded.arch,
+                    top1=accuracy,
+                    notes=json.dumps([*self.notes, *examples.notes]),
+                    versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
+                    config_sha256=config_sha256(self.config),
+                )
+        return reopen(out)
 
 
 def config_sha256(config: dict[str, Any]) -> str:

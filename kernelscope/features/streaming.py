@@ -39,7 +39,7 @@ class StreamedFeatures:
         self.path, self.layers, self.classes = loaded.name, names, examples.classes
         self.checkpoint_sha256, self.arch = loaded.sha256, loaded.arch
         self.dtype = np.dtype(request.dtype)
-        self._loaded, self._examples, self._request, self._batch = loaded, examples, request, request.batch_size
+        self._loaded, self._examples, self._request = loaded, examples, request
         self._predicted: list[np.ndarray] = []
         self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
@@ -86,19 +86,19 @@ class StreamedFeatures:
     def _batches(self, start: int, stop: int) -> range:
         """Batches of examples that rows ``start:stop`` come from."""
         offsets = self._samples.offsets
-        first = (int(np.searchsorted(offsets, start, side="right")) - 1) // self._batch
-        return range(first, (int(np.searchsorted(offsets, stop)) - 1) // self._batch + 1)
+        first = (int(np.searchsorted(offsets, start, side="right")) - 1) // self._request.batch_size
+        return range(first, (int(np.searchsorted(offsets, stop)) - 1) // self._request.batch_size + 1)
 
     def _keep_block(self, start: int, stop: int, parts: list[dict[str, np.ndarray]]) -> None:
-        skip = start - int(self._samples.offsets[self._batches(start, stop)[0] * self._batch])
+        skip = start - int(self._samples.offsets[self._batches(start, stop)[0] * self._request.batch_size])
         whole = {name: np.concatenate([part[name] for part in parts]) for name in self.layers}
         self._block = (start, stop), {name: X[skip : skip + stop - start] for name, X in whole.items()}
 
     def _of_batch(self, number: int) -> dict[str, np.ndarray]:
         """Rows of one batch; batches are extraction's, whatever the blocks, so that the numbers are the same."""
         if self._last[0] != number:
-            start = number * self._batch
-            stop = min(start + self._batch, self._examples.n)
+            start = number * self._request.batch_size
+            stop = min(start + self._request.batch_size, self._examples.n)
             batch = self._forward.run(start, stop)
             self._last = (
                 number,
