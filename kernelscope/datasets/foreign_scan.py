@@ -7,6 +7,7 @@ one that shuffles or draws random crops is refused when it is read again. Nothin
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ class _Scan:
         return usual(*next(iter(self._shapes.items())), one_size=len(self._shapes) == 1)
 
 
-class _Given:
+class _Given(ABC):
     """Examples of somebody else's data set; ``masked``: of token sequences without a mask, one is made."""
 
     masked = False
@@ -99,9 +100,9 @@ class _Given:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    @abstractmethod
     def example(self, position: int) -> tuple[Value, object]:
         """The input and the label at a position."""
-        raise NotImplementedError
 
     def item(self, position: int) -> tuple[Hash, Value]:
         value, _ = self.example(position)

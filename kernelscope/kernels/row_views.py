@@ -7,6 +7,7 @@ of the rows inside, which are what was stored.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from kernelscope.kernels.rows import Rows, entry_error, is_proved, numpy_block, 
 GATHERED_ROWS = 8192  #: read at a time while rows are gathered in another order
 
 
-class RowView:
-    """Rows ``(n, d)`` formed from the rows ``X``; a subclass implements :meth:`formed` for one block.
+class RowView(ABC):
+    """Rows ``(n, d)`` made of the rows ``X``.
 
     Attributes:
         form: what is done to the rows inside, for :func:`kernelscope.kernels.rows.identical`: None where rows that
@@ -47,16 +48,23 @@ class RowView:
         """See :func:`kernelscope.kernels.rows.entry_error`; 0 where nothing is rounded, or nobody asks."""
         return 0.0
 
+    @abstractmethod
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
+class _Formed(RowView):
+    """Entries that are computed from the rows inside, one block at a time."""
+
     def __getitem__(self, rows: slice, /) -> np.ndarray:
         start, stop, _ = rows.indices(self.shape[0])
         return self.formed(numpy_block(self.X, start, stop).astype(np.float64), start, stop)
 
+    @abstractmethod
     def formed(self, block: np.ndarray, start: int, stop: int) -> np.ndarray:
         """Rows ``start:stop`` from those of X in float64, a copy that may be written to."""
-        raise NotImplementedError
 
 
-class Affine(RowView):
+class Affine(_Formed):
     """Rows ``(X − shift) · scale``.
 
     ``shift_error``: Euclidean norm of what the shift may be off by the vector that is meant.
@@ -85,7 +93,7 @@ class Affine(RowView):
         return 1.01 * (roundings * UNIT_ROUNDOFF * norm + abs(self.scale) * inside)
 
 
-class Normalised(RowView):
+class Normalised(_Formed):
     """Rows of unit length; rows that are all zero stay zero. One pass over the rows to count those."""
 
     form = np.zeros(0)
@@ -114,7 +122,7 @@ class Normalised(RowView):
         return 1.01 * (own + (2 * inside / self._shortest if inside else 0.0))
 
 
-class Mapped(RowView):
+class Mapped(_Formed):
     """Rows ``X A + b``.
 
     Args:
@@ -156,7 +164,7 @@ class Mapped(RowView):
         return self._error or 0.0
 
 
-class LessGroupMeans(RowView):
+class LessGroupMeans(_Formed):
     """Rows ``X − Y D``: each row less its group's vector.
 
     Args:
