@@ -1,5 +1,8 @@
 """measure: every key is there, None says why, and the numbers are those of independent formulas."""
 
+import ast
+import dataclasses
+import inspect
 import math
 
 import h5py
@@ -11,7 +14,10 @@ from torch import nn
 import kernelscope as ks
 from kernelscope.datasets.sources import load as load_data
 from kernelscope.errors import Mismatch, UsageError
+from kernelscope.features.request import Request
 from kernelscope.kernels.nystrom.choosing import uniform
+from kernelscope.measurement.layer_pairs import Correspondence
+from kernelscope.measurement.pair_numbers import PairSettings
 from kernelscope.networks import zoo
 from kernelscope.report.fields import PairReport
 from kernelscope.report.report import TransferReport
@@ -273,3 +279,13 @@ def test_the_report_reads_in_text_html_and_figures():
     assert f"{report.transfer_loss:.3f}" in report._repr_html_()
     assert "what is left" in report.plot("ladder").get_title(loc="left").lower()
     assert report.to_frame().loc[0, "ladder.scaled"] == report.ladder.scaled
+
+
+@pytest.mark.parametrize("function", [ks.measure, ks.audit], ids=lambda function: function.__name__)
+def test_every_keyword_is_taken_by_a_value_or_used_by_name(function):
+    (tree,) = ast.parse(inspect.getsource(function)).body
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    taken = {f.name for kind in (Request, Correspondence, PairSettings) for f in dataclasses.fields(kind)}
+    if function is ks.audit:
+        taken -= {f.name for f in dataclasses.fields(PairSettings)}
+    assert set(inspect.signature(function).parameters) - used <= taken
