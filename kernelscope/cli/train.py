@@ -173,12 +173,11 @@ def _outputs(recipes: list[Recipe], out: Path, best: Path | None) -> list[tuple[
 
 
 def _save(trained: list[Trained], outputs: list[tuple[Path, Path | None]], overwrite: bool) -> None:
-    from kernelscope.checkpoints.checkpoint import save_checkpoint
-
     for student, paths in zip(trained, outputs):
-        for path, checkpoint in zip(paths, (student.last, student.best)):
+        for path, best in zip(paths, (False, True)):
             if path is not None:
-                save_checkpoint(path, checkpoint, overwrite=overwrite)
+                student.save(path, best=best, overwrite=overwrite)
+                checkpoint = student.best if best else student.last
                 metrics, epoch = checkpoint.metrics, checkpoint.training["epoch"]
                 click.echo(f"{path}: top-1 {metrics['top1']:.4f} on {metrics['split']}, epoch {epoch}")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Baselines:
-    """Reference levels beside each pair; those that all students share are computed once."""
+    """Baselines beside each pair; those that all students share are computed once."""
 
     def __init__(self, device: str, preparation: Preparation) -> None:
         self.device, self.preparation = device, preparation
