@@ -115,7 +115,7 @@ def _allowance(by: float | None, no_worse_than: Path | None) -> float:
 
 def _with_other(given: dict[str, Any], other: Path) -> dict[str, Any]:
     """OTHER as the last student, with the architecture that was given once for all, if it is a network."""
-    from kernelscope.features.store import is_feature_file
+    from kernelscope.features.kinds import is_feature_file
     from kernelscope.files import is_folder, require_readable
 
     students = given["student"]

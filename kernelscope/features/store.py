@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import weakref
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +29,11 @@ from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
 from kernelscope.files import require_readable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kernelscope.features.header import Place
 
-__all__ = ["CHECKED_ROWS", "FORMAT", "FORMAT_VERSION", "FeatureStore", "is_feature_file", "open_features"]
-
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+__all__ = ["CHECKED_ROWS", "FORMAT", "FORMAT_VERSION", "FeatureStore"]
 
 
 class OpenFile:
@@ -184,35 +183,3 @@ class FeatureStore:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def is_feature_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the first bytes are those of HDF5, ``.npy`` or ``.npz`` (a zip whose members are ``.npy``)."""
-    import zipfile
-
-    with Path(path).open("rb") as stream:
-        head = stream.read(8)
-    if head == HDF5_MAGIC or head.startswith(b"\x93NUMPY"):
-        return True
-    if not head.startswith(b"PK"):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return all(name.endswith(".npy") for name in archive.namelist())
-    except Exception:  # the door to a stranger's file: a damaged directory raises a dozen kinds
-        return False
-
-
-def open_features(path: str | os.PathLike[str]) -> Any:
-    """A feature file of any kind, told apart by content.
-
-    Raises:
-        UnreadableInput: none of the kinds, or damaged.
-    """
-    path = require_readable(path)
-    with path.open("rb") as stream:
-        if stream.read(8) == HDF5_MAGIC:
-            return FeatureStore.open(path)
-    from kernelscope.features.arrays import open_arrays
-
-    return open_arrays(path)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.activations.layer_table import layer_rows
-from kernelscope.checkpoints import description as networks
-from kernelscope.checkpoints import weights_file
-from kernelscope.checkpoints.checkpoint import load_checkpoint
-from kernelscope.checkpoints.description import lines
-from kernelscope.checkpoints.loading import load
-from kernelscope.features.store import FeatureStore, is_feature_file, open_features
+from kernelscope.features.arrays import ArrayFeatures
+from kernelscope.features.kinds import is_feature_file, open_features
 from kernelscope.files import is_folder, require_readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-SOME_ROWS = 10_000
-MAX_VALUES = 2**20  #: of one example that a network is asked about; the shape comes from the file
 
 
 def describe(
@@ -42,43 +33,9 @@ def describe(
     if not is_folder(path) and is_feature_file(require_readable(path)):  # a folder may be one of weights
         yield from _features(path, verify)
         return
-    described = networks.describe(path)
-    yield from lines(described)
-    if arch is not None or (shape is not None and "arch" not in described):
-        loaded = load(path, arch=arch, arch_kwargs=arch_kwargs)
-        yield from _layers(loaded.module, shape, SOME_ROWS)
-    elif "arch" in described:
-        checkpoint = load_checkpoint(path)
-        stated = checkpoint.input.get("shape") if shape is None else list(shape)
-        sizes = [size for size in stated if isinstance(size, int) and size > 0] if isinstance(stated, list) else []
-        if not sizes or sizes != stated or math.prod(sizes) > MAX_VALUES:
-            yield f"layers are not listed, as input is no shape of up to {MAX_VALUES:,} values"
-            return
-        with weights_file.as_unreadable(checkpoint.path or "checkpoint"):
-            yield from list(_layers(checkpoint.network(), sizes, checkpoint.data.get("n") or SOME_ROWS))
+    from kernelscope.measurement.network_inspection import describe_network  # torch takes longer than arrays
 
-
-def _layers(network: Any, shape: Sequence[int] | None, n: int) -> Iterator[str]:
-    """Layers that may be asked for, with what they put out for one example, and what n rows of it take."""
-    if shape is None and not hasattr(network, "dummy_inputs"):
-        yield "layers are not listed, as the input is not known; pass --input, such as 3,224,224"
-        return
-    yield f"layers (any of them may be named in --layers; size of {n:,} pooled rows in float32):"
-    rows = layer_rows(network, shape)
-    longest = max((len(row.path) for row in rows), default=0)
-    for row in rows:
-        size = "×".join(map(str, row.shape)) if row.shape else "–"
-        taken = "" if row.width is None else _in_units(4 * n * row.width)
-        calls = "" if row.calls == 1 else f", {row.calls} calls"
-        yield f"  {row.path:<{longest}}  {row.kind:<18} {size:<14} {taken}{calls}"
-
-
-def _in_units(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if size >= 100 or unit == "B" else f"{size:.1f} {unit}"
+    yield from describe_network(path, arch=arch, arch_kwargs=arch_kwargs, shape=shape)
 
 
 def _features(path: Path, verify: bool) -> Iterator[str]:
@@ -92,6 +49,6 @@ def _features(path: Path, verify: bool) -> Iterator[str]:
             yield f"{name}: {value}"
     yield f"labels: {'none' if store.labels is None else f'{len(set(store.labels.tolist()))} classes'}"
     yield f"order sha256: {store.order_sha256 or 'none (rows carry no ids)'}"
-    if verify and isinstance(store, FeatureStore):
+    if verify and not isinstance(store, ArrayFeatures):
         store.verify()
         yield "every checksum fits"

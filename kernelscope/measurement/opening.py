@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kernelscope.errors import UsageError
 from kernelscope.features.arrays import ArrayFeatures
+from kernelscope.features.kinds import is_feature_file, open_features
 from kernelscope.features.protocol import Features
 from kernelscope.files import is_folder, require_readable
 from kernelscope.kernels.rows import as_rows
@@ -94,8 +95,6 @@ def untrained_copy(network: NetworkInput | Network, seed: int) -> Network | None
 
 
 def _opened_path(path: Path, role: str, arch: Arch) -> NetworkInput | Network:
-    from kernelscope.features.store import is_feature_file, open_features
-
     name, options = arch
     if not is_folder(path) and is_feature_file(require_readable(path)):
         if name is not None:

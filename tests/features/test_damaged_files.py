@@ -13,7 +13,8 @@ import pytest
 
 from kernelscope.cli.main import main
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
-from kernelscope.features.store import FeatureStore, is_feature_file, open_features
+from kernelscope.features.kinds import is_feature_file, open_features
+from kernelscope.features.store import FeatureStore
 from tests.features.mutants import everything, mutated
 from tests.features.test_store import features, write
 

@@ -13,7 +13,8 @@ import pytest
 from kernelscope import files
 from kernelscope.errors import Mismatch, ResourceError, UsageError
 from kernelscope.features.header import Samples
-from kernelscope.features.store import CHECKED_ROWS, FeatureStore, is_feature_file
+from kernelscope.features.kinds import is_feature_file
+from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.features.writing import feature_writer
 
 

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.nystrom.clusters import sum_by_group
@@ -163,6 +162,7 @@ def paired_interval(n: int, lost: float, won: float, z: float = Z_95) -> tuple[f
     Args:
         n: examples. lost, won: how many went from right to wrong, and from wrong to right.
     """
+    from scipy.optimize import brentq  # a third of a second, which no other number waits for
 
     def excess(delta: float) -> float:
         # likeliest share q of `lost` given δ: 2n q² + linear q − lost δ (1 − δ) = 0
