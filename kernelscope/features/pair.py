@@ -9,6 +9,7 @@ import numpy as np
 from kernelscope.errors import Mismatch
 from kernelscope.features.arrays import ASSUMED
 from kernelscope.kernels.row_views import Reordered
+from kernelscope.kernels.rows import BLOCK_ROWS
 
 if TYPE_CHECKING:
     from kernelscope.features.protocol import Features
@@ -36,8 +37,8 @@ class FeaturePair:
             )
         if teacher.ids is None or student.ids is None:
             self.notes = (ASSUMED,)
-        elif not np.array_equal(teacher.ids, student.ids):
-            self._order = self._other_order(teacher.ids, student.ids, align)
+        elif not _same(teacher.ids, student.ids):
+            self._order = self._other_order(teacher.ids[:], student.ids[:], align)
             self.notes = ("rows of the student were re-ordered by example id",)
         self._require_same_labels()
 
@@ -46,7 +47,7 @@ class FeaturePair:
         return int(self.teacher.n)
 
     @property
-    def ids(self) -> np.ndarray | None:
+    def ids(self) -> Rows | None:
         return self.teacher.ids if self.teacher.ids is not None else self.student.ids
 
     @property
@@ -102,3 +103,11 @@ class FeaturePair:
             raise Mismatch(
                 f"{count} of {self.n} labels differ between teacher and student; extract both from the same data"
             )
+
+
+def _same(of_teacher: Rows, of_student: Rows) -> bool:
+    """Whether ids are equal row by row, a block of each in memory."""
+    return all(
+        np.array_equal(of_teacher[start : start + BLOCK_ROWS], of_student[start : start + BLOCK_ROWS])
+        for start in range(0, of_teacher.shape[0], BLOCK_ROWS)
+    )

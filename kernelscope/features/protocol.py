@@ -16,7 +16,7 @@ class Features(Protocol):
 
     Attributes:
         path: where they are from, for messages.
-        ids, labels: of each example; None where they are not known.
+        ids, labels: of each example; None where they are not known. Ids may be read as they are sliced.
         order_sha256: fingerprint of the examples' order.
         checkpoint_sha256, arch, top1: of the network, as far as they are known.
         notes: what was done to get them.
@@ -30,7 +30,7 @@ class Features(Protocol):
     @property
     def n(self) -> int: ...
     @property
-    def ids(self) -> np.ndarray | None: ...
+    def ids(self) -> Rows | None: ...
     @property
     def labels(self) -> np.ndarray | None: ...
     @property

@@ -49,7 +49,7 @@ class OpenFile:
 
 
 class CheckedRows:
-    """Rows of one layer; a block's checksum is verified the first time it is read.
+    """Rows of one layer, or ids; a block's checksum is verified the first time it is read.
 
     The last block stays in memory, so that reading forwards in smaller steps reads every byte once.
     """
@@ -103,13 +103,14 @@ class FeatureStore:
     """A complete feature file, open for reading. A context manager; closes with its last use otherwise.
 
     Attributes:
-        path, layers, n, ids, labels, classes, order_sha256, checkpoint_sha256, arch, top1: as in the layout above.
+        path, layers, n, labels, classes, order_sha256, checkpoint_sha256, arch, top1: as in the layout above.
+        ids: ``(n, 16)`` bytes, read as they are sliced: held, they would take as much memory as n is large.
     """
 
     def __init__(self, path: Path, outline: dict[str, Any]) -> None:
         self.path, self._file = str(path), OpenFile(path)
         samples, number = outline["samples"], self._file.number
-        self.ids: np.ndarray = read_checked(number, samples["id"], samples["id_crc32"], f"{path} ids")
+        self.ids = _ids(f"{path} ids", self._file, samples["id"], samples["id_crc32"])
         self.order_sha256 = str(samples["order_sha256"])
         self.labels: np.ndarray | None = None
         if "label" in samples:
@@ -183,3 +184,19 @@ class FeatureStore:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _ids(where: str, file: OpenFile, place: Place, crc32: int | None) -> CheckedRows:
+    """Ids, whose one checksum is verified now, by blocks that later readings are held against.
+
+    Raises:
+        UnreadableInput: the file names a checksum that does not fit.
+    """
+    running, sums = 0, []
+    for first in range(0, place.shape[0], CHECKED_ROWS):
+        block = read_rows(file.number, place, first, min(first + CHECKED_ROWS, place.shape[0]))
+        running = zlib.crc32(block.data, running)
+        sums.append(zlib.crc32(block.data))
+    if crc32 not in (None, running):
+        raise UnreadableInput(f"{where} is corrupt; extract it again")
+    return CheckedRows(where, file, place, np.array(sums))

@@ -119,7 +119,7 @@ def worst(rows: RowNorms | None, examples: Examples) -> tuple[fields.WorstExampl
     shares = rows.shares
     return tuple(
         fields.WorstExample(
-            id="" if examples.ids is None else examples.ids[i].tobytes().hex(),
+            id="" if examples.ids is None else examples.ids[i : i + 1].tobytes().hex(),
             index=int(i),
             label=None if examples.labels is None else examples.class_name(int(examples.labels[i])),
             share=float(shares[i]),

@@ -28,11 +28,12 @@ POSITIONS = ("token", "patch")  #: poolings that leave every position a row
 class Examples:
     """What is known of the rows: class, group (rows of one group were drawn together), identity.
 
-    ``labels_of_rows``: False where rows are positions, and labels those of the inputs that they stand in.
+    ``ids``: ``(n, 16)`` bytes, read as they are sliced. ``labels_of_rows``: False where rows are positions, and labels
+    those of the inputs that they stand in.
     """
 
     labels: np.ndarray | None
-    ids: np.ndarray | None
+    ids: Rows | None
     classes: tuple[str, ...]
     order_sha256: str | None
     split: str | None
@@ -173,7 +174,7 @@ def _match(
     return Match(teacher, student, features, examples, tuple(layers), wanted.pairs == "all", beside)
 
 
-def _inputs(ids: np.ndarray | None, pools: set[str | None]) -> np.ndarray | None:
+def _inputs(ids: Rows | None, pools: set[str | None]) -> np.ndarray | None:
     """The input that each row came from, since rows of one input were drawn together; None where every row is its own.
 
     The first 12 bytes of a position's id are its example's (:meth:`ForwardPass.example_rows`); rows of an array that
@@ -183,10 +184,10 @@ def _inputs(ids: np.ndarray | None, pools: set[str | None]) -> np.ndarray | None
         return None
     if pools.isdisjoint(POSITIONS) and pools != {None}:  # extracted: an example is a row, whose id is its own
         return None
-    of_input = ids if pools.isdisjoint(POSITIONS) else ids[:, :12]
+    of_input = ids[:] if pools.isdisjoint(POSITIONS) else ids[:][:, :12]
     _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
     in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
-    return in_order[groups.reshape(-1)] if len(first) < len(ids) else None
+    return in_order[groups.reshape(-1)] if len(first) < len(groups) else None
 
 
 def _one_per_example(given: object, n: int, name: str, noun: str) -> np.ndarray:

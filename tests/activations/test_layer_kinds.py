@@ -100,7 +100,7 @@ def test_the_rows_of_a_layer_are_those_a_plain_hook_hears(kind, how, tmp_path):
         stored = np.asarray(store.features(layer)[:])
         assert store.pool(layer) == how
         labels = np.repeat(data.labels, len(expected) // data.n)
-        assert np.array_equal(store.labels, labels) and len(np.unique(store.ids, axis=0)) == len(expected)
+        assert np.array_equal(store.labels, labels) and len(np.unique(store.ids[:], axis=0)) == len(expected)
     streamed = StreamedFeatures(loaded, data, Request(layers=layer, pool=how, batch_size=16))
     np.testing.assert_allclose(stored, expected, rtol=1e-5, atol=1e-6)
     assert np.array_equal(streamed.features(layer)[:], stored)

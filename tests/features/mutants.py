@@ -70,7 +70,7 @@ def answer_all(paths: list[Path], writing: int) -> NoReturn:
 
 def everything(store: FeatureStore) -> list:
     """All that a store tells, rows included."""
-    said = [store.order_sha256, store.labels.tolist(), store.classes, store.arch, store.top1, store.ids.tolist()]
+    said = [store.order_sha256, store.labels.tolist(), store.classes, store.arch, store.top1, store.ids[:].tolist()]
     for layer in store.layers:
         said += [layer, store.pool(layer), store.features(layer)[:].tobytes()]
     return said

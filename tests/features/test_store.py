@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -11,17 +12,18 @@ import numpy as np
 import pytest
 
 from kernelscope import files
-from kernelscope.errors import Mismatch, ResourceError, UsageError
+from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError
 from kernelscope.features.header import Samples
 from kernelscope.features.kinds import is_feature_file
+from kernelscope.features.pair import FeaturePair
 from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.features.writing import feature_writer
 
 
-def write(path, X, *, batch=256, stop_after=None, config=None, **options):
+def write(path, X, *, batch=256, stop_after=None, config=None, labelled=True, **options):
     """One layer ``embedding``; ``stop_after`` raises once that many rows are written."""
     ids = np.frombuffer(np.arange(2 * len(X), dtype="<u8").tobytes(), np.uint8).reshape(len(X), 16)
-    samples = Samples(ids, "o", "s", np.arange(len(X)) % 3, ("a", "b", "c"))
+    samples = Samples(ids, "o", "s", np.arange(len(X)) % 3 if labelled else None, ("a", "b", "c"))
     options = {"dtype": "float32", **options}
     with feature_writer(path, config=config or {"k": 1}, samples=samples, **options) as writer:
         if not writer.laid_out:
@@ -142,3 +144,30 @@ def test_kinds_are_told_apart_by_content(tmp_path):
     assert is_feature_file(tmp_path / "f.pt")
     assert is_feature_file(tmp_path / "x.pt")
     assert not is_feature_file(tmp_path / "t.h5")
+
+
+def test_ids_of_two_files_in_one_order_take_no_memory(tmp_path):
+    def peak(n):
+        for name in "ts":
+            write(tmp_path / name, features(n, 1), batch=n, labelled=False, overwrite=True)
+        tracemalloc.start()
+        pair = FeaturePair(FeatureStore.open(tmp_path / "t"), FeatureStore.open(tmp_path / "s"))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert pair.ids[n - 1 : n].tobytes() == np.arange(2 * n - 2, 2 * n, dtype="<u8").tobytes()
+        return most
+
+    few, many = (peak(n) for n in (50_000, 250_000))
+    assert many - few < 0.1 * 200_000  # a byte of a checksum for thousands of rows
+
+
+def test_a_flipped_bit_of_an_id_is_seen_at_once_and_later(tmp_path):
+    write(tmp_path / "f.h5", features(5_000))
+    with FeatureStore.open(tmp_path / "f.h5") as store, h5py.File(tmp_path / "f.h5", "r+") as file:
+        file["samples/id"][4_500, 3] ^= 1
+        file.flush()
+        assert len(store.ids[:4_096]) == 4_096
+        with pytest.raises(UnreadableInput, match="ids is corrupt in rows 4096 to 4999"):
+            store.ids[4_096:]
+    with pytest.raises(UnreadableInput, match="ids is corrupt; extract it again"):
+        FeatureStore.open(tmp_path / "f.h5")
