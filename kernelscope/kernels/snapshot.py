@@ -83,7 +83,7 @@ class Teacher:
         )
         own = OwnSum(self.X.shape[1])
         for start in range(0, n, BLOCK_ROWS):
-            own.add(_columns(self.X[start : start + BLOCK_ROWS]))
+            own.add(_block(self.X[start : start + BLOCK_ROWS]))
         self._gram, self._sums = own.gram(), np.asarray(own.sums)
 
     def against(self, X_S: np.ndarray) -> Snapshot:
@@ -124,7 +124,7 @@ class Teacher:
         X_T, d_S = self.X, X_S.shape[1]
         own, cross = OwnSum(d_S), CrossSum(d_S, X_T.shape[1])
         for start in range(0, len(X_T), BLOCK_ROWS):
-            S, T = (_columns(X[start : start + BLOCK_ROWS]) for X in (X_S, X_T))
+            S, T = (_block(X[start : start + BLOCK_ROWS]) for X in (X_S, X_T))
             own.add(S)
             cross.add(S, T)
         cross_gram = cross.total()
@@ -147,6 +147,6 @@ def _in_units(terms: Theorem2, unit: float) -> dict[str, float]:
     return {name: value * (unit**0.5 if name in of_rows else unit) for name, value in dataclasses.asdict(terms).items()}
 
 
-def _columns(rows: np.ndarray) -> np.ndarray:
-    """The transpose ``(d, b)`` of a contiguous float64 block, as the running sums take it."""
-    return np.ascontiguousarray(rows, np.float64).T
+def _block(rows: np.ndarray) -> np.ndarray:
+    """A contiguous float64 block, as the running sums take it."""
+    return np.ascontiguousarray(rows, np.float64)

@@ -4,24 +4,27 @@ A block's product is finished before it is added (``beta = 0``): BLAS adds into 
 time, so that the chain of roundings would be as long as its panels are many. Finished blocks are added plainly up to
 64 of them, and those sums without error, so an entry sees ``rows of a block + 64 + 2`` roundings however many rows
 there are. That the products inside a block are added in some order, each once, is all that is assumed of the BLAS.
+
+On the CPU all products are NumPy's: ``A.T @ A`` is one syrk there, and a second BLAS beside it, such as SciPy's,
+brings threads of its own, which fight for the cores while they wait for work.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dgemv, dsyrk
 
 from kernelscope.kernels.rounding import Array, two_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
+
 PLAINLY = 64  #: finished blocks added plainly, before their sum is added without error
 BUFFER_NUMBERS = 2**21  #: numbers of a block: large enough that adding it costs little beside forming it
 MOST_ROWS, FEWEST_ROWS = 4096, 1024
-STRIP = 128  #: columns of a triangle added together
 
 
 def block_rows(width: int) -> int:
@@ -41,33 +44,22 @@ class BlockSum(Generic[Array]):
 
     Args:
         zeros: makes a sum of nothing.
-        triangle: only the upper triangle of a block holds anything, and only it is added.
         plainly: how many blocks are added plainly; 1 for sums that are to be exact.
     """
 
-    def __init__(self, zeros: Callable[[], Array], *, triangle: bool = False, plainly: int = PLAINLY) -> None:
+    def __init__(self, zeros: Callable[[], Array], *, plainly: int = PLAINLY) -> None:
         self._zeros: Callable[[], Array] = zeros
-        self._triangle, self._plainly = triangle, plainly
+        self._plainly = plainly
         self._plain: Array = zeros()
         self._blocks = 0
         self._others: tuple[Array, Array] | None = None  # leading part and rest of the blocks added without error
 
     def add(self, block: Array) -> None:
         if self._blocks == self._plainly:
-            self._keep()
+            self._others = self.in_two()
+            self._plain, self._blocks = self._zeros(), 0
         self._blocks += 1
-        if not self._triangle:
-            self._plain += block
-            return
-        for start in range(0, len(block), STRIP):
-            stop = start + STRIP
-            # strips of columns down to the diagonal: below it syrk leaves zeros
-            self._plain[:stop, start:stop] += block[:stop, start:stop]
-
-    def _keep(self) -> None:
-        """Add the plain sum to the others without error, and begin another."""
-        self._others = self.in_two()
-        self._plain, self._blocks = self._zeros(), 0
+        self._plain += block
 
     def total(self) -> Array:
         """The sum so far, rounded once."""
@@ -86,108 +78,131 @@ class BlockSum(Generic[Array]):
             return high, self._others[1] + lost
 
 
+class Cpu:
+    """Where sums are formed: in NumPy arrays."""
+
+    def rows(self, X: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+        """X in double precision: itself where BLAS can read it, else in the buffer."""
+        if X.dtype == np.float64 and X.strides[1] == X.itemsize and X.strides[0] >= X.itemsize * X.shape[1]:
+            return X
+        rows = buffer[: len(X)]
+        rows[...] = X
+        return rows
+
+    def zeros(self, *shape: int) -> np.ndarray:
+        return np.zeros(shape)
+
+    def ones(self, rows: int) -> np.ndarray:
+        return np.ones(rows)
+
+    def product(self, A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """``AᵀB``; with A itself for B one syrk."""
+        with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite are named later
+            found: np.ndarray = np.matmul(A.T, B, out=out)
+        return found
+
+    def numpy(self, A: np.ndarray) -> np.ndarray:
+        return A
+
+
+class OnDevice:
+    """The same on a torch device, in double precision."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def rows(self, X: np.ndarray, buffer: np.ndarray) -> torch.Tensor:
+        import torch
+
+        stored = np.require(X, requirements=["C", "W"])  # as torch wants it
+        return torch.from_numpy(stored).to(self.device).double()  # moved as it is stored: half the bytes of float64
+
+    def zeros(self, *shape: int) -> torch.Tensor:
+        import torch
+
+        return torch.zeros(shape, dtype=torch.float64, device=self.device)
+
+    def ones(self, rows: int) -> torch.Tensor:
+        return self.zeros(rows) + 1
+
+    def product(self, A: torch.Tensor, B: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        import torch
+
+        return torch.matmul(A.T, B, out=out)
+
+    def numpy(self, A: torch.Tensor) -> np.ndarray:
+        return np.asarray(A.cpu().numpy())
+
+
+Place = Cpu | OnDevice
+CPU = Cpu()
+
+
 class OwnSum:
-    """``Σ BᵀB`` and column sums of rows of width d, by SciPy's BLAS; only a triangle is formed.
+    """``Σ BᵀB`` and column sums of rows of width d."""
 
-    One BLAS throughout: NumPy brings another, whose idle threads would fight this one's for the cores.
-    """
+    def __init__(self, d: int, means: bool = True, place: Place = CPU) -> None:
+        self._place: Any = place
+        self._products, self._block = BlockSum(lambda: self._place.zeros(d, d)), self._place.zeros(d, d)
+        self._sums = BlockSum(lambda: self._place.zeros(d)) if means else None
 
-    def __init__(self, d: int, means: bool = True) -> None:
-        self._products, self._block = BlockSum(lambda: _zeros(d, d), triangle=True), _zeros(d, d)
-        self._sums = BlockSum(lambda: np.zeros(d)) if means else None
-
-    def add(self, rows: np.ndarray) -> None:
-        """Add one block of rows, as the transpose ``(d, b)`` of a contiguous float64 array, which is not copied."""
-        if rows.shape[1] == 0:
+    def add(self, rows: Any) -> None:
+        """Add one block of rows ``(b, d)`` in double precision, which is not copied."""
+        if len(rows) == 0:
             return
-        # beta = 0 finishes the block: with beta = 1 BLAS would round once per panel into the running sum
-        self._products.add(dsyrk(1.0, rows, 0.0, self._block, overwrite_c=1))
+        # into a block of its own: adding to the sum BLAS would round once per panel
+        self._products.add(self._place.product(rows, rows, out=self._block))
         if self._sums is not None:
-            self._sums.add(dgemv(1.0, rows, np.ones(rows.shape[1])))
+            self._sums.add(self._place.product(rows, self._place.ones(len(rows))))
 
     @property
     def sums(self) -> np.ndarray | None:
-        return None if self._sums is None else np.asarray(self._sums.total())
+        return None if self._sums is None else np.asarray(self._place.numpy(self._sums.total()))
 
     def gram(self) -> np.ndarray:
-        return mirrored(self._products.total())
+        return np.asarray(self._place.numpy(self._products.total()))
 
 
 class CrossSum:
     """``Σ B_SᵀB_T`` of two networks."""
 
-    def __init__(self, d_S: int, d_T: int) -> None:
-        self._products, self._block = BlockSum(lambda: _zeros(d_S, d_T)), _zeros(d_S, d_T)
+    def __init__(self, d_S: int, d_T: int, place: Place = CPU) -> None:
+        self._place: Any = place
+        self._products, self._block = BlockSum(lambda: self._place.zeros(d_S, d_T)), self._place.zeros(d_S, d_T)
 
-    def add(self, student: np.ndarray, teacher: np.ndarray) -> None:
-        if student.shape[1]:
-            self._products.add(dgemm(1.0, student, teacher, 0.0, self._block, trans_b=1, overwrite_c=1))
+    def add(self, student: Any, teacher: Any) -> None:
+        if len(student):
+            self._products.add(self._place.product(student, teacher, out=self._block))
 
     def total(self) -> np.ndarray:
-        return np.asarray(self._products.total())
+        return np.asarray(self._place.numpy(self._products.total()))
 
 
 class PairSum:
-    """``Σ ZᵀZ`` and column sums of both networks side by side, ``Z = [X_S, X_T]``, in one product a block."""
+    """``Σ ZᵀZ`` and column sums of both networks side by side, ``Z = [X_S, X_T]``.
 
-    def __init__(self, d_S: int, d_T: int, means: bool) -> None:
-        self._own, self._d_S = OwnSum(d_S + d_T, means), d_S
-        self._buffer = np.empty((block_rows(d_S + d_T), d_S + d_T))
+    Three products a block: rows side by side would have to be copied there.
+    """
+
+    def __init__(self, d_S: int, d_T: int, means: bool, place: Place = CPU) -> None:
+        self._place: Any = place
+        self._student, self._teacher = OwnSum(d_S, means, place), OwnSum(d_T, means, place)
+        self._cross, self._block_rows = CrossSum(d_S, d_T, place), block_rows(d_S + d_T)
+        self._buffers = np.empty((self._block_rows, d_S)), np.empty((self._block_rows, d_T))
 
     def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        for start in range(0, len(X_S), len(self._buffer)):
-            stop = min(start + len(self._buffer), len(X_S))
-            Z = self._buffer[: stop - start]
-            Z[:, : self._d_S], Z[:, self._d_S :] = X_S[start:stop], X_T[start:stop]
-            self._own.add(Z.T)
+        for start in range(0, len(X_S), self._block_rows):
+            both = (X[start : start + self._block_rows] for X in (X_S, X_T))
+            S, T = (self._place.rows(X, buffer) for X, buffer in zip(both, self._buffers))
+            self._student.add(S)
+            self._teacher.add(T)
+            self._cross.add(S, T)
 
     @property
     def sums(self) -> np.ndarray | None:
-        return self._own.sums
+        S, T = self._student.sums, self._teacher.sums
+        return None if S is None or T is None else np.concatenate([S, T])
 
     def gram(self) -> np.ndarray:
-        return self._own.gram()
-
-
-class TorchPairSum:
-    """The same on another device, in double precision."""
-
-    def __init__(self, d_S: int, d_T: int, means: bool, device: str) -> None:
-        import torch
-
-        p = d_S + d_T
-        self._device = device
-
-        def zeros(*shape: int) -> torch.Tensor:
-            return torch.zeros(shape, dtype=torch.float64, device=device)
-
-        self._products = BlockSum(lambda: zeros(p, p))
-        self._sums = BlockSum(lambda: zeros(p)) if means else None
-
-    def add(self, X_S: np.ndarray, X_T: np.ndarray) -> None:
-        import torch
-
-        for start in range(0, len(X_S), MOST_ROWS):
-            rows = slice(start, start + MOST_ROWS)
-            Z = torch.from_numpy(np.hstack([X_S[rows], X_T[rows]])).to(self._device, torch.float64)
-            self._products.add(Z.T @ Z)
-            if self._sums is not None:
-                self._sums.add(Z.sum(0))
-
-    @property
-    def sums(self) -> np.ndarray | None:
-        return None if self._sums is None else np.asarray(self._sums.total().cpu().numpy())
-
-    def gram(self) -> np.ndarray:
-        return np.asarray(self._products.total().cpu().numpy())
-
-
-def mirrored(triangle: np.ndarray) -> np.ndarray:
-    """A symmetric matrix from its upper triangle; syrk leaves the lower one 0."""
-    with np.errstate(invalid="ignore"):  # NaN features are reported by name later
-        whole: np.ndarray = triangle + triangle.T - np.diag(np.diag(triangle))
-    return whole
-
-
-def _zeros(rows: int, columns: int) -> np.ndarray:
-    return np.zeros((rows, columns), order="F")
+        G_ST = self._cross.total()
+        return np.block([[self._student.gram(), G_ST], [G_ST.T, self._teacher.gram()]])

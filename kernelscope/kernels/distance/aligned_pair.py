@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg.blas import dgemm
 
 from kernelscope.kernels.distance.accumulate import OwnSum, block_rows, summation_chain
 from kernelscope.kernels.rounding import (
@@ -112,19 +111,18 @@ def _gram_of_difference_and_sum(teacher: Rows, student: Rows, d: int, rotation: 
     """``[E, P]ᵀ [E, P]``, shape ``(2 d, 2 d)``; one pass over the rows."""
     step = block_rows(2 * d)
     total, both = OwnSum(2 * d, means=False), np.zeros((step, 2 * d))
-    turn = None if rotation is None else np.asfortranarray(rotation[: teacher.shape[1]].T)
+    turn, turned = (None, None) if rotation is None else (rotation[: teacher.shape[1]], np.empty((step, d)))
     for (_, S_block), (_, T_block) in zip(row_blocks(student), row_blocks(teacher)):
         for start in range(0, len(S_block), step):
             X_S, X_T = S_block[start : start + step], T_block[start : start + step]
             rows, width = both[: len(X_S)], X_S.shape[1]
-            # SciPy's BLAS throughout: NumPy's threads would fight for the cores
-            aligned = X_T if turn is None else dgemm(1.0, turn, np.ascontiguousarray(X_T).T).T
+            aligned = X_T if turn is None or turned is None else np.matmul(X_T, turn, out=turned[: len(X_T)])
             np.subtract(X_S, aligned[:, :width], out=rows[:, :width])
             np.add(X_S, aligned[:, :width], out=rows[:, d : d + width])
             if width < d:
                 np.negative(aligned[:, width:], out=rows[:, width:d])
                 rows[:, d + width :] = aligned[:, width:]
-            total.add(rows.T)
+            total.add(rows)
     return total.gram()
 
 

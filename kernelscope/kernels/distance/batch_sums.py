@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dsyrk
 
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError
-from kernelscope.kernels.distance.accumulate import mirrored
+from kernelscope.kernels.distance.accumulate import CPU
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums
 from kernelscope.kernels.distance.gram import ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors
@@ -94,8 +93,7 @@ class BatchSums:
     def _take_scaled(self, Z: np.ndarray) -> None:
         parts = [sliced(Z[:, : self.d_student]), sliced(Z[:, self.d_student :])]
         cut = side_by_side(parts)
-        high = mirrored(dsyrk(1.0, cut.H))
-        product = dgemm(1.0, cut.L, cut.both, trans_b=1)
+        high, product = CPU.product(cut.H, cut.H), CPU.product(cut.L, cut.both)
         self._put(high, (product + product.T) / 2)
         for lengths, part in zip(self.lengths, parts):
             lengths.append(part.lengths)

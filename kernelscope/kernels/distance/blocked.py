@@ -1,6 +1,6 @@
 """Blocked route: ‖K_S − K_T‖_F from the n × n kernels themselves, a block at a time, nothing stored.
 
-The second opinion for every other route, and the cheap one where n ≤ 2 (d_S + d_T). Blocks above the diagonal
+The second opinion for every other route, and the cheap one where n ≤ d_S + d_T. Blocks above the diagonal
 count twice; squares of the *difference* are summed, so nothing cancels: the relative error is about u / loss
 (docs/theory.md 3.5).
 """
@@ -20,7 +20,7 @@ from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, frobeni
 from kernelscope.kernels.rows import Rows, numpy_block, require_finite, require_same_examples, row_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DEFAULT_MEMORY_BYTES = 512 * 2**20
 
@@ -88,24 +88,43 @@ def blocked_norms(
 
 def _squared_differences(teacher: Rows, student: Rows, rows: int, device: str, single: bool) -> list[float]:
     """‖Δ_ij‖² of every block on the diagonal, twice that of every one above."""
-    import torch
-
-    n, dtype = student.shape[0], torch.float32 if single else torch.float64
+    n = student.shape[0]
+    dtype = np.dtype(np.float32 if single else np.float64)
+    block_squares = _block_squares if device == "cpu" else _block_squares_on(device, dtype)
     squares: list[float] = []
 
-    def load(X: Rows, start: int) -> torch.Tensor:
-        block = np.require(numpy_block(X, start, min(start + rows, n)), requirements=["C", "W"])  # as torch wants it
-        return torch.from_numpy(block).to(device, dtype)
+    def load(X: Rows, start: int) -> np.ndarray:
+        block = numpy_block(X, start, min(start + rows, n))
+        return block.astype(dtype, copy=False) if device == "cpu" else np.require(block, requirements=["C", "W"])
 
-    with full_precision_matmul(), torch.inference_mode():
-        for i in range(0, n, rows):
-            S_i, T_i = load(student, i), load(teacher, i)
-            for j in range(i, n, rows):
-                S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
-                # K_T is subtracted entry by entry before anything is squared: norms of whole kernels would cancel
-                difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
-                norms = torch.linalg.vector_norm(difference, dim=1).double()
-                squares.append((1.0 if i == j else 2.0) * float(norms.square().sum()))
+    for i in range(0, n, rows):
+        S_i, T_i = load(student, i), load(teacher, i)
+        for j in range(i, n, rows):
+            S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
+            squares.append((1.0 if i == j else 2.0) * block_squares(S_i, S_j, T_i, T_j))
+    return squares
+
+
+def _block_squares(S_i: np.ndarray, S_j: np.ndarray, T_i: np.ndarray, T_j: np.ndarray) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found in the sum
+        # K_T is subtracted entry by entry before anything is squared: norms of whole kernels would cancel
+        difference = S_i @ S_j.T
+        difference -= T_i @ T_j.T
+        return float(np.einsum("ij,ij->i", difference, difference).astype(np.float64).sum())
+
+
+def _block_squares_on(device: str, dtype: np.dtype) -> Callable[..., float]:
+    """The same on a torch device, where rows are moved as they are stored."""
+    import torch
+
+    in_torch = getattr(torch, dtype.name)
+
+    def squares(*rows: np.ndarray) -> float:
+        with full_precision_matmul(), torch.inference_mode():
+            S_i, S_j, T_i, T_j = (torch.from_numpy(part).to(device).to(in_torch) for part in rows)
+            difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
+            return float(torch.linalg.vector_norm(difference, dim=1).double().square().sum())
+
     return squares
 
 

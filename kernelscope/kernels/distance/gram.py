@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
-from kernelscope.kernels.distance.accumulate import MOST_ROWS, PairSum, TorchPairSum, block_rows, summation_chain
+from kernelscope.kernels.distance.accumulate import CPU, OnDevice, PairSum, block_rows, summation_chain
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors, with_row_errors
 from kernelscope.kernels.rounding import (
     UNIT_ROUNDOFF,
@@ -242,7 +242,7 @@ def gram_sums(
     Args:
         teacher: features ``X_T``, shape ``(n, d_T)``.
         student: features ``X_S``, shape ``(n, d_S)``, of the same examples in the same order.
-        device: where the products are formed; ``"cpu"`` uses BLAS ``syrk``, others torch in double precision.
+        device: where the products are formed; ``"cpu"`` in NumPy, others in torch in double precision.
         halves: also keep the Grams of even and odd rows (for cross-fitting), at no extra cost.
         means: also sum the columns, which centring and chance need; the loss alone does not.
         may_vanish: accept an all-zero teacher (centred features of one repeated example).
@@ -260,7 +260,7 @@ def gram_sums(
     gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
     sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
-    chain = summation_chain(n, block_rows(d_S + d_T) if device == "cpu" else MOST_ROWS) + len(parts) - 1
+    chain = summation_chain(n, block_rows(d_S + d_T)) + len(parts) - 1
     plain = GramSums(n, d_S, gram, sums, summation_errors(gram, d_S, chain))
     rows_S = entry_error(student, math.sqrt(plain.trace_student))
     rows_T = entry_error(teacher, math.sqrt(plain.trace_teacher))
@@ -271,12 +271,11 @@ def gram_sums(
     )
 
 
-def _summed(teacher: Rows, student: Rows, device: str, means: bool, parts: int) -> list[PairSum | TorchPairSum]:
+def _summed(teacher: Rows, student: Rows, device: str, means: bool, parts: int) -> list[PairSum]:
     """The pass over the rows: one sum of those whose number leaves each remainder on division by ``parts``."""
     d_S, d_T, n = student.shape[1], teacher.shape[1], student.shape[0]
-    sums: list[PairSum | TorchPairSum] = [
-        PairSum(d_S, d_T, means) if device == "cpu" else TorchPairSum(d_S, d_T, means, device) for _ in range(parts)
-    ]
+    place = CPU if device == "cpu" else OnDevice(device)
+    sums = [PairSum(d_S, d_T, means, place) for _ in range(parts)]
     for start in range(0, n, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, n)
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)

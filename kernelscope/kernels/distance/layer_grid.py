@@ -156,11 +156,11 @@ class _PlainHalf:
 
     def add(self, rows: dict[Key, np.ndarray]) -> None:
         for key, part in rows.items():
-            self._own[key].add(part.T)
+            self._own[key].add(part)
         # one product of all layers side by side: larger ones are faster
         sides = ([part for (role, _), part in rows.items() if role == of] for of in ("student", "teacher"))
         S, T = (side[0] if len(side) == 1 else np.hstack(side) for side in sides)
-        self._cross.add(S.T, T.T)
+        self._cross.add(S, T)
 
     def own(self, key: Key) -> Two:
         return self._own[key].gram(), None

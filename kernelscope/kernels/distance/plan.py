@@ -25,8 +25,8 @@ class Plan:
 
 
 def few_examples(n: int, p: int) -> bool:
-    """Whether n × n kernels of n examples with p features in all cost no more than their Gram: n <= 2 p."""
-    return n <= 2 * p
+    """Whether n × n kernels of n examples with p features in all cost no more than their Gram: n <= p."""
+    return n <= p
 
 
 def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_bytes: int = 4) -> Plan:
@@ -37,11 +37,11 @@ def plan(*, n: int, d_student: int, d_teacher: int, route: str = "auto", item_by
     p, d = d_student + d_teacher, max(d_student, d_teacher)
     read = float(n * p * item_bytes)
     if route == "blocked" or (route == "auto" and few_examples(n, p)):
-        why = "asked for" if route == "blocked" else f"n = {n} is at most 2 (d_S + d_T) = {2 * p}"
+        why = "asked for" if route == "blocked" else f"n = {n} is at most d_S + d_T = {p}"
         return Plan("blocked", n * n * p / 2, read * (1 + n // 8192), 8.0 * 3 * min(n, 4096) ** 2, why)
     if route == "tsqr":
         return Plan("tsqr", 2.0 * n * p * p, read, 8.0 * 5 * p * p, "asked for")
     if route == "pair":
         return Plan("pair", n * p * p / 2 + 3.0 * n * d * d, 2 * read, 8.0 * 8 * d * d, "asked for")
-    why = "asked for" if route == "gram" else f"n = {n} exceeds 2 (d_S + d_T) = {2 * p}"
+    why = "asked for" if route == "gram" else f"n = {n} exceeds d_S + d_T = {p}"
     return Plan("gram", n * p * p / 2, read, 8.0 * (5 * p * p + block_rows(p) * p), why)

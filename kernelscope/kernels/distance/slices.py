@@ -14,9 +14,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dgemv, dsyrk
 
-from kernelscope.kernels.distance.accumulate import BlockSum, mirrored
+from kernelscope.kernels.distance.accumulate import CPU, BlockSum
 from kernelscope.kernels.rounding import gamma
 
 BITS = 20
@@ -26,7 +25,7 @@ LIMITS = (1e-60, 1e60)  #: kernel norms for which no square of a slice leaves do
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """A block's rows as transposes ``(d, b)``: leading slice H, rest L, and ``both`` = H + Z."""
+    """A block's rows ``(b, d)``: leading slice H, rest L, and ``both`` = H + Z."""
 
     H: np.ndarray
     L: np.ndarray
@@ -34,9 +33,8 @@ class Sliced:
 
     @property
     def lengths(self) -> tuple[float, float]:
-        """‖L‖_F and ‖H + Z‖_F; without NumPy's BLAS, whose threads would fight SciPy's for the cores."""
-        squares = (float(np.einsum("ij,ij->", part, part)) for part in (self.L, self.both))
-        low, both = (math.sqrt(square) for square in squares)
+        """‖L‖_F and ‖H + Z‖_F."""
+        low, both = (math.sqrt(float(np.vdot(part, part))) for part in (self.L, self.both))
         return low, both
 
 
@@ -49,14 +47,14 @@ def sliced(rows: np.ndarray) -> Sliced:
     # two steps in this order: (Z + rounder) is where the rounding happens
     H = Z + rounder
     H -= rounder
-    return Sliced(H.T, (Z - H).T, (H + Z).T)
+    return Sliced(H, Z - H, H + Z)
 
 
 def side_by_side(parts: list[Sliced]) -> Sliced:
     """Several layers' slices of the same rows as one."""
     if len(parts) == 1:
         return parts[0]
-    return Sliced(*(np.hstack([getattr(p, name).T for p in parts]).T for name in ("H", "L", "both")))
+    return Sliced(*(np.hstack([getattr(p, name) for p in parts]) for name in ("H", "L", "both")))
 
 
 class SlicedOwnSum:
@@ -64,21 +62,20 @@ class SlicedOwnSum:
 
     def __init__(self, d: int) -> None:
         def zeros() -> np.ndarray:
-            return np.zeros((d, d), order="F")
+            return np.zeros((d, d))
 
-        self._high, self._low = BlockSum(zeros, triangle=True, plainly=1), BlockSum(zeros)
-        self._block, self._product = zeros(), zeros()
+        self._high, self._low, self._block = BlockSum(zeros, plainly=1), BlockSum(zeros), zeros()
         self._sums = BlockSum(lambda: np.zeros(d), plainly=1), BlockSum(lambda: np.zeros(d))
         self.lengths: list[tuple[float, float]] = []
 
     def add(self, rows: Sliced) -> None:
-        if rows.H.shape[1] == 0:
+        if len(rows.H) == 0:
             return
-        self._high.add(dsyrk(1.0, rows.H, 0.0, self._block, overwrite_c=1))
-        self._low.add(dgemm(1.0, rows.L, rows.both, 0.0, self._product, trans_b=1, overwrite_c=1))
-        ones = np.ones(rows.H.shape[1])
+        self._high.add(CPU.product(rows.H, rows.H, out=self._block))
+        self._low.add(CPU.product(rows.L, rows.both, out=self._block))
+        ones = np.ones(len(rows.H))
         for total, part in zip(self._sums, (rows.H, rows.L)):
-            total.add(dgemv(1.0, part, ones))
+            total.add(CPU.product(part, ones))
         self.lengths.append(rows.lengths)
 
     @property
@@ -89,7 +86,7 @@ class SlicedOwnSum:
         """The Gram rounded, and what rounding leaves out."""
         high, low = self._high.in_two()
         product = self._low.total()
-        return _rounded(mirrored(high), mirrored(low) + (product + product.T) / 2)
+        return _rounded(high, low + (product + product.T) / 2)
 
 
 class SlicedCrossSum:
@@ -97,20 +94,22 @@ class SlicedCrossSum:
 
     def __init__(self, d_S: int, d_T: int) -> None:
         def zeros() -> np.ndarray:
-            return np.zeros((d_S, d_T), order="F")
+            return np.zeros((d_S, d_T))
 
-        self._high, self._low, self._block = BlockSum(zeros, plainly=1), BlockSum(zeros), zeros()
+        self._high, self._low = BlockSum(zeros, plainly=1), BlockSum(zeros)
+        self._block, self._other = zeros(), zeros()
 
     def add(self, student: Sliced, teacher: Sliced) -> None:
-        if student.H.shape[1] == 0:
+        if len(student.H) == 0:
             return
-        self._high.add(dgemm(1.0, student.H, teacher.H, 0.0, self._block, trans_b=1, overwrite_c=1))
-        product = dgemm(0.5, student.L, teacher.both, 0.0, self._block, trans_b=1, overwrite_c=1)
-        self._low.add(dgemm(0.5, student.both, teacher.L, 1.0, product, trans_b=1, overwrite_c=1))
+        self._high.add(CPU.product(student.H, teacher.H, out=self._block))
+        product = CPU.product(student.L, teacher.both, out=self._block)
+        product += CPU.product(student.both, teacher.L, out=self._other)
+        self._low.add(product)  # halved once at the end, which is exact
 
     def in_two(self) -> tuple[np.ndarray, np.ndarray]:
         high, low = self._high.in_two()
-        return _rounded(np.asarray(high), low + self._low.total())
+        return _rounded(high, low + self._low.total() / 2)
 
 
 def slice_error(chain: int, first: list[tuple[float, float]], second: list[tuple[float, float]]) -> float:

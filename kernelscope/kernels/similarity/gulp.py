@@ -86,7 +86,7 @@ def whitened(X: Rows, rho: float = RHO, name: str = "features") -> Mapped:
     rows = Affine(middle, scale=2.0 ** -min(1000, math.frexp(largest_entry(middle))[1]))
     own, length = OwnSum(X.shape[1], means=False), 0.0
     for (_, block), (_, stored) in zip(row_blocks(rows), row_blocks(X)):
-        own.add(np.ascontiguousarray(block).T)
+        own.add(np.ascontiguousarray(block))
         length = math.hypot(length, rows.scale * float(np.linalg.norm(stored)))
     gram = own.gram()
     A = _root(gram, rho)

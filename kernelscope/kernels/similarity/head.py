@@ -136,7 +136,7 @@ def _from_projection(scaled: ScaledSums, fit: GramFit) -> Rung:
             rows = both[: len(X_S)]
             rows[:, :d_S] = X_S
             np.subtract(X_T, X_S @ fit.A, out=rows[:, d_S:])
-            total.add(rows.T)
+            total.add(rows)
     gram = total.gram()
     left = gram[:d_S, d_S:][fit.present] * fit.inverse_lengths[:, None]
     cleaned = left.T @ fit.inverse(left)

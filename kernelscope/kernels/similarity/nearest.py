@@ -9,16 +9,13 @@ measuring every distance in float64 that is 2 to 3 times as fast at n = 10,000, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from kernelscope.kernels.distance.blocked import full_precision_matmul
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.rows import Rows, numpy_block, row_blocks, take_rows
-
-if TYPE_CHECKING:
-    import torch
 
 QUERY_ROWS, INDEX_ROWS = 4096, 4096
 CACHED_ROWS = 256  #: candidates measured at a time, so that their differences stay in cache
@@ -48,8 +45,6 @@ class Index:
     """Rows to be searched, held in float32 about their mean."""
 
     def __init__(self, X: Rows, device: str = "cpu") -> None:
-        import torch
-
         self.X, self.device = X, device
         self.n, d = X.shape
         total = np.zeros(d)
@@ -67,8 +62,16 @@ class Index:
             wide[start:stop, :d] = part
             wide[start:stop, d] = -0.5 * (1 - 4 * self.error) * squares
             wide[start:stop, d + 1] = 2 * self.error * self.lengths[start:stop]
-        self.wide = torch.from_numpy(wide).to(device)
-        self.room: torch.Tensor | None = None
+        self.wide = self.placed(wide)
+        self.room: Any = None
+
+    def placed(self, values: np.ndarray) -> Any:
+        """Values where products are formed: NumPy's array on the CPU, else a torch tensor."""
+        if self.device == "cpu":
+            return values
+        import torch
+
+        return torch.from_numpy(values).to(self.device)
 
     def search(self, start: int, stop: int, k: int, Q: Rows | None = None) -> Shares:
         """The k nearest rows of queries ``start:stop``, none of them the query's own number.
@@ -86,8 +89,6 @@ class Index:
 
     def _candidates(self, centred: np.ndarray, start: int, k: int) -> tuple[np.ndarray, np.ndarray] | None:
         """(query, row) of every row that may be among the k nearest, queries in order; None if they are too many."""
-        import torch
-
         count, d = centred.shape
         if self.n <= 8 * k or self.n < GROUP:
             return None
@@ -95,31 +96,29 @@ class Index:
         wide[:, :d] = centred
         lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))
         wide[:, d + 1] = lengths
-        Q = torch.from_numpy(wide).to(self.device)
-        pool = _Pool(count, k, lengths, self)
-        with full_precision_matmul(), torch.inference_mode():
-            for first in range(0, self.n, INDEX_ROWS):
-                rows = self.wide[first : first + INDEX_ROWS]
-                upper = self._product(count, len(rows))
-                if upper.is_cpu:  # NumPy's BLAS was the faster one wherever both were timed
-                    np.matmul(Q.numpy(), rows.numpy().T, out=upper.numpy())
-                else:
-                    torch.mm(Q, rows.T, out=upper)
-                own = np.arange(max(start, first), min(start + count, first + upper.shape[1]))
-                if len(own):
-                    upper[torch.from_numpy(own - start), torch.from_numpy(own - first)] = -torch.inf
-                pool.add(upper, first)
-                if pool.overflows:
-                    return None
+        Q, pool = self.placed(wide), _Pool(count, k, lengths, self)
+        for first in range(0, self.n, INDEX_ROWS):
+            rows = self.wide[first : first + INDEX_ROWS]
+            upper = self._product(Q, rows)
+            own = np.arange(max(start, first), min(start + count, first + len(rows)))
+            upper[own - start, own - first] = -np.inf
+            pool.add(upper, first)
+            if pool.overflows:
+                return None
         return pool.finished()
 
-    def _product(self, count: int, rows: int) -> torch.Tensor:
-        """Room for a product, the same every time: fresh memory costs more than the comparison it is for."""
+    def _product(self, Q: Any, rows: Any) -> Any:
+        """``Q rowsᵀ`` in the same room every time: fresh memory costs more than the comparison it is for."""
+        wanted = len(Q) * len(rows)
+        if self.room is None or len(self.room) < wanted:
+            self.room = self.placed(np.empty(wanted, np.float32))
+        room = self.room[:wanted].reshape(len(Q), len(rows))
+        if self.device == "cpu":
+            return np.matmul(Q, rows.T, out=room)
         import torch
 
-        if self.room is None or len(self.room) < count * rows:
-            self.room = torch.empty(count * rows, device=self.device)
-        return self.room[: count * rows].view(count, rows)
+        with full_precision_matmul():
+            return torch.mm(Q, rows.T, out=room)
 
     def _measured(self, queries: np.ndarray, query: np.ndarray, row: np.ndarray) -> np.ndarray:
         """‖q − x‖² of each candidate, in float64."""
@@ -164,8 +163,6 @@ class _Pool:
     """Candidates of a block of queries, and for each query what a row's upper bound must reach."""
 
     def __init__(self, count: int, k: int, lengths: np.ndarray, index: Index) -> None:
-        import torch
-
         self.count, self.k, self.index = count, k, index
         self.lengths = lengths
         self.query, self.row = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -173,39 +170,42 @@ class _Pool:
         self.fresh: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.waiting = 0
         self.needed = np.full(count, -np.inf)
-        self.threshold = torch.full((count, 1), -torch.inf, device=index.device)
+        self.threshold = index.placed(np.full((count, 1), -np.inf, np.float32))
 
     @property
     def overflows(self) -> bool:
         return len(self.query) + self.waiting > MOST_CANDIDATES * self.k * self.count
 
-    def add(self, upper: torch.Tensor, first: int) -> None:
+    def add(self, upper: Any, first: int) -> None:
         """Take in a block of upper bounds ``(count, rows)`` of the index's rows from ``first``."""
         if first == 0:
             self._start(upper)
         whole = upper.shape[1] // GROUP * GROUP
-        highest = upper[:, :whole].reshape(self.count, -1, GROUP).amax(2)
-        query, group = (highest >= self.threshold).nonzero(as_tuple=True)
-        values = upper[:, :whole].reshape(self.count, -1, GROUP)[query, group]
-        hit, column = (values >= self.threshold[query]).nonzero(as_tuple=True)
+        grouped = upper[:, :whole].reshape(self.count, -1, GROUP)
+        highest = grouped.max(2) if isinstance(upper, np.ndarray) else grouped.amax(2)
+        query, group = _places(highest >= self.threshold)
+        values = grouped[query, group]
+        hit, column = _places(values >= self.threshold[query])
         self._take(query[hit], group[hit] * GROUP + column, values[hit, column], first)
         if whole < upper.shape[1]:
-            query, column = (upper[:, whole:] >= self.threshold).nonzero(as_tuple=True)
+            query, column = _places(upper[:, whole:] >= self.threshold)
             self._take(query, column + whole, upper[query, column + whole], first)
         if self.waiting > self.count * self.k // 2:
             self._sift()
 
-    def _start(self, upper: torch.Tensor) -> None:
+    def _start(self, upper: Any) -> None:
         """A first threshold, from the best of the first block; they are taken in with all others that reach it."""
-        import torch
-
         if upper.shape[1] < self.k:
             return
-        best, row = (part.cpu().numpy() for part in torch.topk(upper, self.k, dim=1))
+        if isinstance(upper, np.ndarray):
+            row = np.argpartition(upper, -self.k, axis=1)[:, -self.k :]
+            best = np.take_along_axis(upper, row, axis=1)
+        else:
+            best, row = (part.cpu().numpy() for part in upper.topk(self.k, dim=1))
         self._require(self._lower(np.arange(self.count)[:, None], row, best.astype(np.float64)).min(axis=1))
 
-    def _take(self, query: torch.Tensor, column: torch.Tensor, value: torch.Tensor, first: int) -> None:
-        self.fresh.append((query.cpu().numpy(), column.cpu().numpy() + first, value.double().cpu().numpy()))
+    def _take(self, query: Any, column: Any, value: Any, first: int) -> None:
+        self.fresh.append((_numpy(query), _numpy(column) + first, _numpy(value).astype(np.float64)))
         self.waiting += len(query)
 
     def _sift(self) -> None:
@@ -232,16 +232,23 @@ class _Pool:
         return lower
 
     def _require(self, needed: np.ndarray) -> None:
-        import torch
-
         self.needed = needed
-        below = np.nextafter(needed.astype(np.float32), -np.inf)
-        self.threshold = torch.from_numpy(below)[:, None].to(self.index.device)
+        below = np.nextafter(needed.astype(np.float32), np.float32(-np.inf))
+        self.threshold = self.index.placed(below)[:, None]
 
     def finished(self) -> tuple[np.ndarray, np.ndarray]:
         if self.waiting:
             self._sift()
         return self.query, self.row
+
+
+def _places(mask: Any) -> Any:
+    """Where a mask is true, by dimension."""
+    return mask.nonzero() if isinstance(mask, np.ndarray) else mask.nonzero(as_tuple=True)
+
+
+def _numpy(values: Any) -> np.ndarray:
+    return values if isinstance(values, np.ndarray) else np.asarray(values.cpu().numpy())
 
 
 def _shares(

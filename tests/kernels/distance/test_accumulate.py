@@ -1,4 +1,4 @@
-"""The chain of roundings that a proof counts is the one that sums make, in NumPy's, SciPy's and torch's hands."""
+"""The chain of roundings that a proof counts is the one that sums make, in NumPy's and torch's hands."""
 
 from fractions import Fraction
 
@@ -10,9 +10,9 @@ from kernelscope.kernels.distance.accumulate import (
     PLAINLY,
     BlockSum,
     CrossSum,
+    OnDevice,
     OwnSum,
     PairSum,
-    TorchPairSum,
     block_rows,
     summation_chain,
 )
@@ -69,14 +69,14 @@ def test_sums_are_those_of_all_rows_whatever_their_blocks(n):
     rng = np.random.default_rng(n)
     X_S, X_T = rng.standard_normal((n, 3)), rng.standard_normal((n, 700)).astype(np.float32)
     Z = np.hstack([X_S, X_T])
-    for kind in (PairSum(3, 700, True), TorchPairSum(3, 700, True, "cpu")):
+    for kind in (PairSum(3, 700, True), PairSum(3, 700, True, OnDevice("cpu"))):
         kind.add(X_S[: n // 2], X_T[: n // 2])
         kind.add(X_S[n // 2 :], X_T[n // 2 :])
         np.testing.assert_allclose(kind.gram(), Z.T @ Z, rtol=1e-11, atol=1e-11 * n)
         np.testing.assert_allclose(kind.sums, Z.sum(0), rtol=1e-10, atol=1e-10)
     own, cross = OwnSum(3), CrossSum(3, 700)
-    own.add(np.ascontiguousarray(X_S).T)
-    cross.add(np.ascontiguousarray(X_S).T, np.ascontiguousarray(X_T, np.float64).T)
+    own.add(X_S)
+    cross.add(X_S, X_T.astype(np.float64))
     np.testing.assert_allclose(own.gram(), X_S.T @ X_S, rtol=1e-11, atol=1e-11 * n)
     np.testing.assert_allclose(cross.total(), X_S.T @ X_T.astype(float), rtol=1e-10, atol=1e-11 * n)
 
@@ -86,7 +86,7 @@ def test_sums_are_those_of_all_rows_whatever_their_blocks(n):
 def test_ten_million_rows_that_all_round_one_way_keep_the_proved_error(panel, device, monkeypatch):
     student, teacher, truth = many_rows(10_000_000, panel)
     if device == "torch":  # what another device would run, on this one
-        monkeypatch.setattr("kernelscope.kernels.distance.gram.PairSum", lambda *given: TorchPairSum(*given, "cpu"))
+        monkeypatch.setattr("kernelscope.kernels.distance.gram.CPU", OnDevice("cpu"))
     sums = gram_sums(teacher=teacher, student=student)
     exact = 1 + (len(teacher) - 1) * Fraction(float(teacher[1, 0])) ** 2
     assert abs(Fraction(float(sums.G_TT[0, 0])) - exact) <= Fraction(sums.errors.teacher)

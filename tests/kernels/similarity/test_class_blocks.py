@@ -28,16 +28,21 @@ def test_blocks_are_sums_of_squares_over_pairs_of_classes(n: int, L: int) -> Non
     assert_allclose(found, found.T, atol=1e-16)
 
 
-def test_classes_that_do_not_fit_together_take_more_passes_and_give_the_same() -> None:
+@pytest.mark.parametrize("far", [True, False])
+def test_classes_that_do_not_fit_together_take_more_passes_and_give_the_same(far: bool, monkeypatch) -> None:
     rng = np.random.default_rng(1)
-    X_S, X_T, y = rng.standard_normal((3000, 3)), rng.standard_normal((3000, 5)), rng.integers(0, 11, 3000)
+    X_T, y = rng.standard_normal((3000, 4)), rng.integers(0, 11, 3000)
+    X_S = rng.standard_normal((3000, 4)) if far else X_T + 1e-5 * rng.standard_normal((3000, 4))
     sums = gram_sums(teacher=X_T, student=X_S)
     expected = dense_blocks(X_S, X_T, y)
-    for grams_in_memory in (2, 7, 11):
-        found = class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=8 * 64 * grams_in_memory)
-        assert_allclose(found, expected, atol=1e-13)
-    with pytest.raises(ResourceError, match="do not hold two Grams of 512"):
-        class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=8 * 64)
+    column = 2 * 8 * 8 * 11  # of 11 Grams of width 8, in half of the memory
+    for columns_in_memory in (2, 3, 8):
+        memory = column * columns_in_memory
+        monkeypatch.setattr("kernelscope.kernels.similarity.class_blocks.BLOCK_ROWS", 700)  # several parts of the rows
+        found = class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=memory)
+        assert_allclose(found, expected, atol=1e-13 if far else 1e-9)
+    with pytest.raises(ResourceError, match="do not hold 1,408 for 11 classes"):
+        class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=column - 1)
 
 
 @pytest.mark.parametrize("exponent", [3, 8, 14, 22, 28])
