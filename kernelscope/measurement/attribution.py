@@ -23,6 +23,7 @@ from kernelscope.report.notes import NOT_SAMPLED, ROWS_TELL
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.statistics.row_forms import RowForms
     from kernelscope.measurement.layer_pairs import Examples
     from kernelscope.report.fields import Interval
 
@@ -79,11 +80,11 @@ def _outside(parts: LeaveOut, expected: float, above: bool) -> str:
     )
 
 
-def attribute(scaled: ScaledSums, examples: Examples, loss: float) -> Attribution:
-    """One more pass over the rows, unless the loss is too small for it."""
+def attribute(scaled: ScaledSums, forms: RowForms, examples: Examples, loss: float) -> Attribution:
+    """What rows carry, unless the loss is too small to tell."""
     if loss <= ROWS_TELL:
         return Attribution(None, None)
-    rows = row_norms(scaled)
+    rows = row_norms(forms)
     if examples.groups is None:
         return Attribution(rows, single_examples(rows))
     return Attribution(rows, whole_groups(rows, scaled, examples.groups))

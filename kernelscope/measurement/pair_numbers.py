@@ -25,6 +25,7 @@ from kernelscope.kernels.similarity.alignment import alignment, optimal_scale, s
 from kernelscope.kernels.similarity.cka import cka, cka_debiased
 from kernelscope.kernels.similarity.neighbours import Neighbours, neighbours
 from kernelscope.kernels.statistics.moments import Moments, both_moments
+from kernelscope.kernels.statistics.row_forms import row_forms
 from kernelscope.measurement.attribution import attribute, attribution_fields
 from kernelscope.measurement.chance_numbers import null_fields
 from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
@@ -78,10 +79,11 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         settings.announce(f"{names['student']} {names['student_layer']}: {ahead}")
     loss, scaled = _loss(X_T, X_S, settings)
     centred = centre(scaled)
-    own = both_moments(centred)
+    forms = row_forms(scaled, centred)
+    own = both_moments(centred, forms)
     chosen = choose_landmarks(settings.landmarks, examples, scaled, settings.seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
-    attribution = attribute(scaled, examples, loss.value)
+    attribution = attribute(scaled, forms, examples, loss.value)
     rungs = ladder.rungs(scaled, centred)
     spectrum = _difference_spectrum(scaled, loss)
     outliers = outliers_among(attribution.rows, scaled)

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope.kernels.distance.gram import COMFORTABLE
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.row_views import Affine
-from kernelscope.kernels.rows import BLOCK_ROWS, Rows, row_blocks, take_rows
+from kernelscope.kernels.rows import Rows, row_blocks, take_rows
 from kernelscope.kernels.similarity.cka import cka
+from kernelscope.kernels.statistics.row_forms import quadratic_forms, symmetric_strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.statistics.row_forms import RowForms
 
 EXACT_CUBES = 2048  #: up to so many examples Σ k_ij³ is summed over all pairs, above over those of as many drawn ones
 
@@ -46,37 +49,56 @@ class Moments:
     entries_3: float
 
 
-def both_moments(centred_pair: ScaledSums) -> tuple[Moments, Moments] | None:
-    """:func:`moments` of the student and of the teacher; None where one of them is constant over the examples."""
+def both_moments(centred_pair: ScaledSums, forms: RowForms | None = None) -> tuple[Moments, Moments] | None:
+    """Moments of the student and of the teacher; None where one of them is constant over the examples.
+
+    Args:
+        forms: of the same pair, if the rows were read already.
+    """
     G = centred_pair.sums
     if cka(G) is None:
         return None
-    return moments(centred_pair.student, G.G_SS), moments(centred_pair.teacher, G.G_TT)
+    found = []
+    for X, H, own in (
+        (centred_pair.student, G.G_SS, None if forms is None else forms.student),
+        (centred_pair.teacher, G.G_TT, None if forms is None else forms.teacher),
+    ):
+        norm = frobenius(H)
+        if own is None or norm < COMFORTABLE[0]:  # of a network that small squares were lost beside the other's
+            found.append(moments(X, H))
+        else:
+            linked = own.linked / norm / math.sqrt(norm)
+            found.append(_moments(X, H, own.centred_diagonal / norm, own.centred_squares / norm / norm, linked))
+    return found[0], found[1]
 
 
 def moments(X: Rows, G: np.ndarray) -> Moments:
-    """Of ``K = X Xᵀ``, X centred, with its Gram G; one pass, n d² multiply-adds."""
-    n, norm = X.shape[0], frobenius(G)
-    unit = 1 / math.sqrt(norm)
+    """Of ``K = X Xᵀ``, X centred, with its Gram G; one pass, ½ n d² multiply-adds."""
+    norm = frobenius(G)
+    unit, strips = 1 / math.sqrt(norm), symmetric_strips(G / norm)
     diagonals, squares, linked = [], [], np.zeros(X.shape[1])
     for _, block in row_blocks(X):
         rows = block * unit
-        k = np.einsum("ij,ij->i", rows, rows)
-        diagonals.append(k)
-        squares.append(np.einsum("ij,ij->i", rows @ (G / norm), rows))
-        linked += k @ rows
-    k, q = np.concatenate(diagonals), np.concatenate(squares)
-    eigenvalues = np.linalg.eigvalsh(G / norm)
+        diagonals.append(np.einsum("ij,ij->i", rows, rows))
+        squares.append(quadratic_forms(rows, strips))
+        linked += diagonals[-1] @ rows
+    return _moments(X, G, np.concatenate(diagonals), np.concatenate(squares), linked)
+
+
+def _moments(X: Rows, G: np.ndarray, k: np.ndarray, q: np.ndarray, linked: np.ndarray) -> Moments:
+    """From K_ii, (K²)_ii and Σ K_ii x_i in units in which ‖K‖_F = 1."""
+    norm = frobenius(G)
+    H = G / norm
     return Moments(
-        n=n,
+        n=X.shape[0],
         entries=k,
         diagonal=float(k.sum()),
         diagonal_2=float(k @ k),
         diagonal_3=float(np.sum(k**3)),
-        cube=float(np.sum(eigenvalues**3)),
+        cube=float(np.vdot(H @ H, H)),
         mixed=float(k @ q),
         linked=float(linked @ linked),
-        entries_3=float(np.sum(k**3)) + _off_diagonal_cubes(Affine(X, scale=unit)),
+        entries_3=float(np.sum(k**3)) + _off_diagonal_cubes(Affine(X, scale=1 / math.sqrt(norm))),
     )
 
 
@@ -87,11 +109,9 @@ def _off_diagonal_cubes(X: Rows) -> float:
         rows = np.concatenate([block for _, block in row_blocks(X)])
     else:
         rows = take_rows(X, np.sort(np.random.default_rng(0).choice(n, EXACT_CUBES, replace=False)))
-    m, total = len(rows), 0.0
-    for start in range(0, m, BLOCK_ROWS // 4):
-        K = rows[start : start + BLOCK_ROWS // 4] @ rows.T
-        np.fill_diagonal(K[:, start:], 0.0)  # exactly: Σ k_ii³ is known from all rows, not only the drawn ones
-        total += float(np.einsum("ij,ij,ij->", K, K, K))
+    m, K = len(rows), rows @ rows.T
+    np.fill_diagonal(K, 0.0)  # exactly: Σ k_ii³ is known from all rows, not only the drawn ones
+    total = float(np.vdot(np.square(K), K))
     return total if m == n else total * (n * (n - 1.0)) / (m * (m - 1.0))
 
 

@@ -17,12 +17,13 @@ import numpy as np
 from scipy.special import stdtrit as t_quantile
 
 from kernelscope.kernels.distance.plan import few_examples
-from kernelscope.kernels.rows import BLOCK_ROWS, row_blocks, take_rows
+from kernelscope.kernels.rows import BLOCK_ROWS, take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.statistics.row_forms import RowForms
 
 LEAST_EXAMPLES = 10  #: below which no interval is given
 LEAST_GROUPS = 5  #: the same for groups of examples
@@ -59,24 +60,19 @@ class RowNorms:
         return math.sqrt(self.difference.sum() / self.teacher.sum())
 
 
-def row_norms(scaled: ScaledSums) -> RowNorms:
-    """One pass over the features: n (d_S² + d_S d_T + d_T²) multiply-adds.
+def row_norms(forms: RowForms) -> RowNorms:
+    """From one pass over the rows.
 
     Each ‖Δ_i‖² is right to about u ‖K_T‖² / n, so the shares mean something while the loss exceeds about 1e-6.
     """
-    sums = scaled.sums
-    columns: list[list[np.ndarray]] = [[], [], [], []]
-    total = 0.0
-    for (_, X_S), (_, X_T) in zip(row_blocks(scaled.student), row_blocks(scaled.teacher)):
-        teacher = np.einsum("ij,ij->i", X_T @ sums.G_TT, X_T)
-        cross = np.einsum("ij,ij->i", X_S @ sums.G_ST, X_T)
-        student = np.einsum("ij,ij->i", X_S @ sums.G_SS, X_S)
-        k_S, k_T = np.einsum("ij,ij->i", X_S, X_S), np.einsum("ij,ij->i", X_T, X_T)
-        for column, values in zip(columns, (np.maximum(student - 2 * cross + teacher, 0), k_S - k_T, teacher, k_T)):
-            column.append(values)
-        total += float(student.sum()) + float(teacher.sum())
-    difference, diagonal, teacher, teacher_diagonal = (np.concatenate(column) for column in columns)
-    return RowNorms(difference, diagonal, teacher, teacher_diagonal, roundoff=ROUNDING * total)
+    S, T = forms.student, forms.teacher
+    return RowNorms(
+        difference=np.maximum(S.squares - 2 * forms.cross + T.squares, 0),
+        difference_diagonal=S.diagonal - T.diagonal,
+        teacher=T.squares,
+        teacher_diagonal=T.diagonal,
+        roundoff=ROUNDING * (float(S.squares.sum()) + float(T.squares.sum())),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import well_scaled_sums
+from kernelscope.kernels.statistics.row_forms import row_forms
 from kernelscope.kernels.statistics.sampling import (
     LeaveOut,
     paired_difference,
@@ -43,7 +45,8 @@ def population_loss(noise=0.5, n=400_000):
 
 
 def norms_of(X_S, X_T):
-    return row_norms(well_scaled_sums(teacher=X_T, student=X_S))
+    scaled = well_scaled_sums(teacher=X_T, student=X_S)
+    return row_norms(row_forms(scaled, centre(scaled)))
 
 
 def singles_of(X_S, X_T):
@@ -52,7 +55,7 @@ def singles_of(X_S, X_T):
 
 def groups_of(X_S, X_T, groups):
     scaled = well_scaled_sums(teacher=X_T, student=X_S)
-    return whole_groups(row_norms(scaled), scaled, groups)
+    return whole_groups(row_norms(row_forms(scaled, centre(scaled))), scaled, groups)
 
 
 def test_row_norms_equal_the_rows_of_the_dense_difference():
