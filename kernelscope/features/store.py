@@ -16,6 +16,7 @@ inside (``features/opening.py``), rows are plain bytes of this file, every block
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 import zlib
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.errors import ResourceError, UnreadableInput
+from kernelscope.features.ahead import Ahead
 from kernelscope.features.opening import outline_of, read_checked, read_rows
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
 from kernelscope.files import require_readable
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernelscope.features.header import Place
+
+AHEAD_BYTES = 1 << 20  #: a block that takes longer to read than a thread to start
 
 __all__ = ["CHECKED_ROWS", "FORMAT", "FORMAT_VERSION", "FeatureStore"]
 
@@ -51,13 +55,15 @@ class OpenFile:
 class CheckedRows:
     """Rows of one layer, or ids; a block's checksum is verified the first time it is read.
 
-    The last block stays in memory, so that reading forwards in smaller steps reads every byte once.
+    The last block stays in memory, so that reading forwards in smaller steps reads every byte once, and the next one is
+    read meanwhile.
     """
 
     def __init__(self, where: str, file: OpenFile, data: Place, sums: np.ndarray) -> None:
         self._where, self._file, self._data, self._sums = where, file, data, sums
         self._verified = np.zeros(len(self._sums), bool)
         self._kept: tuple[int, np.ndarray] = (-1, np.empty(0))
+        self._ahead: Ahead | None = None
         self.shape: tuple[int, int] = (data.shape[0], data.shape[1])
         self.dtype = data.dtype
 
@@ -78,6 +84,15 @@ class CheckedRows:
         """The ``number``-th 4,096 rows, checked; read-only, as the next reader may be given the same memory."""
         if self._kept[0] == number:
             return self._kept[1]
+        ahead, self._ahead = self._ahead, None
+        block = ahead.block() if ahead is not None and ahead.holds(number) else self._read(number)
+        if number == self._kept[0] + 1 < len(self._sums) - 1 and block.nbytes >= AHEAD_BYTES:
+            with contextlib.suppress(RuntimeError):  # without a thread it is read when it is asked for
+                self._ahead = Ahead(self._read, number + 1)
+        self._kept = (number, block)
+        return block
+
+    def _read(self, number: int) -> np.ndarray:
         first, last = number * CHECKED_ROWS, min((number + 1) * CHECKED_ROWS, self.shape[0])
         try:
             block = read_rows(self._file.number, self._data, first, last)
@@ -90,8 +105,12 @@ class CheckedRows:
                 raise UnreadableInput(f"{self._where} is corrupt in rows {first} to {last - 1}; extract it again")
             self._verified[number] = True
         block.flags.writeable = False
-        self._kept = (number, block)
         return block
+
+    def wait(self) -> None:
+        """Until no thread reads the file."""
+        if self._ahead is not None:
+            self._ahead.wait()
 
     def verify(self) -> None:
         """Read everything and check every block."""
@@ -177,6 +196,8 @@ class FeatureStore:
             self.features(layer).verify()
 
     def close(self) -> None:
+        for rows in self._rows.values():
+            rows.wait()
         self._file.close()
 
     def __enter__(self) -> FeatureStore:
