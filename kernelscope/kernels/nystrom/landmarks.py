@@ -55,15 +55,20 @@ class Landmarks:
         return 1 if self.indices is None else int(np.unique(self.indices, return_counts=True)[1].max())
 
     def vectors(self, *, teacher: Features, student: Features) -> LandmarkVectors:
-        """:meth:`of` both networks."""
+        """:meth:`of` both networks, and what rounding may have added to each. One pass.
+
+        Means of large rows that cancel are not to be trusted: ``noise`` is u of the stored type, or some sixteen
+        roundings of the sum, times the groups' mean row norms, in ‖·‖_2; 0 for single rows.
+        """
+        (D_T, noise_T), (D_S, noise_S) = (self._with_noise(X) for X in (teacher, student))
         return LandmarkVectors(
-            teacher=self.of(teacher),
-            student=self.of(student),
+            teacher=D_T,
+            student=D_S,
             assignment=self.assignment,
             exact_centres=self.is_partition,
             strategy=self.strategy,
             repeats=self.repeats,
-            noise=(self.noise(student), self.noise(teacher)),
+            noise=(noise_S, noise_T),
         )
 
     def of(self, X: Features) -> np.ndarray:
@@ -72,29 +77,20 @@ class Landmarks:
         Raises:
             Mismatch: if X has another number of rows than the landmarks were chosen from.
         """
+        return self._with_noise(X)[0]
+
+    def _with_noise(self, X: Features) -> tuple[np.ndarray, float]:
         rows = as_rows(X)
         if rows.shape[0] != self.n:
             raise Mismatch(
                 f"landmarks are groups of {self.n} examples, features have {rows.shape[0]}; choose landmarks again"
             )
-        if self.indices is not None:
-            return take_rows(rows, self.indices)
-        assert self.assignment is not None
-        return group_means(rows, self.assignment, self.m)
-
-    def noise(self, X: Features) -> float:
-        """‖·‖_2 of what rounding may have added to :meth:`of`: means of large rows that cancel are not to be trusted.
-
-        u of the stored type, or some sixteen roundings of the sum, times the groups' mean row norms; 0 for single
-        rows. One pass.
-        """
         if self.assignment is None:
-            return 0.0
-        rows = as_rows(X)
-        with np.errstate(over="ignore"):
-            lengths = np.concatenate([np.linalg.norm(block, axis=1) for _, block in row_blocks(rows)])
-        means = group_means(lengths[:, None], self.assignment, self.m)
-        return max(16 * UNIT_ROUNDOFF, storage_roundoff(rows)) * float(np.linalg.norm(means))
+            assert self.indices is not None
+            return take_rows(rows, self.indices), 0.0
+        means = GroupMeans(rows, self.assignment, self.m)
+        relative = max(16 * UNIT_ROUNDOFF, storage_roundoff(rows))
+        return means.vectors, relative * float(np.linalg.norm(means.lengths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +117,19 @@ class LandmarkVectors:
         return len(self.teacher)
 
 
-def group_means(X: Rows, assignment: np.ndarray, m: int) -> np.ndarray:
-    """Means ``(m, d)`` over the groups of ``assignment`` (−1: none); zero for an empty group."""
-    total = np.zeros((m, X.shape[1]))
-    for start, block in row_blocks(X):
-        total += sum_by_group(block, assignment[start : start + len(block)], m)
-    counts = np.bincount(assignment[assignment >= 0], minlength=m)
-    return total / np.maximum(counts, 1)[:, None]
+class GroupMeans:
+    """Over the groups of ``assignment`` (−1: none; zero for an empty group), from one pass.
+
+    ``vectors`` ``(m, d)``: mean rows; ``lengths`` and ``squares`` ``(m,)``: means of ‖x_i‖ and ‖x_i‖².
+    """
+
+    def __init__(self, X: Rows, assignment: np.ndarray, m: int) -> None:
+        total, norms = np.zeros((m, X.shape[1])), np.zeros((m, 2))
+        for start, block in row_blocks(X):
+            groups = assignment[start : start + len(block)]
+            with np.errstate(over="ignore", invalid="ignore"):  # features too large or not finite are named later
+                squares = np.einsum("ij,ij->i", block, block)
+                total += sum_by_group(block, groups, m)
+                norms += sum_by_group(np.stack([np.sqrt(squares), squares], axis=1), groups, m)
+        counts = np.maximum(np.bincount(assignment[assignment >= 0], minlength=m), 1)
+        self.vectors, (self.lengths, self.squares) = total / counts[:, None], norms.T / counts

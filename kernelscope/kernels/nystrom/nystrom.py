@@ -2,7 +2,7 @@
 
     K~ = C W⁺ Cᵀ = X P Xᵀ,   P = V Vᵀ the projector on the landmarks' span,   K − K~ = X (I − P) Xᵀ >= 0
 
-Costs O(n d² + n d m) and O(d² + d m) numbers of memory (docs/theory.md 4.2).
+Costs O(n d m) beside the Gram and O(d² + d m + m²) numbers of memory (docs/theory.md 4.2).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.nystrom.landmarks import Landmarks, LandmarkVectors, group_means
+from kernelscope.kernels.distance.gram import gram_sums
+from kernelscope.kernels.nystrom.landmarks import GroupMeans, Landmarks, LandmarkVectors
 from kernelscope.kernels.nystrom.running_sums import RunningSide, RunningSums
 from kernelscope.kernels.nystrom.spectrum import landmark_basis
 from kernelscope.kernels.rows import (
@@ -38,7 +39,7 @@ def partial(*, teacher: Features, student: Features, landmarks: Landmarks, sums:
     Args:
         teacher: features ``X_T``, shape ``(n, d_T)``.
         student: features ``X_S``, shape ``(n, d_S)``, of the same n examples in the same order.
-        sums: Grams of the same features if they exist already; saves a fifth of the work.
+        sums: Grams of the same features if they exist already; saves most of the work.
 
     Raises:
         Mismatch: numbers of rows differ.
@@ -66,7 +67,9 @@ def partial_with(
     teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
     n = require_same_examples(teacher, student)
     _require_fit(teacher, student, landmarks)
+    sums = sums or gram_sums(teacher=teacher, student=student, means=False, may_vanish=True)
     both = _empty_sums(teacher, student, landmarks, sums, rank)
+    both.require_usable()
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found in the sums
         for start, stop in row_steps(n, landmarks.m + student.shape[1] + teacher.shape[1]):
             groups = None if landmarks.assignment is None else landmarks.assignment[start:stop]
@@ -78,18 +81,17 @@ def partial_with(
 
 
 def _empty_sums(
-    teacher: Rows, student: Rows, landmarks: LandmarkVectors, sums: GramSums | None, rank: int | None
+    teacher: Rows, student: Rows, landmarks: LandmarkVectors, sums: GramSums, rank: int | None
 ) -> RunningSums:
     vectors = means = (landmarks.student, landmarks.teacher)
     if landmarks.assignment is not None and not landmarks.exact_centres:
         assignment, m = landmarks.assignment, landmarks.m
-        means = group_means(student, assignment, m), group_means(teacher, assignment, m)
-    grams = (None, None) if sums is None else (sums.G_SS, sums.G_TT)
+        means = GroupMeans(student, assignment, m).vectors, GroupMeans(teacher, assignment, m).vectors
     sides = [
         RunningSide(X, D, mean, gram, landmark_basis(D, storage_roundoff(X), noise, rank), noise)
-        for X, D, mean, gram, noise in zip((student, teacher), vectors, means, grams, landmarks.noise)
+        for X, D, mean, gram, noise in zip((student, teacher), vectors, means, (sums.G_SS, sums.G_TT), landmarks.noise)
     ]
-    return RunningSums(sides[0], sides[1], landmarks)
+    return RunningSums(sides[0], sides[1], landmarks, sums.gram)
 
 
 def _require_fit(teacher: Rows, student: Rows, landmarks: LandmarkVectors) -> None:

@@ -1,7 +1,9 @@
-"""Nyström sums, the pass over the rows that fills them.
+"""Nyström sums, and the pass over the rows that fills them.
 
-Nothing n × n and no pseudo-inverse is formed: D is factored once, rows are projected first and multiplied
-afterwards (docs/theory.md 4.2).
+Nothing n × n and no pseudo-inverse is formed: D is factored once (docs/theory.md 4.2). What the Gram gives without
+cancelling is taken from it: the residual ``(I − P) XᵀX (I − P)``, ``FᵀF`` of F = X − Y D, the coordinates' Gram
+``Vᵀ XᵀX V``. Then the pass is one product of rows and landmarks, C = X Dᵀ. Where little is left of a Gram (features
+that lie in the landmarks' span, or are nearly their groups' means) rows are projected first and multiplied afterwards.
 """
 
 from __future__ import annotations
@@ -24,45 +26,37 @@ if TYPE_CHECKING:
 
     from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
 
+LEAST_LEFT = 1e-2  #: share of a trace, or of two squares, that a difference of Grams must leave to be trusted
+MOST_LANDMARKS = 2048  #: up to which C is corrected by m × m group means instead of formed once more from rows of F
 SMALLEST = 1e-150  #: a kernel norm whose square float64 still holds in full
 
 
 class RunningSide:
-    """Running sums of one network.
+    """One network: what its Gram gives, and running sums of what only rows give.
 
     Args:
         D: landmarks ``(m, d)``; basis: their singular value decomposition; noise: what D may be off, in ‖·‖_2.
         means: the group means of X, D itself where it is exact.
-        gram: XᵀX where it is known.
+        gram: XᵀX.
     """
 
-    def __init__(
-        self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray | None, basis: Basis, noise: float
-    ) -> None:
-        d = X.shape[1]
-        self.X, self.D, self.means, self.basis, self.noise = X, D, means, basis, noise
-        self.known_gram = gram
-        self.gram = np.zeros((d, d)) if gram is None else gram
-        self.residual = np.zeros((d, d))
+    def __init__(self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray, basis: Basis, noise: float) -> None:
+        self.X, self.D, self.means, self.gram, self.basis, self.noise = X, D, means, gram, basis, noise
+        self.residual = _projected(gram, basis.V)
+        self.residual_by_rows = cancels(float(np.trace(self.residual)), float(np.trace(gram)))
+        if self.residual_by_rows:
+            self.residual = np.zeros_like(gram)
         self.C_square = self.longest_square = self.distances = 0.0
 
-    def add(self, X: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, ...]:
-        """The block's C, its coordinates X V, its F = X − Y D, and C less its group means."""
-        if self.known_gram is None:
-            self.gram += X.T @ X
-        coordinates = X @ self.basis.V
-        # projected before it is multiplied: (I − P) XᵀX (I − P) would cancel to half the digits
-        rest = X - coordinates @ self.basis.V.T
-        self.residual += rest.T @ rest
-        C = X @ self.D.T
+    def add(self, X: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """The block's C; ``lengths`` are ‖x_i‖²."""
+        if self.residual_by_rows:
+            rest = X - (X @ self.basis.V) @ self.basis.V.T
+            self.residual += rest.T @ rest
+        C: np.ndarray = X @ self.D.T
         self.C_square += float(np.vdot(C, C))
-        self.longest_square = float(np.fmax(self.longest_square, np.einsum("ij,ij->i", X, X).max()))
-        if groups is None:
-            return C, coordinates
-        F = less_group_means(X, self.D, groups)
-        self.distances += float(np.sqrt(np.einsum("ij,ij->i", F, F)).sum())
-        centred = F if self.means is self.D else less_group_means(X, self.means, groups)
-        return C, coordinates, F, centred @ self.D.T
+        self.longest_square = float(np.fmax(self.longest_square, lengths.max()))
+        return C
 
     def result(self, coordinates_gram: np.ndarray, F_gram: np.ndarray | None) -> NetworkSums:
         sigma, cut = self.basis.sigma, self.basis.cut
@@ -86,39 +80,96 @@ class RunningSide:
 
 
 class RunningSums:
-    """Running sums of the differences between two networks."""
+    """Both networks, and running sums of the differences between them.
 
-    def __init__(self, student: RunningSide, teacher: RunningSide, landmarks: LandmarkVectors) -> None:
+    Args:
+        gram: of ``Z = [X_S, X_T]``. What it gives is taken from it unless that would cancel: then rows give it.
+    """
+
+    def __init__(
+        self, student: RunningSide, teacher: RunningSide, landmarks: LandmarkVectors, gram: np.ndarray
+    ) -> None:
         self.student, self.teacher, self.landmarks = student, teacher, landmarks
-        m, self.r_S, self.d_S = landmarks.m, student.basis.rank, student.X.shape[1]
-        r = self.r_S + teacher.basis.rank
-        self.coordinates = np.zeros((r, r))
-        self.dC_squares, self.dC_sums = np.zeros(m), np.zeros(m)
-        self.dA_square = 0.0
-        # A_S − A_T = [X_S V_S, X_T V_T] [U_S, −U_T]ᵀ; with more landmarks than columns only the R-factor matters
-        self.mix = np.hstack([student.basis.U, -teacher.basis.U]).T
-        if r < m:
-            self.mix = np.linalg.qr(self.mix.T)[1].T
-        self.within_squares = np.zeros(m)
-        p = self.d_S + teacher.X.shape[1]
-        self.F_gram = None if landmarks.assignment is None else np.zeros((p, p))
+        self.d_S, self.r_S = student.X.shape[1], student.basis.rank
+        self.dC_squares, self.dC_sums = np.zeros(landmarks.m), np.zeros(landmarks.m)
+        self._take_coordinates(gram)
+        self.within_squares = np.zeros(landmarks.m)
+        self.F_gram: np.ndarray | None = None
+        self.F_by_rows = False
+        if landmarks.assignment is not None:
+            self._take_groups(gram, landmarks.assignment)
+
+    def _take_coordinates(self, gram: np.ndarray) -> None:
+        """The Gram of ``B = [X_S V_S, X_T V_T]``, and ‖A_S − A_T‖², ``A_S − A_T = B [U_S, −U_T]ᵀ``."""
+        S, T, d_S = self.student.basis, self.teacher.basis, self.d_S
+        cross = S.V.T @ gram[:d_S, d_S:] @ T.V
+        own_S, own_T = (side.basis.V.T @ side.gram @ side.basis.V for side in (self.student, self.teacher))
+        self.coordinates = np.block([[own_S, cross], [cross.T, own_T]])
+        mix = np.hstack([S.U, -T.U]).T
+        # with more landmarks than columns only the R-factor matters
+        self.mix = np.linalg.qr(mix.T)[1].T if len(mix) < self.landmarks.m else mix
+        self.dA_square = float(np.vdot(self.mix, self.coordinates @ self.mix))
+        self.dA_by_rows = cancels(self.dA_square, float(np.trace(self.coordinates)))
+        if self.dA_by_rows:
+            self.dA_square = 0.0
+
+    def _take_groups(self, gram: np.ndarray, assignment: np.ndarray) -> None:
+        """The Gram of ``F = X − Y D``, and the group means of C_S − C_T."""
+        S, T, m = self.student, self.teacher, self.landmarks.m
+        self.counts = np.bincount(assignment[assignment >= 0], minlength=m)
+        D, means = (np.hstack(pair) for pair in ((S.D, T.D), (S.means, T.means)))
+        sums = means * self.counts[:, None]
+        F_gram = gram - sums.T @ D - D.T @ sums + (D * self.counts[:, None]).T @ D
+        left, whole = np.diag(F_gram), np.diag(gram)
+        parts = slice(0, self.d_S), slice(self.d_S, None)
+        self.F_by_rows = m > MOST_LANDMARKS or any(
+            cancels(float(left[part].sum()), float(whole[part].sum())) for part in parts
+        )
+        self.F_gram = np.zeros_like(gram) if self.F_by_rows else F_gram
+        if not self.F_by_rows:
+            self.dC_means = S.means @ S.D.T - T.means @ T.D.T
 
     def add(self, X_S: np.ndarray, X_T: np.ndarray, groups: np.ndarray | None) -> None:
-        C_S, B_S, *assigned_S = self.student.add(X_S, groups)
-        C_T, B_T, *assigned_T = self.teacher.add(X_T, groups)
+        lengths_S, lengths_T = (np.einsum("ij,ij->i", X, X) for X in (X_S, X_T))
+        C_S, C_T = self.student.add(X_S, lengths_S), self.teacher.add(X_T, lengths_T)
         dC = C_S - C_T
         self.dC_squares += np.einsum("ij,ij->j", dC, dC)
         self.dC_sums += np.abs(dC).sum(axis=0)
-        B = np.hstack([B_S, B_T])
-        self.coordinates += B.T @ B
-        dA = B @ self.mix
-        self.dA_square += float(np.vdot(dA, dA))
-        if self.F_gram is not None:
-            (F_S, part_S), (F_T, part_T) = assigned_S, assigned_T
-            part = part_S - part_T
-            self.within_squares += np.einsum("ij,ij->j", part, part)
-            F = np.hstack([F_S, F_T])
-            self.F_gram += F.T @ F
+        if self.dA_by_rows:
+            dA = np.hstack([X_S @ self.student.basis.V, X_T @ self.teacher.basis.V]) @ self.mix
+            self.dA_square += float(np.vdot(dA, dA))
+        if groups is None:
+            return
+        if self.F_by_rows:
+            self._add_differences(X_S, X_T, groups)
+            return
+        for side, C, lengths in ((self.student, C_S, lengths_S), (self.teacher, C_T, lengths_T)):
+            side.distances += self._distances(side, C, lengths, groups)
+        dC -= _rows_of(self.dC_means, groups)
+        self.within_squares += np.einsum("ij,ij->j", dC, dC)
+
+    def _distances(self, side: RunningSide, C: np.ndarray, lengths: np.ndarray, groups: np.ndarray) -> float:
+        """Σ ‖x_i − d_l(i)‖, the square as ‖x‖² − 2 xᵀd + ‖d‖²; a row that is its own landmark is at none."""
+        own = np.flatnonzero(groups >= 0)
+        l = groups[own]
+        squares = lengths.copy()
+        squares[own] += np.einsum("ij,ij->i", side.D, side.D)[l] - 2 * C[own, l]
+        if side.means is side.D:
+            squares[own[self.counts[l] == 1]] = 0.0
+        return float(np.sqrt(np.maximum(squares, 0.0)).sum())
+
+    def _add_differences(self, X_S: np.ndarray, X_T: np.ndarray, groups: np.ndarray) -> None:
+        """The same from the rows of F, where these are small beside X, or landmarks are many."""
+        F, parts = [], []
+        for side, X in ((self.student, X_S), (self.teacher, X_T)):
+            F.append(less_group_means(X, side.D, groups))
+            side.distances += float(np.sqrt(np.einsum("ij,ij->i", F[-1], F[-1])).sum())
+            centred = F[-1] if side.means is side.D else less_group_means(X, side.means, groups)
+            parts.append(centred @ side.D.T)
+        part = parts[0] - parts[1]
+        self.within_squares += np.einsum("ij,ij->j", part, part)
+        both = np.hstack(F)
+        self.F_gram += both.T @ both
 
     def require_usable(self) -> None:
         """NaN, Inf and squares that leave float64 show in the sums, so looking for them costs no pass."""
@@ -163,11 +214,9 @@ class RunningSums:
 
     def _seen_by_groups(self) -> tuple[np.ndarray | None, float | None, float | None]:
         """n_l, ‖ΠMΠ‖² and 2‖ΠM(I − Π)‖²; None without an assignment."""
-        assignment = self.landmarks.assignment
-        if assignment is None:
+        if self.landmarks.assignment is None:
             return None, None, None
-        counts = np.bincount(assignment[assignment >= 0], minlength=self.landmarks.m)
-        return counts, self._between(counts), 2 * math.fsum(counts * self.within_squares)
+        return self.counts, self._between(self.counts), 2 * math.fsum(self.counts * self.within_squares)
 
     def _within_groups(self, same: bool, seen: float) -> float | None:
         """‖F_S F_Sᵀ − F_T F_Tᵀ‖² of exact centres; an error far below ``seen`` does not matter."""
@@ -198,6 +247,27 @@ def _dW_blocks(D_S: np.ndarray, D_T: np.ndarray) -> Iterator[np.ndarray]:
     """``W_S − W_T`` by blocks of rows."""
     for start, stop in row_steps(len(D_S), len(D_S)):
         yield D_S[start:stop] @ D_S.T - D_T[start:stop] @ D_T.T
+
+
+def cancels(left: float, whole: float) -> bool:
+    """Whether a difference is so small beside what it is the difference of that too few digits are left."""
+    return not left >= LEAST_LEFT * whole
+
+
+def _projected(G: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """``(I − P) G (I − P)``, P = V Vᵀ."""
+    GV = G @ V
+    once = GV @ V.T
+    both: np.ndarray = V @ (V.T @ GV) @ V.T
+    both += G - once - once.T
+    return both
+
+
+def _rows_of(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Row l(i) of the matrix for each i, zero where there is none (−1)."""
+    rows: np.ndarray = matrix[groups]
+    rows[groups < 0] = 0
+    return rows
 
 
 def _spectral_root(gram: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.distance.centring import CANCELLATION
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
-from kernelscope.kernels.nystrom.clusters import sum_by_group
+from kernelscope.kernels.nystrom.landmarks import GroupMeans
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.row_views import Affine, LessGroupMeans, Mapped, Normalised
 from kernelscope.kernels.rows import Rows, row_blocks, storage_roundoff
@@ -70,37 +70,29 @@ def within_class_cka(scaled: ScaledSums, classes: np.ndarray) -> WithinClass | N
 def _deviations(scaled: ScaledSums, groups: np.ndarray, counts: np.ndarray) -> tuple[GramSums, np.ndarray]:
     """Grams of features less their class means, and ``tr K_w,ll`` of the student and the teacher, shape ``(2, L)``."""
     both = (scaled.student, scaled.teacher)
-    own = [_ClassSums(X, groups, counts) for X in both]
+    own = [GroupMeans(X, groups, len(counts)) for X in both]
     if not (groups < 0).any():
         found = _less_means(scaled.sums, own, counts)
         before, after = (np.array([s.trace_student, s.trace_teacher]) for s in (scaled.sums, found))
         if np.all(before <= CANCELLATION * after):
-            return found, np.array([each.traces for each in own])
-    rows = [LessGroupMeans(X, each.means, groups, others_stay=False) for X, each in zip(both, own)]
+            return found, np.array([_traces(each, counts) for each in own])
+    rows = [LessGroupMeans(X, each.vectors, groups, others_stay=False) for X, each in zip(both, own)]
     shifted = gram_sums(student=rows[0], teacher=rows[1], may_vanish=True)
     # whatever was taken off, what is left of the means is seen and taken off too
-    left = [_ClassSums(X, groups, counts) for X in rows]
-    return _less_means(shifted, left, counts), np.array([each.traces for each in left])
+    left = [GroupMeans(X, groups, len(counts)) for X in rows]
+    return _less_means(shifted, left, counts), np.array([_traces(each, counts) for each in left])
 
 
-def _less_means(sums: GramSums, own: list[_ClassSums], counts: np.ndarray) -> GramSums:
-    means = np.hstack([each.means for each in own])
+def _less_means(sums: GramSums, own: list[GroupMeans], counts: np.ndarray) -> GramSums:
+    means = np.hstack([each.vectors for each in own])
     gram = sums.gram - (means * counts[:, None]).T @ means
     return GramSums(sums.n, sums.d_student, gram, np.zeros(len(gram)), sums.errors)
 
 
-class _ClassSums:
-    """Class means ``(L, d)`` of one network and ``Σ_{i in l} ‖x_i − μ_l‖²``, shape ``(L,)``; one pass."""
-
-    def __init__(self, X: Rows, groups: np.ndarray, counts: np.ndarray) -> None:
-        total, squares = np.zeros((len(counts), X.shape[1])), np.zeros((len(counts), 1))
-        for start, block in row_blocks(X):
-            own = groups[start : start + len(block)]
-            total += sum_by_group(block, own, len(counts))
-            squares += sum_by_group(np.einsum("ij,ij->i", block, block)[:, None], own, len(counts))
-        self.means = total / counts[:, None]
-        lengths = np.einsum("ij,ij->i", self.means, self.means)
-        self.traces = np.maximum(squares[:, 0] - counts * lengths, 0.0)
+def _traces(own: GroupMeans, counts: np.ndarray) -> np.ndarray:
+    """``Σ_{i in l} ‖x_i − μ_l‖²``, shape ``(L,)``."""
+    traces: np.ndarray = np.maximum(own.squares - np.einsum("ij,ij->i", own.vectors, own.vectors), 0.0) * counts
+    return traces
 
 
 def _same_within_classes(X: Rows, groups: np.ndarray, m: int) -> bool:

@@ -140,9 +140,11 @@ def test_means_of_rows_that_cancel_are_known_to_be_rounding() -> None:
     half = np.random.default_rng(2).standard_normal((50, 3))
     X = np.vstack([half, -half])
     landmarks = class_means(np.zeros(100, int))
-    assert np.linalg.norm(landmarks.of(X)) <= landmarks.noise(X) <= 1e-14
-    assert landmarks.noise(X.astype(np.float32)) == pytest.approx(2.0**-24 * np.linalg.norm(X, axis=1).mean(), rel=1e-6)
-    assert uniform(100, 3).noise(X) == 0
+    single = X.astype(np.float32)
+    assert np.linalg.norm(landmarks.of(X)) <= landmarks.vectors(teacher=X, student=X).noise[0] <= 1e-14
+    stored = 2.0**-24 * np.linalg.norm(X, axis=1).mean()
+    assert landmarks.vectors(teacher=X, student=single).noise[0] == pytest.approx(stored, rel=1e-6)
+    assert uniform(100, 3).vectors(teacher=X, student=X).noise == (0, 0)
 
 
 def test_landmarks_read_any_rows(tmp_path: Path) -> None:
