@@ -201,6 +201,9 @@ def row_steps(n: int, width: int) -> Iterator[tuple[int, int]]:
 
 def take_rows(X: Rows, indices: np.ndarray) -> np.ndarray:
     """Rows at ``indices``, in their order, as float64; reads only the stretches that hold them."""
+    if isinstance(X, np.ndarray):
+        found: np.ndarray = X[indices].astype(np.float64, copy=False)  # a copy: indices are no slice
+        return found
     order = np.argsort(indices, kind="stable")  # HDF5 reads forward and in slices; rows go back to their places
     ordered = indices[order]
     taken = np.empty((len(indices), X.shape[1]))

@@ -10,7 +10,6 @@ import numpy as np
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
-from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.distance.tsqr import r_factor
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.nystrom.spectrum import (
@@ -29,6 +28,7 @@ from kernelscope.kernels.statistics.row_forms import row_forms
 from kernelscope.measurement.attribution import attribute, attribution_fields
 from kernelscope.measurement.chance_numbers import null_fields
 from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
+from kernelscope.measurement.passes import MOST_SEARCHED, Sizes, neighbours_wanted, planned
 from kernelscope.measurement.similarity_numbers import similarity_fields
 from kernelscope.measurement.warnings import cautions, outliers_among, sampling_cautions
 from kernelscope.report import fields
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
     from kernelscope.measurement.layer_pairs import LayerPair
 
-NEIGHBOURS = 10
-MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
 GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (docs/theory.md 3.1)
 
 
@@ -75,8 +73,9 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     """Every number of a :class:`PairReport` for two layers whose rows correspond; ``searched``: see the grid."""
     X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
     if settings.announce is not None:
-        ahead = plan(n=X_T.shape[0], d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route)
-        settings.announce(f"{names['student']} {names['student_layer']}: {ahead}")
+        first, *others = planned(Sizes.of(pair, settings.landmarks, settings.neighbours), settings.route)
+        for line in (f"{names['student']} {names['student_layer']}: {first}", *others):
+            settings.announce(line)
     loss, scaled = _loss(X_T, X_S, settings)
     centred = centre(scaled)
     forms = row_forms(scaled, centred)
@@ -118,12 +117,8 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
 
 
 def _neighbours(scaled: ScaledSums, settings: PairSettings) -> Neighbours | None:
-    """As many as were asked for; by default 10 of up to 10,000 examples, since their cost grows with n²."""
-    n = scaled.sums.n
-    k = settings.neighbours if settings.neighbours is not None else min(NEIGHBOURS, n - 1)
-    if k == 0 or (settings.neighbours is None and n > MOST_SEARCHED):
-        return None
-    return neighbours(scaled, k=k, device=settings.device)
+    k = neighbours_wanted(scaled.sums.n, settings.neighbours)
+    return neighbours(scaled, k=k, device=settings.device) if k else None
 
 
 def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...]:
@@ -214,10 +209,12 @@ def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fiel
 
 
 def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
-    """The loss by the route asked for, and the Gram sums that everything else comes from, in one pass if they agree."""
+    """The loss by the route asked for, and the Gram sums that everything else comes from.
+
+    ``auto`` takes them first whatever the sizes, since they are there.
+    """
     scaled = well_scaled_sums(teacher=X_T, student=X_S, device=settings.device, halves=True)
-    first = plan(n=scaled.sums.n, d_student=X_S.shape[1], d_teacher=X_T.shape[1], route=settings.route).route
-    if first not in ("blocked", "tsqr"):
+    if settings.route not in ("blocked", "tsqr"):
         return loss_from_sums(scaled, route=settings.route, rtol=settings.rtol), scaled
     loss = transfer_loss(
         teacher=X_T,

@@ -159,8 +159,7 @@ def parse(
         UsageError: not one of these, or labels or features it needs are not there.
         Mismatch: more landmarks than examples, or a row out of range.
     """
-    if spec is None:
-        spec = "class-means" if labels is not None else f"kmeans:{max(1, min(100, n // 10))}"
+    spec = _default(n, labels) if spec is None else spec
     name, _, count = spec.partition(":")
     match name:
         case "class-means":
@@ -178,6 +177,21 @@ def parse(
     if not spec.endswith(".npy") or read_rows is None:
         raise UsageError(f"unknown landmarks {spec[:60]!r}; choose {SPECS}")
     return given(read_rows(spec), n)
+
+
+def landmarks_asked(spec: str | None, *, n: int, labels: ArrayLike | None = None) -> int | None:
+    """How many landmarks a word of :func:`parse` asks for, before anything is read; None for those of a file."""
+    spec = _default(n, labels) if spec is None else spec
+    name, _, count = spec.partition(":")
+    if spec.endswith(".npy"):
+        return None
+    if name == "class-means":
+        return _positive(count or "1", spec) * (0 if labels is None else len(np.unique(labels)))
+    return _positive(count, spec)
+
+
+def _default(n: int, labels: ArrayLike | None) -> str:
+    return "class-means" if labels is not None else f"kmeans:{max(1, min(100, n // 10))}"
 
 
 def _positive(count: str, spec: str) -> int:

@@ -15,6 +15,7 @@ from kernelscope.kernels.distance.tsqr import estimated_bar, signed_product
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 
 LARGEST_KEPT = 512  #: eigenvalues of the difference that a report lists
+POWER_STEPS = 20  #: of power iteration, which is to find the order of an eigenvalue
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,16 +171,32 @@ def difference_spectrum_of_gram(gram: np.ndarray, d_student: int, *, floor: floa
     it counts as 0 unless it exceeds that for δ the Gram's own rounding. Small losses make ‖Rᵀq‖ large beside λ:
     that is where the square root of u is lost.
     """
-    mu, V = np.linalg.eigh(gram)
-    noise = 16 * len(gram) * UNIT_ROUNDOFF * max(mu[-1], 0.0)
-    kept = mu > noise
-    R = np.sqrt(mu[kept])[:, None] * V[:, kept].T
+    R, largest = _root(gram)
+    noise = _noise(gram, largest)
     values, Q = np.linalg.eigh(signed_product(R, d_student))
     lengths = np.linalg.norm(R.T @ Q, axis=0)
     limits = math.sqrt(noise) * lengths
     kept = (np.abs(values) > limits) & (np.abs(values) > floor)
     errors = np.where(kept, noise * lengths**2 / np.where(kept, np.abs(values), 1.0), limits)
     return _spectrum(values, kept, errors, float(errors[kept].sum()))
+
+
+def _root(gram: np.ndarray) -> tuple[np.ndarray, float]:
+    """R with ``RᵀR = gram`` to rounding, and the gram's largest eigenvalue to a few per cent."""
+    try:
+        R = np.linalg.cholesky(gram).T
+    except np.linalg.LinAlgError:  # singular to rounding
+        mu, V = np.linalg.eigh(gram)
+        kept = mu > _noise(gram, mu[-1])
+        return np.sqrt(mu[kept])[:, None] * V[:, kept].T, float(mu[-1])
+    v = gram[np.argmax(np.diag(gram))]
+    for _ in range(POWER_STEPS):
+        v = gram @ (v / np.linalg.norm(v))
+    return R, float(np.linalg.norm(v))
+
+
+def _noise(gram: np.ndarray, largest: float) -> float:
+    return 16 * len(gram) * UNIT_ROUNDOFF * max(largest, 0.0)
 
 
 def _spectrum(values: np.ndarray, kept: np.ndarray, errors: np.ndarray, error_of_sum: float) -> DifferenceSpectrum:

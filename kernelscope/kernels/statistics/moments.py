@@ -6,7 +6,6 @@ need of each kernel costs one pass over its features.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -16,18 +15,15 @@ import numpy as np
 
 from kernelscope.kernels.distance.gram import COMFORTABLE
 from kernelscope.kernels.rounding import frobenius
-from kernelscope.kernels.row_views import Affine
-from kernelscope.kernels.rows import Rows, row_blocks, take_rows
+from kernelscope.kernels.rows import Rows, row_blocks
 from kernelscope.kernels.similarity.cka import cka
-from kernelscope.kernels.statistics.row_forms import quadratic_forms, symmetric_strips
+from kernelscope.kernels.statistics.row_forms import Drawn, quadratic_forms, symmetric_strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.statistics.row_forms import RowForms
-
-EXACT_CUBES = 2048  #: up to so many examples Σ k_ij³ is summed over all pairs, above over those of as many drawn ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +63,9 @@ def both_moments(centred_pair: ScaledSums, forms: RowForms | None = None) -> tup
         if own is None or norm < COMFORTABLE[0]:  # of a network that small squares were lost beside the other's
             found.append(moments(X, H))
         else:
-            linked = own.linked / norm / math.sqrt(norm)
-            found.append(_moments(X, H, own.centred_diagonal / norm, own.centred_squares / norm / norm, linked))
+            unit = 1 / math.sqrt(norm)
+            k, q, linked = own.centred_diagonal / norm, own.centred_squares / norm / norm, own.linked / norm * unit
+            found.append(_moments(H / norm, k, q, linked, own.drawn * unit))
     return found[0], found[1]
 
 
@@ -77,20 +74,20 @@ def moments(X: Rows, G: np.ndarray) -> Moments:
     norm = frobenius(G)
     unit, strips = 1 / math.sqrt(norm), symmetric_strips(G / norm)
     diagonals, squares, linked = [], [], np.zeros(X.shape[1])
-    for _, block in row_blocks(X):
+    drawn = Drawn(*X.shape)
+    for start, block in row_blocks(X):
         rows = block * unit
         diagonals.append(np.einsum("ij,ij->i", rows, rows))
         squares.append(quadratic_forms(rows, strips))
         linked += diagonals[-1] @ rows
-    return _moments(X, G, np.concatenate(diagonals), np.concatenate(squares), linked)
+        drawn.add(start, rows)
+    return _moments(G / norm, np.concatenate(diagonals), np.concatenate(squares), linked, drawn.rows)
 
 
-def _moments(X: Rows, G: np.ndarray, k: np.ndarray, q: np.ndarray, linked: np.ndarray) -> Moments:
-    """From K_ii, (K²)_ii and Σ K_ii x_i in units in which ‖K‖_F = 1."""
-    norm = frobenius(G)
-    H = G / norm
+def _moments(H: np.ndarray, k: np.ndarray, q: np.ndarray, linked: np.ndarray, drawn: np.ndarray) -> Moments:
+    """From the Gram, K_ii, (K²)_ii, Σ K_ii x_i and drawn rows in units in which ‖K‖_F = 1."""
     return Moments(
-        n=X.shape[0],
+        n=len(k),
         entries=k,
         diagonal=float(k.sum()),
         diagonal_2=float(k @ k),
@@ -98,17 +95,12 @@ def _moments(X: Rows, G: np.ndarray, k: np.ndarray, q: np.ndarray, linked: np.nd
         cube=float(np.vdot(H @ H, H)),
         mixed=float(k @ q),
         linked=float(linked @ linked),
-        entries_3=float(np.sum(k**3)) + _off_diagonal_cubes(Affine(X, scale=1 / math.sqrt(norm))),
+        entries_3=float(np.sum(k**3)) + _off_diagonal_cubes(drawn, len(k)),
     )
 
 
-def _off_diagonal_cubes(X: Rows) -> float:
-    """Σ_{i≠j} k_ij³, over all pairs or scaled up from those of a fixed random subsample."""
-    n = X.shape[0]
-    if n <= EXACT_CUBES:
-        rows = np.concatenate([block for _, block in row_blocks(X)])
-    else:
-        rows = take_rows(X, np.sort(np.random.default_rng(0).choice(n, EXACT_CUBES, replace=False)))
+def _off_diagonal_cubes(rows: np.ndarray, n: int) -> float:
+    """Σ_{i≠j} k_ij³ of n rows, over all pairs or scaled up from those of rows that were drawn."""
     m, K = len(rows), rows @ rows.T
     np.fill_diagonal(K, 0.0)  # exactly: Σ k_ii³ is known from all rows, not only the drawn ones
     total = float(np.vdot(np.square(K), K))
@@ -168,22 +160,24 @@ def _distinct_sums() -> tuple[tuple[int, ...], np.ndarray]:
     The latter as a combination of the five unrestricted sums that do not vanish.
     """
     partitions = list(_partitions(6))
-    named = [_pattern(p) for p in partitions]
+    named = {p: PATTERNS.index(name) for p in partitions if (name := _pattern(p)) is not None}
     coefficients = np.zeros((len(partitions), len(PATTERNS)))
     for i, fine in enumerate(partitions):
-        for coarse, name in zip(partitions, named):
-            if name is not None and (merged := _merged_blocks(fine, coarse)) is not None:
-                sign = math.prod((-1) ** (k - 1) * math.factorial(k - 1) for k in merged)
-                coefficients[i, PATTERNS.index(name)] += sign
+        for merging in _partitions(max(fine) + 1):
+            coarse = tuple(merging[block] for block in fine)
+            if coarse in named:
+                sizes = [merging.count(block) for block in range(max(merging) + 1)]
+                coefficients[i, named[coarse]] += math.prod((-1) ** (k - 1) * math.factorial(k - 1) for k in sizes)
     return tuple(max(p) + 1 for p in partitions), coefficients
 
 
-def _partitions(size: int) -> Iterator[tuple[int, ...]]:
-    """Set partitions as growth strings: the block of each index, blocks numbered as they appear."""
-    for text in itertools.product(range(size), repeat=size - 1):
-        blocks = (0, *text)
-        if all(blocks[i] <= max(blocks[:i]) + 1 for i in range(1, size)):
-            yield blocks
+def _partitions(size: int, blocks: tuple[int, ...] = (0,)) -> Iterator[tuple[int, ...]]:
+    """Set partitions as growth strings, the block of each index: blocks are numbered as they appear."""
+    if len(blocks) == size:
+        yield blocks
+        return
+    for block in range(max(blocks) + 2):
+        yield from _partitions(size, (*blocks, block))
 
 
 def _pattern(partition: tuple[int, ...]) -> str | None:
@@ -206,15 +200,3 @@ def _pattern(partition: tuple[int, ...]) -> str | None:
         loop = next(edge[0] for edge in edges if edge[0] == edge[1])
         return "mixed" if plain[0] == plain[1] and loop in plain[0] else None
     return "entries_3" if blocks == 2 else "cube"
-
-
-def _merged_blocks(fine: tuple[int, ...], coarse: tuple[int, ...]) -> list[int] | None:
-    """How many blocks of ``fine`` lie in each block of ``coarse``; None if one is cut."""
-    home: dict[int, int] = {}
-    for f, c in zip(fine, coarse):
-        if home.setdefault(f, c) != c:
-            return None
-    counts = [0] * (max(coarse) + 1)
-    for c in home.values():
-        counts[c] += 1
-    return counts

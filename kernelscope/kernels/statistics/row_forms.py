@@ -22,15 +22,16 @@ from kernelscope.kernels.rows import Rows, row_blocks
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
 
+DRAWN_ROWS = 2048  #: up to so many examples Σ k_ij³ is summed over all pairs, above over those of as many drawn ones
 STRIP = 128  #: columns of a symmetric matrix taken together, of which only the part from the diagonal on is multiplied
 
 
 @dataclass(frozen=True, eq=False)
 class OwnForms:
-    """Of one kernel K and its centred K_c, each of shape ``(n,)`` but ``linked``.
+    """Of one kernel K and its centred K_c, each of shape ``(n,)`` but the last two.
 
     ``diagonal`` K_ii, ``squares`` (K²)_ii = ‖K_i‖², ``centred_diagonal`` and ``centred_squares`` the same of K_c;
-    ``linked`` = Σ_i (K_c)_ii c_i, shape ``(d,)``.
+    ``linked`` = Σ_i (K_c)_ii c_i, shape ``(d,)``; ``drawn``: some of the centred rows, see :class:`Drawn`.
     """
 
     diagonal: np.ndarray
@@ -38,6 +39,7 @@ class OwnForms:
     centred_diagonal: np.ndarray
     centred_squares: np.ndarray
     linked: np.ndarray
+    drawn: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +62,8 @@ def row_forms(scaled: ScaledSums, centred: ScaledSums) -> RowForms:
     teacher = _Side(mean_taken_off(centred.teacher, scaled.teacher), H.G_TT, H.n)
     to_teacher, to_student = H.G_ST @ teacher.mean, student.mean @ H.G_ST
     constant, cross = float(student.mean @ to_teacher), []
-    for (_, c_S), (_, c_T) in zip(row_blocks(centred.student), row_blocks(centred.teacher)):
-        toward_S, toward_T = student.add(c_S), teacher.add(c_T)
+    for (start, c_S), (_, c_T) in zip(row_blocks(centred.student), row_blocks(centred.teacher)):
+        toward_S, toward_T = student.add(start, c_S), teacher.add(start, c_T)
         form = np.einsum("ij,ij->i", c_S @ H.G_ST, c_T)
         cross.append(form + (c_S @ to_teacher) + (c_T @ to_student) + constant + H.n * toward_S * toward_T)
     return RowForms(student.result(), teacher.result(), np.concatenate(cross))
@@ -76,11 +78,12 @@ class _Side:
         # a constant network's H is 0, and its mean all that its kernel is
         self.H_mean = H @ self.mean
         self.constant, self.square = float(self.mean @ self.H_mean), float(self.mean @ self.mean)
-        self.linked = np.zeros(len(H))
+        self.linked, self.drawn = np.zeros(len(H)), Drawn(n, len(H))
         self.columns: list[list[np.ndarray]] = [[], [], [], []]
 
-    def add(self, c: np.ndarray) -> np.ndarray:
-        """Take in centred rows; returns μᵀ x of each."""
+    def add(self, start: int, c: np.ndarray) -> np.ndarray:
+        """Take in centred rows from row ``start``; returns μᵀ x of each."""
+        self.drawn.add(start, c)
         k = np.einsum("ij,ij->i", c, c)
         q = quadratic_forms(c, self.strips)
         along = c @ self.mean
@@ -93,7 +96,20 @@ class _Side:
 
     def result(self) -> OwnForms:
         diagonal, squares, centred_diagonal, centred_squares = (np.concatenate(column) for column in self.columns)
-        return OwnForms(diagonal, squares, centred_diagonal, centred_squares, self.linked)
+        return OwnForms(diagonal, squares, centred_diagonal, centred_squares, self.linked, self.drawn.rows)
+
+
+class Drawn:
+    """Of n rows of width d those of a fixed random subsample, in their order; all up to :data:`DRAWN_ROWS`."""
+
+    def __init__(self, n: int, d: int) -> None:
+        few = min(n, DRAWN_ROWS)
+        self._wanted = np.sort(np.random.default_rng(0).choice(n, few, replace=False)) if few < n else np.arange(n)
+        self.rows = np.empty((few, d))
+
+    def add(self, start: int, block: np.ndarray) -> None:
+        low, high = np.searchsorted(self._wanted, (start, start + len(block)))
+        self.rows[low:high] = block[self._wanted[low:high] - start]
 
 
 def mean_taken_off(centred: Rows, X: Rows) -> np.ndarray:

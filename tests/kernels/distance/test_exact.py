@@ -374,7 +374,7 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
 
 def test_the_plan_names_the_route_before_anything_is_read() -> None:
     assert plan(n=100, d_student=64, d_teacher=64).route == "blocked"
-    assert plan(n=1000, d_student=64, d_teacher=64).route == "gram"
+    assert plan(n=129, d_student=64, d_teacher=64).route == "gram"
     text = str(plan(n=50_000, d_student=512, d_teacher=512))
     assert "route gram" in text
     assert "2.6e+10 multiply-adds" in text

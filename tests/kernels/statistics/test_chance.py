@@ -147,7 +147,7 @@ def test_cubes_of_drawn_examples_stand_for_those_of_all(monkeypatch):
     rng = np.random.default_rng(0)
     X = some_features(rng, "heavy", 3000)
     X -= X.mean(0)
-    exact_limit = "kernelscope.kernels.statistics.moments.EXACT_CUBES"
+    exact_limit = "kernelscope.kernels.statistics.row_forms.DRAWN_ROWS"
     monkeypatch.setattr(exact_limit, 3000)
     exact = moments(X, X.T @ X)
     assert exact.entries_3 == pytest.approx(float(np.sum(unit_kernel(X) ** 3)), rel=1e-9)

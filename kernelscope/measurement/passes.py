@@ -1,0 +1,115 @@
+"""Which number of a pair's report needs which pass over the rows: the table that ``--plan`` prints.
+
+``measure_pair`` goes through them in this order. What one pass gathers serves everything below it, and what needs no
+rows at all (ladder, CKA, Procrustes distance, GULP, spectra) is made of the Gram sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernelscope.kernels.distance.plan import plan
+from kernelscope.kernels.nystrom.choosing import landmarks_asked
+from kernelscope.kernels.nystrom.landmarks import Landmarks
+from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kernelscope.measurement.layer_pairs import LayerPair
+
+NEIGHBOURS = 10
+MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of one pair: examples, features, landmarks (None: as many as their file names), classes and neighbours."""
+
+    n: int
+    d_student: int
+    d_teacher: int
+    landmarks: int | None
+    classes: int = 0
+    neighbours: int = 0
+
+    @property
+    def p(self) -> int:
+        return self.d_student + self.d_teacher
+
+    @classmethod
+    def of(cls, pair: LayerPair, landmarks: str | Landmarks | None, neighbours: int | None) -> Sizes:
+        """As ``measure_pair`` will find them, from what was asked for."""
+        n, d_teacher = pair.teacher.shape
+        labels = pair.examples.labels
+        asked = landmarks.m if isinstance(landmarks, Landmarks) else landmarks_asked(landmarks, n=n, labels=labels)
+        classes = 0 if labels is None else len(np.unique(labels))
+        return cls(n, pair.student.shape[1], d_teacher, asked, classes, neighbours_wanted(n, neighbours))
+
+
+def neighbours_wanted(n: int, asked: int | None) -> int:
+    """As many as were asked for; by default 10 of up to 10,000 examples, since their cost grows with n²."""
+    if asked is not None:
+        return asked
+    return min(NEIGHBOURS, n - 1) if n <= MOST_SEARCHED else 0
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One reading of both networks' rows.
+
+    Attributes:
+        name: what is gathered.
+        gives: the report's fields that are made of it.
+        multiply_adds: what it costs.
+        wanted: whether this report needs it at all.
+    """
+
+    name: str
+    gives: str
+    multiply_adds: Callable[[Sizes], float]
+    wanted: Callable[[Sizes], bool] = lambda sizes: True
+
+
+PASSES = (
+    Pass(
+        "Gram sums",
+        "transfer_loss, norms, ladder, cka, procrustes, gulp, feature_spectrum, difference_spectrum",
+        lambda s: s.n * s.p**2 / 2,
+    ),
+    Pass(
+        "groups of landmarks",
+        "landmarks, landmark_spectrum, within_class_cka",
+        lambda s: s.n * (s.p + s.d_teacher * (0 if s.classes else s.landmarks or 0)),
+    ),
+    Pass(
+        "row by row",
+        "sampling_interval, population_loss, worst, outliers, null, cka_debiased",
+        lambda s: s.n * (s.d_student**2 / 2 + s.d_student * s.d_teacher + s.d_teacher**2 / 2),
+    ),
+    Pass("rows by landmarks", "nystrom, anova, paper", lambda s: s.n * s.p * (s.landmarks or 0)),
+    Pass(
+        "class by class",
+        "classes",
+        lambda s: s.n * s.p**2 / 2 + (s.classes * s.p) ** 2 / 4,
+        lambda s: 0 < s.classes <= MOST_CLASSES,
+    ),
+    Pass(
+        "nearest rows",
+        "neighbours",
+        lambda s: s.n**2 * (s.d_student + s.d_teacher * (3 if s.d_student == s.d_teacher else 2)),
+        lambda s: s.neighbours > 0,
+    ),
+)
+
+
+def planned(sizes: Sizes, route: str) -> Iterator[str]:
+    """A line about the loss, and one for each pass of the report."""
+    first = "gram" if route == "auto" else route
+    ahead = plan(n=sizes.n, d_student=sizes.d_student, d_teacher=sizes.d_teacher, route=first)
+    yield str(replace(ahead, why="the report needs these sums") if route == "auto" else ahead)
+    for number, each in enumerate((each for each in PASSES if each.wanted(sizes)), start=1):
+        yield f"  pass {number}, {each.name}: {each.multiply_adds(sizes):.2g} multiply-adds for {each.gives}"

@@ -1,0 +1,70 @@
+"""What a report reads its rows for: the table that --plan prints is the one that measuring follows."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kernelscope.measurement.measure import measure
+from kernelscope.measurement.passes import PASSES, Sizes
+from kernelscope.report.fields import PairReport
+
+
+class Counted:
+    """Rows that count how many of them are read."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.X, self.shape, self.dtype, self.read = X, X.shape, X.dtype, 0
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        block = self.X[rows]
+        self.read += len(block)
+        return block
+
+
+def test_what_passes_give_are_fields_of_the_report():
+    fields = {field.name for field in dataclasses.fields(PairReport)}
+    given = [name for each in PASSES for name in each.gives.split(", ")]
+    assert set(given) - {"norms"} <= fields
+    assert len(given) == len(set(given))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_rows_are_read_once_for_each_pass_of_the_plan(labelled):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 30_000)
+    T = Counted(rng.standard_normal((30_000, 6)) + rng.standard_normal((5, 6))[y])
+    S = Counted(T.X[:, :4] + 0.2 * rng.standard_normal((30_000, 4)))
+    lines = []
+    measure(teacher=T, student=S, labels=y if labelled else None, announce=lines.append)
+    passes = len(lines) - 1
+    assert passes == (5 if labelled else 4)
+    # beside the passes: first blocks, which show that networks differ, and a few thousand drawn or outlying rows;
+    # within classes takes their means of examples that have company, k-means its cells before their means
+    assert T.read <= (passes + 2.5) * 30_000
+    assert S.read <= (passes + 2) * 30_000
+
+
+def test_the_plan_is_printed_before_anything_is_measured(run):
+    rng = np.random.default_rng(1)
+    np.save("t.npy", rng.standard_normal((300, 8)))
+    np.save("s.npy", rng.standard_normal((300, 5)))
+    code, _, err = run("measure", "--teacher", "t.npy", "--student", "s.npy", "--plan", "--json")
+    assert code == 0
+    assert "route gram: 2.5e+04 multiply-adds" in err
+    assert "(the report needs these sums)" in err
+    assert "pass 1, Gram sums: 2.5e+04 multiply-adds for transfer_loss" in err
+    assert "pass 5, nearest rows" in err
+    code, _, err = run("measure", "--teacher", "t.npy", "--student", "s.npy", "--plan", "--route", "tsqr", "--quiet")
+    assert code == 0
+    assert "route tsqr" in err
+
+
+def test_costs_are_those_of_the_products_formed():
+    sizes = Sizes(n=1000, d_student=10, d_teacher=30, landmarks=7, classes=7, neighbours=3)
+    costs = {each.name: each.multiply_adds(sizes) for each in PASSES}
+    assert costs["Gram sums"] == 1000 * 40**2 / 2
+    assert costs["row by row"] == 1000 * (50 + 300 + 450)
+    assert costs["rows by landmarks"] == 1000 * 40 * 7
+    assert not PASSES[4].wanted(dataclasses.replace(sizes, classes=201))
+    assert not PASSES[5].wanted(dataclasses.replace(sizes, neighbours=0))
