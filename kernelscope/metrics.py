@@ -19,6 +19,7 @@ from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
 from kernelscope.kernels.distance.batch_sums import BatchSums, begun
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.rows import Features, Rows, as_rows, is_constant, require_finite
 from kernelscope.kernels.similarity import cka as _cka
 from kernelscope.kernels.similarity import gulp as _gulp
@@ -290,7 +291,7 @@ def _sums(X: Features, Y: Features) -> ScaledSums:
             raise DegenerateKernel(
                 f"{name} is the same for all {rows.shape[0]} examples, so its centred kernel is 0; check the layer"
             )
-    return well_scaled_sums(student=both[0], teacher=both[1])
+    return well_scaled_sums(student=narrowed(both[0]), teacher=narrowed(both[1]))
 
 
 def _number(value: float | None, name: str) -> float:

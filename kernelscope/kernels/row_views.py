@@ -12,7 +12,16 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
-from kernelscope.kernels.rows import Rows, entry_error, is_proved, numpy_block, row_blocks, storage_roundoff
+from kernelscope.kernels.rows import (
+    Rows,
+    columns,
+    entry_error,
+    is_proved,
+    kernel_error,
+    numpy_block,
+    row_blocks,
+    storage_roundoff,
+)
 
 GATHERED_ROWS = 8192  #: read at a time while rows are gathered in another order
 
@@ -43,6 +52,16 @@ class RowView(ABC):
     @property
     def estimated(self) -> bool:
         return not is_proved(self.X)
+
+    @property
+    def columns(self) -> int:
+        """See :func:`kernelscope.kernels.rows.columns`."""
+        return columns(self.X) if self.shape == tuple(self.X.shape) else self.shape[1]
+
+    @property
+    def kernel_error(self) -> float:
+        """See :func:`kernelscope.kernels.rows.kernel_error`; taking means off makes none larger."""
+        return kernel_error(self.X)
 
     def entry_error(self, norm: float) -> float:
         """See :func:`kernelscope.kernels.rows.entry_error`; 0 where nothing is rounded, or nobody asks."""
@@ -80,6 +99,10 @@ class Affine(_Formed):
         block -= self.shift
         block *= self.scale
         return block
+
+    @property
+    def kernel_error(self) -> float:
+        return self.scale * (self.scale * kernel_error(self.X))
 
     @property
     def form(self) -> np.ndarray:  # type: ignore[override]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK_ROWS = 4096  #: rows handed out at a time: a checksummed block of a feature file, and where BLAS is at full rate
+BOUNDED_NUMBERS = 2**24  #: that are held at a time of rows of any width, 128 MB
 
 
 @runtime_checkable
@@ -89,9 +90,24 @@ def is_proved(X: Rows) -> bool:
     return not getattr(X, "estimated", False)
 
 
+def kernel_error(X: Rows) -> float:
+    """Bound on ‖·‖_F of what the kernel of these rows is off by that of the rows they stand for; 0 for rows as such."""
+    return float(getattr(X, "kernel_error", 0.0))
+
+
+def columns(X: Rows) -> int:
+    """How many features these rows have, or the ones that they stand for."""
+    return int(getattr(X, "columns", X.shape[1]))
+
+
 def largest_entry(X: Rows) -> float:
     """``max |X_ij|``, NaN if any is NaN; costs a pass over the rows."""
-    return float(np.max([np.max(np.abs(block), initial=0.0) for _, block in row_blocks(X)]))
+    return float(np.max([np.max(np.abs(block), initial=0.0) for _, block in bounded_blocks(X)]))
+
+
+def bounded_blocks(X: Rows) -> Iterator[tuple[int, np.ndarray]]:
+    """:func:`row_blocks` of fewer rows where these are so wide that 4,096 of them would not fit."""
+    return row_blocks(X, max(1, min(BLOCK_ROWS, BOUNDED_NUMBERS // X.shape[1])))
 
 
 def identical(teacher: Rows, student: Rows) -> bool:
@@ -106,7 +122,7 @@ def identical(teacher: Rows, student: Rows) -> bool:
     if any(each is not None for each in form):
         alike = form[0] is not None and form[1] is not None and np.array_equal(form[0], form[1])
         return alike and identical(teacher.X, student.X)  # type: ignore[attr-defined]
-    return all(np.array_equal(a, b) for (_, a), (_, b) in zip(row_blocks(teacher), row_blocks(student)))
+    return all(np.array_equal(a, b) for (_, a), (_, b) in zip(bounded_blocks(teacher), bounded_blocks(student)))
 
 
 class Constancy:
@@ -131,7 +147,7 @@ class Constancy:
 def is_constant(X: Rows) -> bool:
     """Whether all rows are the same but for rounding; stops at the first block that shows another."""
     seen = Constancy(X)
-    for _, block in row_blocks(X):
+    for _, block in bounded_blocks(X):
         seen.see(block)
         if not seen.so_far:
             return False
@@ -154,7 +170,7 @@ def require_finite(X: Rows, name: str) -> None:
         NumericalError: if any entry is NaN or infinite.
     """
     count, first = 0, -1
-    for start, block in row_blocks(X):
+    for start, block in bounded_blocks(X):
         bad = ~np.isfinite(block)
         if bad.any():
             count += int(bad.sum())

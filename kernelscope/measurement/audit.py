@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
+from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.nystrom.claims import claims
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.nystrom.statements import lemma1
@@ -77,7 +78,7 @@ def audit(
 
 
 def _audit_pair(pair: LayerPair, *, landmarks: Any, device: str, seed: int) -> PairAudit:
-    scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, device=device)
+    scaled = well_scaled_sums(teacher=narrowed(pair.teacher), student=narrowed(pair.student), device=device)
     loss = loss_from_sums(scaled)
     chosen = choose_landmarks(landmarks, pair.examples, scaled, seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
+from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.head import best_head
@@ -42,7 +43,7 @@ class Baselines:
 
 
 def _reference(name: str, teacher: Rows, other: Rows, device: str) -> fields.Reference:
-    scaled = well_scaled_sums(teacher=teacher, student=other, device=device)
+    scaled = well_scaled_sums(teacher=narrowed(teacher), student=narrowed(other), device=device)
     loss, by_scalar, head = loss_from_sums(scaled), ladder.best_scaled(scaled), best_head(scaled)
     return fields.Reference(
         name=name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernelscope.kernels.statistics.chance import chance, tail_is_known
+from kernelscope.kernels.statistics.chance import Shuffling, chance, tail_is_known
 from kernelscope.kernels.statistics.permutations import Shuffled, shuffled
 from kernelscope.report import fields
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.similarity.alignment import Norms
     from kernelscope.kernels.statistics.best_of_many import Searched
     from kernelscope.kernels.statistics.moments import Moments
 
@@ -26,9 +27,20 @@ def null_fields(
     """Chance of one pair; ``searched`` where it is one of a grid, whose permutations then serve it too."""
 
     def shuffling() -> Shuffled | None:
-        return searched.alone if searched else shuffled(teacher=scaled.teacher, student=scaled.student, seed=seed)
+        return shuffled(teacher=scaled.teacher, student=scaled.student, seed=seed)
 
-    found = chance(scaled.sums, centred.sums, own, shuffling)
+    return null_of_norms(scaled.sums, centred.sums, own, shuffling, searched)
+
+
+def null_of_norms(
+    norms: Norms,
+    centred: Norms,
+    own: tuple[Moments, Moments] | None,
+    shuffling: Shuffling,
+    searched: Searched | None,
+) -> tuple[fields.Null, tuple[str, ...]]:
+    """The same from norms of kernels, as they are and centred."""
+    found = chance(norms, centred, own, shuffling if searched is None else lambda: searched.alone)
     null = fields.Null(
         transfer_loss=found.transfer_loss,
         cka_mean=found.cka_mean,
@@ -38,7 +50,7 @@ def null_fields(
         above_chance=found.above_chance,
         p_corrected=None if found.p_value is None or searched is None else searched.p_corrected,
     )
-    return null, tuple(chance_notes(null, scaled.sums.n, found.shuffled, searched))
+    return null, tuple(chance_notes(null, norms.n, found.shuffled, searched))
 
 
 def chance_notes(null: fields.Null, n: int, shuffled: Shuffled | None, searched: Searched | None) -> Iterator[str]:

@@ -12,10 +12,12 @@ from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.statistics.best_of_many import Searched, best_of_many
 from kernelscope.kernels.statistics.moments import Moments, moments
 from kernelscope.measurement.chance_numbers import null_fields
+from kernelscope.measurement.kernel_grid import layers_by_kernels, measure_by_kernels
 from kernelscope.measurement.pair_numbers import (
     Measured,
     PairSettings,
     companion_fields,
+    feature_spectra,
     identity_fields,
     ladder_intervals,
     loss_fields,
@@ -43,6 +45,10 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
 
         both = (match.teacher.features, match.student.features)
         side_by_side([features for features in both if isinstance(features, StreamedFeatures)])
+    if not match.streamed and settings.dims is None:
+        layers = layers_by_kernels(teacher, student, settings.memory_bytes)
+        if layers is not None:
+            return list(measure_by_kernels(pairs, layers, settings))
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
     found = {} if match.streamed else search(pairs.values(), settings.seed)
@@ -87,11 +93,11 @@ def _measure(
     report = fields.PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled, centred, own, rungs, null),
+        **companion_fields(loss, scaled.sums, centred.sums, own, rungs, null, feature_spectra(scaled, centred)),
         **distance_fields(centred, with_gulp=False),
         prefixes=prefixes,
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
-        warnings=tuple(head_cautions(scaled.sums, rungs.head)),
+        warnings=tuple(head_cautions(scaled.sums.n, scaled.sums.d_student, rungs.head)),
         notes=(*pair.notes, ONE_PASS if known is not None else STREAMED, *on_chance, *on_prefixes),
     )
     return Measured(report, None)

@@ -10,17 +10,17 @@ import numpy as np
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
+from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.distance.tsqr import r_factor
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.nystrom.spectrum import (
     DifferenceSpectrum,
     difference_spectrum,
     difference_spectrum_of_gram,
-    feature_spectrum,
 )
 from kernelscope.kernels.rows import Rows, storage_roundoff
 from kernelscope.kernels.similarity import ladder
-from kernelscope.kernels.similarity.alignment import alignment, optimal_scale, scale_ratio
+from kernelscope.kernels.similarity.alignment import Norms, alignment, optimal_scale, scale_ratio
 from kernelscope.kernels.similarity.cka import cka, cka_debiased
 from kernelscope.kernels.similarity.neighbours import Neighbours, neighbours
 from kernelscope.kernels.statistics.moments import Moments, both_moments
@@ -29,7 +29,7 @@ from kernelscope.measurement.attribution import attribute, attribution_fields
 from kernelscope.measurement.chance_numbers import null_fields
 from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
 from kernelscope.measurement.passes import MOST_SEARCHED, Sizes, neighbours_wanted, planned
-from kernelscope.measurement.similarity_numbers import similarity_fields
+from kernelscope.measurement.similarity_numbers import similarity_fields, spectrum_fields_of
 from kernelscope.measurement.warnings import cautions, outliers_among, sampling_cautions
 from kernelscope.report import fields
 from kernelscope.report.fields import PairReport
@@ -76,6 +76,11 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         first, *others = planned(Sizes.of(pair, settings.landmarks, settings.neighbours), settings.route)
         for line in (f"{names['student']} {names['student_layer']}: {first}", *others):
             settings.announce(line)
+    if settings.dims is None:  # prefixes need the features as they are
+        X_T, X_S = (
+            narrowed(X, which, settings.memory_bytes)
+            for X, which in ((X_T, "teacher features"), (X_S, "student features"))
+        )
     loss, scaled = _loss(X_T, X_S, settings)
     centred = centre(scaled)
     forms = row_forms(scaled, centred)
@@ -87,8 +92,15 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     spectrum = _difference_spectrum(scaled, loss)
     outliers = outliers_among(attribution.rows, scaled)
     null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
-    companion = companion_fields(loss, scaled, centred, own, rungs, null)
-    companion["feature_spectrum"] = with_row_lengths(companion["feature_spectrum"], attribution.rows, scaled.unit)
+    companion = companion_fields(
+        loss,
+        scaled.sums,
+        centred.sums,
+        own,
+        rungs,
+        null,
+        with_row_lengths(feature_spectra(scaled, centred), attribution.rows, scaled.unit),
+    )
     similarity, on_similarity = similarity_fields(pair, scaled, centred, settings.dims, settings.rtol)
     report = PairReport(
         **identity_fields(pair, pair.kernel),
@@ -160,25 +172,26 @@ def loss_fields(loss: TransferLoss) -> dict[str, Any]:
 
 def companion_fields(
     loss: TransferLoss,
-    scaled: ScaledSums,
-    centred: ScaledSums,
+    norms: Norms,
+    centred: Norms,
     own: tuple[Moments, Moments] | None,
     rungs: ladder.Rungs,
     null: fields.Null,
+    spectra: fields.FeatureSpectra,
 ) -> dict[str, Any]:
-    """What the Gram sums and the kernels' diagonals give without landmarks and without another pass."""
-    debiased = None if own is None else cka_debiased(centred.sums, own[0].entries, own[1].entries)
+    """What norms and the kernels' diagonals give without landmarks and without another pass."""
+    debiased = None if own is None else cka_debiased(centred, own[0].entries, own[1].entries)
     values: dict[str, Any] = {name: None if rung is None else float(rung) for name, rung in _by_name(rungs)}
     return {
-        "alignment": alignment(scaled.sums),
-        "scale_ratio": scale_ratio(scaled.sums),
-        "optimal_scale": optimal_scale(scaled.sums),
-        "cka": cka(centred.sums),
+        "alignment": alignment(norms),
+        "scale_ratio": scale_ratio(norms),
+        "optimal_scale": optimal_scale(norms),
+        "cka": cka(centred),
         "cka_debiased": debiased,
-        "centred_scale_ratio": scale_ratio(centred.sums) if centred.sums.norm_teacher > 0 else None,
+        "centred_scale_ratio": scale_ratio(centred) if centred.norm_teacher > 0 else None,
         "ladder": fields.Ladder(raw=loss.value, **values),
         "null": null,
-        "feature_spectrum": _feature_spectra(scaled, centred),
+        "feature_spectrum": spectra,
     }
 
 
@@ -227,23 +240,16 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
     return loss, scaled
 
 
-def _feature_spectra(scaled: ScaledSums, centred: ScaledSums) -> fields.FeatureSpectra:
-    both = []
-    for which in ("teacher", "student"):
-        X, G, H = getattr(scaled, which), *(_own_gram(each, which) for each in (scaled, centred))
-        trace, without_mean = float(np.trace(G)), float(np.trace(H))
-        both.append(
-            fields.FeatureSpectrum(
-                **dataclasses.asdict(feature_spectrum(G, scaled.sums.n, storage_roundoff(X))),
-                mean_share=min(1.0, max(0.0, 1 - without_mean / trace)) if trace > 0 else None,
-                centred_effective_rank=feature_spectrum(H, scaled.sums.n, storage_roundoff(X)).effective_rank,
-            )
+def feature_spectra(scaled: ScaledSums, centred: ScaledSums) -> fields.FeatureSpectra:
+    """Of both networks."""
+    teacher, student = (
+        spectrum_fields_of(np.linalg.eigvalsh(G)[::-1], np.linalg.eigvalsh(H)[::-1], scaled.sums.n, storage_roundoff(X))
+        for G, H, X in (
+            (scaled.sums.G_TT, centred.sums.G_TT, scaled.teacher),
+            (scaled.sums.G_SS, centred.sums.G_SS, scaled.student),
         )
-    return fields.FeatureSpectra(*both)
-
-
-def _own_gram(scaled: ScaledSums, which: str) -> np.ndarray:
-    return scaled.sums.G_TT if which == "teacher" else scaled.sums.G_SS
+    )
+    return fields.FeatureSpectra(teacher, student)
 
 
 def with_row_lengths(spectra: fields.FeatureSpectra, rows: RowNorms | None, unit: float) -> fields.FeatureSpectra:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope.errors import UsageError
+from kernelscope.kernels.nystrom.spectrum import feature_spectrum_of
 from kernelscope.kernels.similarity.gulp import RHO, gulp
 from kernelscope.kernels.similarity.prefixes import prefix
 from kernelscope.kernels.similarity.procrustes import procrustes
 from kernelscope.kernels.similarity.within_class import within_class_cka
 from kernelscope.measurement.output_numbers import output_fields
+from kernelscope.report import fields
 from kernelscope.report.similarity_fields import Gulp, Prefix
 
 if TYPE_CHECKING:
@@ -52,6 +55,18 @@ def distance_fields(centred: ScaledSums, *, with_gulp: bool = True) -> dict[str,
         "procrustes": procrustes(centred),
         "gulp": None if value is None else Gulp(value, RHO),
     }
+
+
+def spectrum_fields_of(
+    eigenvalues: np.ndarray, without_mean: np.ndarray, n: int, roundoff: float
+) -> fields.FeatureSpectrum:
+    """One network's, from the eigenvalues of its Gram and of its centred Gram, both descending."""
+    trace = float(eigenvalues.sum())
+    return fields.FeatureSpectrum(
+        **dataclasses.asdict(feature_spectrum_of(eigenvalues, n, roundoff)),
+        mean_share=min(1.0, max(0.0, 1 - float(without_mean.sum()) / trace)) if trace > 0 else None,
+        centred_effective_rank=feature_spectrum_of(without_mean, n, roundoff).effective_rank,
+    )
 
 
 def prefix_fields(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.distance.gram import GramSums, gram_sums
-from kernelscope.kernels.rows import take_rows
+from kernelscope.kernels.distance.gram import gram_sums
+from kernelscope.kernels.rows import columns, take_rows
 from kernelscope.report.fields import Outliers, Warning
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def cautions(
             f"with them and {without} without the heaviest {outliers.left_out}",
         )
     s = scaled.sums
-    if s.n < max(s.d_student, s.d_teacher):
+    d_S, d_T = columns(scaled.student), columns(scaled.teacher)
+    if s.n < max(d_S, d_T):
         yield Warning(
             "few-examples",
-            f"{s.n} examples for {max(s.d_student, s.d_teacher)} features: even unrelated networks look alike",
+            f"{s.n} examples for {max(d_S, d_T)} features: even unrelated networks look alike",
         )
-    yield from head_cautions(s, head)
+    yield from head_cautions(s.n, d_S, head)
     if labels is not None and len(np.unique(labels)) < 3:
         yield Warning(
             "few-classes", f"{len(np.unique(labels))} classes: class centres see little; try --landmarks kmeans:50"
@@ -76,12 +77,12 @@ def cautions(
     yield from _mean_direction(scaled)
 
 
-def head_cautions(sums: GramSums, head: Head) -> Iterator[Warning]:
+def head_cautions(n: int, d_student: int, head: Head) -> Iterator[Warning]:
     """What a linear head in sample may not be trusted with."""
-    if sums.n < ENOUGH_FOR_A_HEAD * sums.d_student:
+    if n < ENOUGH_FOR_A_HEAD * d_student:
         yield Warning(
             "few-examples-for-head",
-            f"{sums.n} examples for a linear head on {sums.d_student} features: in sample it fits what is not there; "
+            f"{n} examples for a linear head on {d_student} features: in sample it fits what is not there; "
             "read the held-out head",
         )
     if head.rank < head.columns:

@@ -26,7 +26,7 @@ from kernelscope.kernels.rounding import (
     square_root_interval,
     sum_of_products,
 )
-from kernelscope.kernels.rows import Rows, entry_error, row_blocks
+from kernelscope.kernels.rows import Rows, entry_error, kernel_error, row_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def _gram_of_difference_and_sum(teacher: Rows, student: Rows, d: int, rotation: 
 def row_allowance(X: Rows, trace: float, norm: float) -> float:
     """What ‖X Xᵀ‖_F may be off by because rows are rounded as they are formed; 0 for rows as stored."""
     off = entry_error(X, math.sqrt(trace))
-    return 1.01 * (2 * math.sqrt(norm) * off + off * off)
+    return 1.01 * (2 * math.sqrt(norm) * off + off * off) + kernel_error(X)
 
 
 def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, n: int) -> float:

@@ -12,7 +12,7 @@ from kernelscope.kernels.distance.accumulate import BlockSum, summation_chain
 from kernelscope.kernels.distance.gram import gram_sums
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.row_views import Affine
-from kernelscope.kernels.rows import BLOCK_ROWS, Rows, is_constant, row_blocks
+from kernelscope.kernels.rows import BLOCK_ROWS, Rows, bounded_blocks, is_constant
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -61,7 +61,7 @@ def without_mean(X: Rows) -> Affine:
 def _mean(X: Rows) -> tuple[np.ndarray, float]:
     """The mean of the rows, and a bound on the Euclidean norm of its error."""
     total, square = BlockSum(lambda: np.zeros(X.shape[1])), 0.0
-    for _, block in row_blocks(X):
+    for _, block in bounded_blocks(X):
         total.add(block.sum(axis=0))
         square += float(np.vdot(block, block))
     n = X.shape[0]

@@ -23,6 +23,7 @@ from kernelscope.kernels.rows import (
     as_rows,
     identical,
     is_proved,
+    kernel_error,
     largest_entry,
     require_finite,
     require_same_examples,
@@ -180,6 +181,7 @@ def loss_from_sums(scaled: ScaledSums, *, route: str = "auto", rtol: float = RTO
 def _answers(scaled: ScaledSums, route: str) -> Iterator[Answer]:
     """From the cheapest to the sharpest; the caller stops at the first that resolves."""
     sums, teacher, student = scaled.sums, scaled.teacher, scaled.student
+    of_kernels = kernel_error(teacher) + kernel_error(student)
 
     def answer(route: str, value: float, low: float, high: float) -> Answer:
         return Answer(
@@ -190,7 +192,7 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[Answer]:
             certified=is_proved(teacher) and is_proved(student),
             norm_teacher=sums.norm_teacher,
             norm_student=sums.norm_student,
-            teacher_error=sums.norm_error("teacher"),
+            teacher_error=sums.norm_error("teacher") + kernel_error(teacher),
             floor=storage_floor(scaled),
             unit=scaled.unit,
         )
@@ -202,7 +204,7 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[Answer]:
         squared = sums.difference_squared
         # below minus its own bar a square proves the bar wrong, and tells nothing of the loss (docs/theory.md 3.3)
         if (found := square_root_interval(squared, sums.certified_bar())) is not None:
-            yield answer("gram", math.sqrt(max(0.0, squared)), *found)
+            yield answer("gram", math.sqrt(max(0.0, squared)), max(0.0, found[0] - of_kernels), found[1] + of_kernels)
     if route in ("auto", "pair") and not scaled.once:
         for rotation in rotations(sums):
             by_pair = pair_difference(teacher=teacher, student=student, sums=sums, rotation=rotation)
@@ -213,12 +215,12 @@ def _answers(scaled: ScaledSums, route: str) -> Iterator[Answer]:
 def storage_floor(scaled: ScaledSums) -> float:
     """What storing features in less than float64 may have cost ‖K_S − K_T‖_F."""
     sums = scaled.sums
-    return _storage_cost(scaled.student, sums.trace_student, sums.norm_student) + _storage_cost(
+    return storage_cost(scaled.student, sums.trace_student, sums.norm_student) + storage_cost(
         scaled.teacher, sums.trace_teacher, sums.norm_teacher
     )
 
 
-def _storage_cost(X: Rows, trace: float, norm: float) -> float:
+def storage_cost(X: Rows, trace: float, norm: float) -> float:
     """``2 u ‖X‖_F ‖X‖_2``, u the stored type's; ‖X‖_2² <= ‖K‖_F."""
     return 2 * storage_roundoff(X) * math.sqrt(trace * norm)
 
@@ -249,7 +251,7 @@ def _by_blocks(teacher: Rows, student: Rows, device: str, single: bool, memory_b
         norm_teacher=norms.teacher,
         norm_student=norms.student,
         teacher_error=norms.teacher_error + of_rows[1],
-        floor=_storage_cost(student, *own_S) + _storage_cost(teacher, *own_T),
+        floor=storage_cost(student, *own_S) + storage_cost(teacher, *own_T),
         unit=unit,
     )
 
@@ -271,6 +273,6 @@ def _by_tsqr(teacher: Rows, student: Rows) -> Answer:
         norm_teacher=own_T[1],
         norm_student=own_S[1],
         teacher_error=half,
-        floor=_storage_cost(student, *own_S) + _storage_cost(teacher, *own_T),
+        floor=storage_cost(student, *own_S) + storage_cost(teacher, *own_T),
         unit=unit,
     )

@@ -218,6 +218,12 @@ class GramSums:
             rest=None if self.rest is None else scaled(self.rest),
         )
 
+    @property
+    def totals(self) -> tuple[float, float]:
+        """``1ᵀ K 1 = ‖Σ_i x_i‖²`` of the student and of the teacher."""
+        parts = self.sums[: self.d_student], self.sums[self.d_student :]
+        return float(parts[0] @ parts[0]), float(parts[1] @ parts[1])
+
     def mean_share(self) -> float:
         """Largest ratio of ‖X‖_F² to ‖X − mean‖_F² over the two networks: the digits that centring cancels."""
         shares = []

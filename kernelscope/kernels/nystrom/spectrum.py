@@ -119,8 +119,13 @@ class FeatureSpectrum:
 
 def feature_spectrum(gram: np.ndarray, n: int, roundoff: float = 0.0) -> FeatureSpectrum:
     """Spectrum of features from their Gram ``XᵀX (d, d)`` over n examples, stored with unit roundoff ``roundoff``."""
-    eigenvalues = np.linalg.eigvalsh(gram)[::-1]
-    kept = eigenvalues[eigenvalues > gram_tolerance(eigenvalues[0], len(gram), n, roundoff)][: min(n, len(gram))]
+    return feature_spectrum_of(np.linalg.eigvalsh(gram)[::-1], n, roundoff)
+
+
+def feature_spectrum_of(eigenvalues: np.ndarray, n: int, roundoff: float = 0.0) -> FeatureSpectrum:
+    """The same from the eigenvalues of the Gram, descending."""
+    d = len(eigenvalues)
+    kept = eigenvalues[eigenvalues > gram_tolerance(eigenvalues[0], d, n, roundoff)][: min(n, d)]
     if len(kept) == 0:
         return FeatureSpectrum(0, 0.0, 0.0)
     return FeatureSpectrum(len(kept), effective_rank(kept), float(kept[0] / kept.sum()))

@@ -9,22 +9,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kernelscope.kernels.similarity.alignment import alignment
+from kernelscope.kernels.similarity.alignment import Norms, alignment
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kernelscope.kernels.distance.gram import GramSums
 
-
-def cka(centred_sums: GramSums) -> float | None:
+def cka(centred_sums: Norms) -> float | None:
     """Linear CKA, ``⟨HK_SH, HK_TH⟩ / (‖HK_SH‖ ‖HK_TH‖)`` in [0, 1] (biased HSIC); None where a kernel vanishes."""
     if _vanishes(centred_sums.norm_student) or _vanishes(centred_sums.norm_teacher):
         return None
     return alignment(centred_sums)
 
 
-def cka_debiased(centred_sums: GramSums, k: np.ndarray, l: np.ndarray) -> float | None:
+def cka_debiased(centred_sums: Norms, k: np.ndarray, l: np.ndarray) -> float | None:
     """CKA from the unbiased HSIC_1 (Song et al. 2012), over all examples at once; signed, may leave [−1, 1].
 
     Args:

@@ -24,6 +24,7 @@ from kernelscope.kernels.row_views import Affine, Mapped
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
     Rows,
+    columns,
     entry_error,
     is_constant,
     largest_entry,
@@ -51,7 +52,7 @@ def gulp(centred: ScaledSums, rho: float = RHO) -> float | None:
         return None
     if centred.same:
         return 0.0
-    A_S, A_T = _root(sums.G_SS, rho), _root(sums.G_TT, rho)
+    A_S, A_T = _root(sums.G_SS, rho, columns(centred.student)), _root(sums.G_TT, rho, columns(centred.teacher))
     both = frobenius(A_S.T @ sums.G_SS @ A_S) ** 2 + frobenius(A_T.T @ sums.G_TT @ A_T) ** 2
     squared = both - 2 * frobenius(A_S.T @ sums.G_ST @ A_T) ** 2
     if squared > CANCELS * both:
@@ -62,10 +63,10 @@ def gulp(centred: ScaledSums, rho: float = RHO) -> float | None:
     return loss_from_sums(well_scaled_sums(student=rows[0], teacher=rows[1], means=False)).norm_difference
 
 
-def _root(gram: np.ndarray, rho: float) -> np.ndarray:
-    """``(Σ + λI)^(−½) / √n`` from ``G = n Σ``, up to a rotation: ``V (w + n λ)^(−½)``."""
+def _root(gram: np.ndarray, rho: float, d: int) -> np.ndarray:
+    """``(Σ + λI)^(−½) / √n`` from ``G = n Σ`` of d features, up to a rotation: ``V (w + n λ)^(−½)``."""
     values, vectors = np.linalg.eigh(gram)
-    root: np.ndarray = vectors / np.sqrt(np.maximum(values, 0.0) + rho * float(np.trace(gram)) / len(gram))
+    root: np.ndarray = vectors / np.sqrt(np.maximum(values, 0.0) + rho * float(np.trace(gram)) / d)
     return root
 
 
@@ -89,7 +90,7 @@ def whitened(X: Rows, rho: float = RHO, name: str = "features") -> Mapped:
         own.add(np.ascontiguousarray(block))
         length = math.hypot(length, rows.scale * float(np.linalg.norm(stored)))
     gram = own.gram()
-    A = _root(gram, rho)
+    A = _root(gram, rho, len(gram))
     least = rho * float(np.trace(gram)) / len(gram)  # n λ, so that 1 / √least bounds ‖A‖_2
     roundoff = storage_roundoff(X) * length / math.sqrt(least) / frobenius(gram @ A @ A.T)
     return Mapped(rows, A, error=_whitening_error(rows, gram, A, least), roundoff=roundoff)

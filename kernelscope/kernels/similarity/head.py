@@ -21,8 +21,8 @@ import numpy as np
 from kernelscope.kernels.distance.accumulate import OwnSum, block_rows
 from kernelscope.kernels.distance.tsqr import half_factors, merge
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_products
-from kernelscope.kernels.rows import row_blocks, storage_roundoff
-from kernelscope.kernels.similarity.least_squares import FactorFit, GramFit
+from kernelscope.kernels.rows import columns, row_blocks, storage_roundoff
+from kernelscope.kernels.similarity.least_squares import ColumnSpace, FactorFit, GramFit
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -51,7 +51,7 @@ class Head(Rung):
     tolerance: float
 
     @classmethod
-    def of(cls, rung: Rung, fit: GramFit | FactorFit) -> Head:
+    def of(cls, rung: Rung, fit: GramFit | FactorFit | ColumnSpace) -> Head:
         self = cls(rung, rung.interval)
         self.rank, self.columns, self.tolerance = fit.rank, fit.columns, fit.tolerance
         return self
@@ -94,7 +94,7 @@ def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
     """``min_M ‖X_S M X_Sᵀ − K_T‖_F / ‖K_T‖_F`` over all examples, in sample."""
     sums = scaled.sums
     fit = GramFit(sums.G_SS, sums.G_ST, rank_tolerance(scaled))
-    if scaled.same:
+    if scaled.same or (fit.rank == sums.n and fit.reliable(BY_GRAM)):  # whose columns span everything
         return Head.of(Rung(0.0, (0.0, 0.0)), fit)
     found = None
     if fit.reliable(BY_GRAM) or (scaled.once and fit.rank):
@@ -178,7 +178,7 @@ def head_held_out(scaled: ScaledSums, factors: Factors | None = None) -> Rung | 
     halves, or a half has fewer than twice as many examples as the student has features.
     """
     sums = scaled.sums
-    if sums.halves is None or sums.n // 2 < 2 * sums.d_student:
+    if sums.halves is None or sums.n // 2 < 2 * columns(scaled.student):
         return None
     if not all(half[sums.d_student :, sums.d_student :].any() for half in sums.halves):
         return None
@@ -207,7 +207,7 @@ def _held_out_by_gram(scaled: ScaledSums) -> Rung | None:
         off = relative * (math.sqrt(float(np.trace(teacher))) + fit.reach * math.sqrt(unit)) ** 2
         squares.append(square / norm**2)
         bars.append(4 * off * (frobenius(student) + norm + frobenius(cross)) / norm**2)
-    return _root_mean(squares, bars)
+    return root_mean(squares, bars)
 
 
 def _held_out_by_factors(scaled: ScaledSums, halves: tuple[np.ndarray, np.ndarray]) -> Rung:
@@ -224,10 +224,11 @@ def _held_out_by_factors(scaled: ScaledSums, halves: tuple[np.ndarray, np.ndarra
         loss = frobenius(difference) / norm
         squares.append(loss * loss)
         bars.append(2 * loss * off + off * off)
-    return _root_mean(squares, bars)
+    return root_mean(squares, bars)
 
 
-def _root_mean(squares: list[float], bars: list[float]) -> Rung:
+def root_mean(squares: list[float], bars: list[float]) -> Rung:
+    """Of losses squared, with bounds on what the squares are off by."""
     mean, bar = sum(squares) / len(squares), sum(bars) / len(bars)
     return Rung(math.sqrt(max(0.0, mean)), (math.sqrt(max(0.0, mean - bar)), math.sqrt(max(0.0, mean + bar))))
 

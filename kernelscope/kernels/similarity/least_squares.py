@@ -53,27 +53,54 @@ class GramFit:
         return math.sqrt(self.columns) * frobenius(self.scaled_coefficients)
 
 
+class ColumnSpace:
+    """What the columns of X span, from the singular values of X with columns brought to length 1.
+
+    ``U (n, rank)`` is an orthonormal basis, ``sigma (rank,)`` descending, and ``coefficients (d, rank)`` take X to U:
+    ``U = X coefficients``. ``orthogonal``: the columns are so already.
+    """
+
+    def __init__(self, X: np.ndarray, tolerance: float, *, orthogonal: bool = False) -> None:
+        lengths = np.linalg.norm(X, axis=0)
+        present, self.tolerance = lengths > 0, tolerance
+        self.columns = int(present.sum())
+        U = X[:, present] / lengths[present]
+        if orthogonal:
+            sigma, Vt = np.ones(self.columns), np.eye(self.columns)
+        else:
+            U, sigma, Vt = np.linalg.svd(U, full_matrices=False)
+        self.rank = int(np.count_nonzero(sigma > tolerance * sigma[0])) if self.columns else 0
+        self.U, self.sigma = U[:, : self.rank], sigma[: self.rank]
+        self.coefficients = np.zeros((X.shape[1], self.rank))
+        self.coefficients[present] = Vt[: self.rank].T / self.sigma / lengths[present][:, None]
+
+    @property
+    def condition(self) -> float:
+        return float(self.sigma[0] / self.sigma[-1]) if self.rank else 1.0
+
+
 class FactorFit:
-    """Least squares fit of ``R_T ≈ R_S A`` by the singular values of R_S, columns brought to length 1."""
+    """Least squares fit of ``R_T ≈ R_S A`` by the singular values of R_S."""
 
     def __init__(self, R_S: np.ndarray, R_T: np.ndarray, tolerance: float) -> None:
-        lengths = np.linalg.norm(R_S, axis=0)
-        self.present, self.tolerance = lengths > 0, tolerance
-        self.columns = int(self.present.sum())
-        U, sigma, Vt = np.linalg.svd(R_S[:, self.present] / lengths[self.present], full_matrices=False)
-        self.rank = int(np.count_nonzero(sigma > tolerance * sigma[0])) if self.columns else 0
-        U, sigma, Vt = U[:, : self.rank], sigma[: self.rank], Vt[: self.rank]
-        along = U.T @ R_T
-        self.left = R_T - U @ along
-        self.left -= U @ (U.T @ self.left)
-        self._scaled = Vt.T @ (along / sigma[:, None])
-        self._condition = float(sigma[0] / sigma[-1]) if self.rank else 1.0
-        self._length = frobenius(R_T)
-        self.A = np.zeros((R_S.shape[1], R_T.shape[1]))
-        self.A[self.present] = self._scaled / lengths[self.present][:, None]
+        self._space = space = ColumnSpace(R_S, tolerance)
+        self.rank, self.columns, self.tolerance = space.rank, space.columns, tolerance
+        along = space.U.T @ R_T
+        self.left = R_T - space.U @ along
+        self.left -= space.U @ (space.U.T @ self.left)
+        self.A = space.coefficients @ along
+        self._reach, self._length = frobenius(along / space.sigma[:, None]), frobenius(R_T)
 
     @property
     def off(self) -> float:
-        """On P X_T in Frobenius norm: columns are off by some u each, and P turns with them by condition · u."""
-        reach = math.sqrt(max(1, self.columns)) * frobenius(self._scaled)
-        return 16 * UNIT_ROUNDOFF * (reach + self._condition * frobenius(self.left) + self._length)
+        """On P X_T in Frobenius norm."""
+        return projection_error(self._space, self._reach, frobenius(self.left), self._length)
+
+
+def projection_error(space: ColumnSpace, reach: float, left: float, length: float) -> float:
+    """‖·‖_F of what ``P X_T`` may be off by: columns by some u each, and P turns with them by condition · u.
+
+    Args:
+        reach: ``‖Σ⁻¹ Uᵀ X_T‖_F``. left: ``‖X_T − P X_T‖_F``. length: ``‖X_T‖_F``.
+    """
+    return 16 * UNIT_ROUNDOFF * (math.sqrt(max(1, space.columns)) * reach + space.condition * left + length)

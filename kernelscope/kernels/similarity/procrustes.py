@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.rows import row_blocks
+from kernelscope.kernels.rows import Rows, row_blocks
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.distance.kernel_pair import KernelPair
 
 CANCELS = 1e-3  #: squared distance below which one minus a cosine would cancel, and the rows themselves are compared
 RESOLVES = 1e-8  #: squared distance that one minus a cosine still gives to a millionth
@@ -30,33 +31,48 @@ def procrustes(centred: ScaledSums) -> float | None:
     None where a network's features are constant, and where rows that cannot be read again are too close to tell.
     """
     sums = centred.sums
-    lengths = math.sqrt(sums.trace_student), math.sqrt(sums.trace_teacher)
-    if min(lengths) == 0:
+    if min(sums.trace_student, sums.trace_teacher) == 0:
         return None
     if centred.same:
         return 0.0
-    squared = 2 - 2 * float(np.linalg.svd(sums.G_ST, compute_uv=False).sum()) / (lengths[0] * lengths[1])
+    squared = _squared(sums.G_ST, sums.trace_student, sums.trace_teacher)
     if squared > CANCELS or (centred.once and squared > RESOLVES):
         return math.sqrt(squared)
-    return None if centred.once else _residual(centred)
+    return None if centred.once else _residual(centred.student, centred.teacher, sums.G_ST)
 
 
-def _residual(centred: ScaledSums) -> float:
+def procrustes_of_kernels(centred: KernelPair) -> float | None:
+    """The same of centred kernels and the rows they are of."""
+    S, T = centred.student, centred.teacher
+    if min(S.trace, T.trace) == 0:
+        return None
+    if centred.same:
+        return 0.0
+    G_ST = S.rows.T @ T.rows
+    squared = _squared(G_ST, S.trace, T.trace)
+    return math.sqrt(squared) if squared > CANCELS else _residual(S.rows, T.rows, G_ST)
+
+
+def _squared(G_ST: np.ndarray, trace_S: float, trace_T: float) -> float:
+    nuclear_norm = float(np.linalg.svd(G_ST, compute_uv=False).sum())
+    return 2 - 2 * nuclear_norm / (math.sqrt(trace_S) * math.sqrt(trace_T))
+
+
+def _residual(student: Rows, teacher: Rows, G_ST: np.ndarray) -> float:
     """‖X_S / ‖X_S‖ − X_T Q / ‖X_T‖‖_F from the rows; an error of Q counts squared, since Q is where it is least.
 
     Lengths are those of the rows: what is left of a Gram once means are taken off has lost digits.
     """
     length_S, length_T = (
-        math.sqrt(math.fsum(float(np.vdot(block, block)) for _, block in row_blocks(X)))
-        for X in (centred.student, centred.teacher)
+        math.sqrt(math.fsum(float(np.vdot(block, block)) for _, block in row_blocks(X))) for X in (student, teacher)
     )
-    U, _, Vt = np.linalg.svd(centred.sums.G_ST, full_matrices=True)
-    k = min(centred.sums.G_ST.shape)
+    U, _, Vt = np.linalg.svd(G_ST, full_matrices=True)
+    k = min(G_ST.shape)
     # Q takes the teacher's space into the student's; where the student is narrower, the rest of the teacher stays
     turn, rest = Vt[:k].T @ U[:, :k].T / length_T, Vt[k:].T / length_T
     # 2 − 2 cos would cancel here, so squares of the difference are summed
     squared = 0.0
-    for (_, X_S), (_, X_T) in zip(row_blocks(centred.student), row_blocks(centred.teacher)):
+    for (_, X_S), (_, X_T) in zip(row_blocks(student), row_blocks(teacher)):
         inside, outside = X_S / length_S - X_T @ turn, X_T @ rest
         squared += float(np.vdot(inside, inside)) + float(np.vdot(outside, outside))
     return math.sqrt(squared)

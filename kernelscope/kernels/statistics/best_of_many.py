@@ -8,6 +8,7 @@ is that pair's corrected p-value (Westfall and Young's single step).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.nonlinear.functions import Kernel
     from kernelscope.kernels.rows import Rows
 
+Drawing = Callable[[np.ndarray], np.ndarray | None]
 MEMORY_BYTES = 2**29  #: for what stays of the teacher's layers, 4 m² bytes each
 
 
@@ -56,16 +58,32 @@ def best_of_many(
     permutation changes. Up to 2,000 examples are drawn, fewer for more than 32 teacher layers. Each layer costs n²d for
     its kernel and n² log n for its transform, each pair n²: no more than a few permutations one by one.
     """
-    drawn = drawn_examples(next(iter(student.values())).shape[0], seed, _examples(len(teacher)))
+
+    def drawing(X: Rows) -> Drawing:
+        return lambda drawn: drawn_kernel(X, drawn, kernel, seed)
+
+    return best_of_drawings(
+        teacher={name: drawing(X) for name, X in teacher.items()},
+        student={name: drawing(X) for name, X in student.items()},
+        n=next(iter(student.values())).shape[0],
+        seed=seed,
+    )
+
+
+def best_of_drawings(
+    *, teacher: Mapping[str, Drawing], student: Mapping[str, Drawing], n: int, seed: int
+) -> dict[tuple[str, str], Searched]:
+    """The same of layers that give their kernel of drawn examples, centred over these and of norm 1, or None."""
+    drawn = drawn_examples(n, seed, _examples(len(teacher)))
     permutations = Permutations(len(drawn), seed)
     fixed, diagonals = {}, {}
-    for name, X in teacher.items():
-        if (K := drawn_kernel(X, drawn, kernel, seed)) is not None:
+    for name, drawing in teacher.items():
+        if (K := drawing(drawn)) is not None:
             fixed[name], diagonals[name] = permutations.fixed(K), np.diag(K).copy()
     found: dict[tuple[str, str], tuple[Shuffled, float, float]] = {}
     highest: np.ndarray | None = None
-    for s, X in student.items():
-        K = drawn_kernel(X, drawn, kernel, seed)
+    for s, drawing in student.items():
+        K = drawing(drawn)
         if K is None or not fixed:
             continue
         for t, scores in zip(fixed, permutations.scores(K, fixed.values())):

@@ -20,7 +20,7 @@ from kernelscope.kernels.statistics.permutations import Shuffled
 if TYPE_CHECKING:
     import numpy as np
 
-    from kernelscope.kernels.distance.gram import GramSums
+    from kernelscope.kernels.similarity.alignment import Norms
 
 NO_SPREAD = 1e-14  #: of the squared mean: a variance below it is rounding
 NEARLY_NORMAL = 1e-4  #: skewness below which a Pearson III tail is the normal one
@@ -46,8 +46,8 @@ class Chance:
 
 
 def chance(
-    sums: GramSums,
-    centred_sums: GramSums,
+    sums: Norms,
+    centred_sums: Norms,
     own: tuple[Moments, Moments] | None,
     shuffling: Shuffling | None = None,
 ) -> Chance:
@@ -103,12 +103,12 @@ def above_chance(cka: float, mean: float) -> float | None:
     return None if mean >= 1 else min(1.0, (cka - mean) / (1 - mean))
 
 
-def shuffled_loss(sums: GramSums) -> float | None:
+def shuffled_loss(sums: Norms) -> float | None:
     """Root mean square of the loss over all permutations of the student's examples; None for n = 1."""
-    n, d_S = sums.n, sums.d_student
+    n = sums.n
     if n < 2:
         return None
-    one_S, one_T = (float(part @ part) for part in (sums.sums[:d_S], sums.sums[d_S:]))
+    one_S, one_T = sums.totals
     t_S, t_T = sums.trace_student, sums.trace_teacher
     inner = t_S * t_T / n + (one_S - t_S) * (one_T - t_T) / (n * (n - 1))
     squared = sums.norm_student**2 + sums.norm_teacher**2 - 2 * inner

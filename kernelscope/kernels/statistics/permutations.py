@@ -86,6 +86,11 @@ def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed:
     rows, squares = take_rows(X, drawn) - side.shift, side.squares[drawn]
     K = side.between(rows, squares, rows, squares)
     np.fill_diagonal(K, side.diagonal()[drawn])
+    return centred_kernel(K)
+
+
+def centred_kernel(K: np.ndarray) -> np.ndarray | None:
+    """K less its means and of norm 1, in its place; None if nothing but rounding is left."""
     before = np.linalg.norm(K)
     means = K.mean(axis=0)
     K += means.mean() - means - means[:, None]

@@ -1,0 +1,156 @@
+"""Every teacher layer against every student layer by their n × n kernels, where examples are few.
+
+A layer's kernel, its centred kernel, their spectra, moments and bases are each computed once, however many layers of
+the other network it meets. What is left to a pair are sums over n² entries, and one decomposition of ``X_Sᵀ X_T``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernelscope.errors import DegenerateKernel, ResourceError
+from kernelscope.kernels.distance.exact import ATOL
+from kernelscope.kernels.distance.gram import COMFORTABLE
+from kernelscope.kernels.distance.kernel_pair import KernelPair
+from kernelscope.kernels.distance.own_kernel import OwnKernel, own_kernel
+from kernelscope.kernels.distance.plan import few_examples
+from kernelscope.kernels.rows import storage_roundoff
+from kernelscope.kernels.similarity.kernel_ladder import HeadStart, kernel_rungs
+from kernelscope.kernels.similarity.procrustes import procrustes_of_kernels
+from kernelscope.kernels.statistics.best_of_many import Searched, best_of_drawings
+from kernelscope.kernels.statistics.moments import Moments, moments
+from kernelscope.kernels.statistics.permutations import centred_kernel, shuffled
+from kernelscope.measurement.chance_numbers import null_of_norms
+from kernelscope.measurement.pair_numbers import (
+    Measured,
+    PairSettings,
+    companion_fields,
+    identity_fields,
+    ladder_intervals,
+    loss_fields,
+    loss_intervals,
+)
+from kernelscope.measurement.similarity_numbers import spectrum_fields_of
+from kernelscope.measurement.warnings import head_cautions
+from kernelscope.report import fields
+from kernelscope.report.notes import ONE_PASS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kernelscope.kernels.rows import Rows
+    from kernelscope.measurement.layer_pairs import LayerPair
+
+KEPT = 6  #: n × n matrices kept of a layer
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What belongs to a layer, each part computed where a pair asks for it first."""
+
+    own: OwnKernel
+    memory_bytes: int
+
+    @cached_property
+    def centred(self) -> OwnKernel:
+        return self.own.centred(self.memory_bytes)
+
+    @cached_property
+    def spectrum(self) -> fields.FeatureSpectrum:
+        roundoff = storage_roundoff(self.own.X)
+        return spectrum_fields_of(self.own.spectrum, self.centred.spectrum, len(self.own.K), roundoff)
+
+    @cached_property
+    def moments(self) -> Moments | None:
+        return None if self.centred.norm == 0 else moments(self.centred.rows, self.centred.gram)
+
+    def drawn(self, examples: np.ndarray) -> np.ndarray | None:
+        """The kernel of these examples, centred over them and of norm 1; None if nothing is left of it."""
+        return None if self.own.constant else centred_kernel(self.centred.K[np.ix_(examples, examples)])
+
+    @cached_property
+    def head_start(self) -> HeadStart:
+        return HeadStart(self.own)
+
+
+Layers = dict[tuple[str, str], Layer]  #: by role (``teacher`` or ``student``) and name
+
+
+def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], memory_bytes: int) -> Layers | None:
+    """Every layer's kernel; None where Grams serve better.
+
+    That is where there are more examples than features, where kernels do not fit, and where squares leave float64.
+
+    Raises:
+        ResourceError: layers with more features than examples, so that Grams are larger yet, and too little memory.
+    """
+    sides = {"teacher": teacher, "student": student}
+    layers = {(role, name): X for role, side in sides.items() for name, X in side.items()}
+    n = next(iter(layers.values())).shape[0]
+    if not few_examples(n, sum(max(X.shape[1] for X in side.values()) for side in sides.values())):
+        return None
+    needed = 8 * KEPT * n * n * len(layers)
+    if needed > memory_bytes:
+        if any(X.shape[1] > n for X in layers.values()):
+            raise ResourceError(
+                f"kernels of {n} examples of {len(layers)} layers take {needed:,} bytes; raise --max-memory, or name "
+                "fewer --layers"
+            )
+        return None
+    found = {}
+    for (role, name), X in layers.items():
+        try:
+            own = own_kernel(X, f"{role} features of layer {name}", memory_bytes)
+        except DegenerateKernel:  # overflow, which each pair is then rescaled for
+            return None
+        if not (COMFORTABLE[0] < own.norm < COMFORTABLE[1]) and (role == "teacher" or own.norm > 0):
+            return None
+        found[role, name] = Layer(own, memory_bytes)
+    return found
+
+
+def measure_by_kernels(
+    pairs: Mapping[tuple[str, str], LayerPair], layers: Layers, settings: PairSettings
+) -> Iterator[Measured]:
+    """What :func:`kernelscope.measurement.grid.measure_grid` says of each two layers."""
+    searched = best_of_drawings(
+        teacher={name: layer.drawn for (role, name), layer in layers.items() if role == "teacher"},
+        student={name: layer.drawn for (role, name), layer in layers.items() if role == "student"},
+        n=next(iter(pairs.values())).teacher.shape[0],
+        seed=settings.seed,
+    )
+    for (t, s), pair in pairs.items():
+        yield _measure(pair, layers["teacher", t], layers["student", s], settings, searched.get((t, s)))
+
+
+def _measure(
+    pair: LayerPair, teacher: Layer, student: Layer, settings: PairSettings, searched: Searched | None
+) -> Measured:
+    both = KernelPair.of(student=student.own, teacher=teacher.own)
+    centred = KernelPair(student.centred, teacher.centred, both.same)
+    loss = both.loss(settings.rtol, ATOL)
+    rungs = kernel_rungs(both, centred, student.head_start)
+    S, T = student.moments, teacher.moments
+    own = None if S is None or T is None else (S, T)
+    null, on_chance = null_of_norms(
+        both,
+        centred,
+        own,
+        lambda: shuffled(teacher=pair.teacher, student=pair.student, seed=settings.seed),
+        searched,
+    )
+    spectra = fields.FeatureSpectra(teacher.spectrum, student.spectrum)
+    report = fields.PairReport(
+        **identity_fields(pair, pair.kernel),
+        **loss_fields(loss),
+        **companion_fields(loss, both, centred, own, rungs, null, spectra),
+        procrustes=procrustes_of_kernels(centred),
+        intervals=loss_intervals(loss) | ladder_intervals(rungs),
+        warnings=tuple(head_cautions(both.n, both.d_student, rungs.head)),
+        notes=(*pair.notes, ONE_PASS, *on_chance),
+    )
+    return Measured(report, None)
