@@ -31,13 +31,13 @@ class Steps:
         network = loaded_module(zoo.build(teacher, **kwargs).eval(), name=teacher)
         self.students = [Student(recipe, self.splits, "cpu") for recipe in recipes]
         layers = {layer for student in self.students for layer in student.layers}
-        self.teacher = Teacher(network, self.splits, layers, "cpu", amp=False)
+        self.teacher = Teacher(network, self.splits, layers, "cpu", amp=False).__enter__()
         for epoch in (0, self.recipe.epochs - 1):  # one to collect landmarks, then one in which all terms count
             self._begin(epoch)
             if epoch == 0:
                 self.take(len(self.batches))
                 for student in self.students:
-                    student.rest()
+                    student.remove_hooks()
                     student.end_epoch(epoch, 0.0)
 
     def _begin(self, epoch: int) -> None:
@@ -51,7 +51,7 @@ class Steps:
             batch = self.batches.draw(self.number % len(self.batches))
             x = apply(self.splits.operations, batch.images)
             needed = any(student.losses for student in self.students)
-            said = self.teacher.says(batch) if needed else {}
+            features = self.teacher.forward(batch, x) if needed else {}
             for student in self.students:
-                student.step(batch, x, said, self.epoch, self.number / len(self.batches) % 1)
+                student.step(batch, x, features, self.epoch, self.number / len(self.batches) % 1)
             self.number += 1

@@ -16,6 +16,7 @@ from kernelscope.errors import Mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import TracebackType
 
     import numpy as np
 
@@ -27,7 +28,7 @@ SOME_KNOWLEDGE = 0.25  #: of the way from guessing to always right
 
 
 class Teacher:
-    """A network in eval mode on the device, captured at ``layers``; no gradients reach it.
+    """A network on the device, in eval mode and captured at ``layers`` while open; no gradients reach it.
 
     Raises:
         Mismatch: other classes than the data's.
@@ -46,15 +47,29 @@ class Teacher:
         operations: Operations = splits.training.preprocess if checkpoint is None else checkpoint.preprocess
         if splits.geometry and operations[: len(splits.geometry)] == splits.geometry:
             operations = operations[len(splits.geometry) :]  # done before the augmentation that both share
-        self.operations = operations
+        self.operations, self._prepared_alike = operations, operations == splits.operations
         # unknown layers are refused here
         self._capture = Capture(self.network, self.layers, name=f"teacher {loaded.name}", device=device)
 
-    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Its layers on the global batch: the same augmented images, through its own preprocessing."""
-        with torch.no_grad(), self._capture as capture, autocast(self.device, self.amp):
-            features = capture.run(apply(self.operations, batch.images))
-        return {name: processes.all_gather_rows(x, len(batch.labels)) for name, x in features.items()}
+    def __enter__(self) -> Teacher:
+        self._capture.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._capture.__exit__(kind, error, trace)
+
+    def forward(self, batch: Batch, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Its layers on the global batch: the same augmented images, through its own preprocessing.
+
+        Args:
+            x: what that of the students makes of them, to be copied where it is the teacher's too.
+        """
+        x = x.clone() if self._prepared_alike else apply(self.operations, batch.images)
+        with torch.no_grad(), autocast(self.device, self.amp):
+            features = self._capture.run(x)
+        return {name: processes.all_gather_rows(rows, len(batch.labels)) for name, rows in features.items()}
 
 
 def require_better_than_chance(loaded: Loaded, logits: np.ndarray, predictions: np.ndarray, examples: Examples) -> None:

@@ -6,6 +6,7 @@ pass, so differences between them are not of other examples, and the teacher is 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -141,8 +142,9 @@ class _Run:
         found = examples.raw(np.arange(examples.n))
         assert self.teacher is not None and not isinstance(found, dict)
         images, labels = apply(self.splits.geometry, found), labels_of(examples)
-        features = self.teacher.forward(Batch(processes.shard(images), labels))
         x = apply(self.splits.operations, images).to(self.device)
+        with self.teacher as teacher:
+            features = teacher.forward(Batch(processes.shard(images), labels), processes.shard(x))
         for student in self.students:
             student.dry_run(features, x, labels.to(self.device))
 
@@ -163,12 +165,13 @@ class _Run:
         for student in self.students:
             student.begin(epoch, begun=begun)
         try:
-            for number in range(self.position.batch, len(batches)):
-                self._step(batches, number, epoch)
-                if (received := processes.all_reduce_max(signal_received(), self.device)) is not None:
-                    seconds = time.perf_counter() - started
-                    self.position = _Position(epoch, number + 1, seconds, batches.augmentation.get_state())
-                    self._leave(received)
+            with self.teacher or contextlib.nullcontext():
+                for number in range(self.position.batch, len(batches)):
+                    self._step(batches, number, epoch)
+                    if (received := processes.all_reduce_max(signal_received(), self.device)) is not None:
+                        seconds = time.perf_counter() - started
+                        self.position = _Position(epoch, number + 1, seconds, batches.augmentation.get_state())
+                        self._leave(received)
         finally:
             for student in self.students:
                 student.remove_hooks()
@@ -179,7 +182,7 @@ class _Run:
         batch = batches.draw(number)
         x = apply(self.splits.operations, batch.images).to(self.device)
         wanted = self.teacher is not None and any(student.losses for student in self.students)
-        features = self.teacher.forward(batch) if wanted and self.teacher is not None else {}
+        features = self.teacher.forward(batch, x) if wanted and self.teacher is not None else {}
         for student in self.students:
             student.step(batch, x, features, epoch, number / len(batches))
 

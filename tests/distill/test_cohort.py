@@ -60,9 +60,9 @@ def test_students_of_one_seed_begin_with_the_same_weights(data, teacher):
 def test_the_teacher_is_asked_once_a_batch(data, teacher, monkeypatch):
     asked, forward = [], Teacher.forward
 
-    def counted(self, batch):
+    def counted(self, batch, x):
         asked.append(len(batch.labels))
-        return forward(self, batch)
+        return forward(self, batch, x)
 
     monkeypatch.setattr(Teacher, "forward", counted)
     train_cohort([dataclasses.replace(SMALL, method=m, epochs=2) for m in METHODS], data=data, teacher=teacher)
