@@ -17,6 +17,7 @@ from kernelscope.activations.capture import MASK, Capture
 from kernelscope.activations.pooling import UNITS, pool, positions
 from kernelscope.datasets.examples import Examples, order_fingerprint
 from kernelscope.errors import Mismatch
+from kernelscope.kernels.full_precision import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +121,7 @@ class ForwardPass:
         """
         batch = self.examples.batch(start, stop, self.operations)
         self._counts, self._logits = None, None
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             captured = self._capture.run(batch)
         rows = {name: captured[name] for name in self.layers}
         counts = np.ones(stop - start, np.int64) if self._counts is None else self._counts

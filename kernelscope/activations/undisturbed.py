@@ -15,6 +15,7 @@ from torch import nn
 from kernelscope.activations.capture import Batch, Capture, batch_length
 from kernelscope.activations.pooling import pool
 from kernelscope.errors import Mismatch
+from kernelscope.kernels.full_precision import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         for kind in {"cpu", *(device.type for device in devices)}:
             if torch.amp.is_autocast_available(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(full_precision())
         # not inference_mode: what a layer caches there could not take part in the next backward pass
         stack.enter_context(torch.no_grad())
         if "torch._dynamo" in sys.modules:  # where something is compiled, other batch sizes must not compile it anew

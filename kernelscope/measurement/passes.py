@@ -27,7 +27,11 @@ MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for withou
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of one pair: examples, features, landmarks (None: as many as their file names), classes and neighbours."""
+    """Of one pair: examples, features, landmarks (None: as many as their file names), classes and neighbours.
+
+    ``wide``: features of networks that have more than examples; n × n kernels are formed of these first, which then
+    stand for n features (:mod:`kernelscope.kernels.distance.own_kernel`).
+    """
 
     n: int
     d_student: int
@@ -35,6 +39,7 @@ class Sizes:
     landmarks: int | None
     classes: int = 0
     neighbours: int = 0
+    wide: int = 0
 
     @property
     def p(self) -> int:
@@ -43,11 +48,14 @@ class Sizes:
     @classmethod
     def of(cls, pair: LayerPair, landmarks: str | Landmarks | None, neighbours: int | None) -> Sizes:
         """As ``measure_pair`` will find them, from what was asked for."""
-        n, d_teacher = pair.teacher.shape
+        n = pair.teacher.shape[0]
+        widths = [X.shape[1] for X in (pair.student, pair.teacher)]
         labels = pair.examples.labels
         asked = landmarks.m if isinstance(landmarks, Landmarks) else landmarks_asked(landmarks, n=n, labels=labels)
         classes = 0 if labels is None else len(np.unique(labels))
-        return cls(n, pair.student.shape[1], d_teacher, asked, classes, neighbours_wanted(n, neighbours))
+        wide = sum(d for d in widths if d > n)
+        d_student, d_teacher = (min(n, d) for d in widths)
+        return cls(n, d_student, d_teacher, asked, classes, neighbours_wanted(n, neighbours), wide)
 
 
 def neighbours_wanted(n: int, asked: int | None) -> int:
@@ -75,6 +83,12 @@ class Pass:
 
 
 PASSES = (
+    Pass(
+        "kernels of wide features",
+        "all passes that follow",
+        lambda s: s.n**2 * s.wide / 2,
+        lambda s: s.wide > 0,
+    ),
     Pass(
         "Gram sums",
         "transfer_loss, norms, ladder, cka, procrustes, gulp, feature_spectrum, difference_spectrum",

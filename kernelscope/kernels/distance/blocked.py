@@ -7,7 +7,6 @@ count twice; squares of the *difference* are summed, so nothing cancels: the rel
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,11 +15,12 @@ import numpy as np
 
 from kernelscope.errors import DegenerateKernel, ResourceError
 from kernelscope.kernels.distance.gram import ZERO_TEACHER
+from kernelscope.kernels.full_precision import full_precision
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.rows import Rows, numpy_block, require_finite, require_same_examples, row_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 DEFAULT_MEMORY_BYTES = 512 * 2**20
 
@@ -120,7 +120,7 @@ def _block_squares_on(device: str, dtype: np.dtype) -> Callable[..., float]:
     in_torch = getattr(torch, dtype.name)
 
     def squares(*rows: np.ndarray) -> float:
-        with full_precision_matmul(), torch.inference_mode():
+        with full_precision(), torch.inference_mode():
             S_i, S_j, T_i, T_j = (torch.from_numpy(part).to(device).to(in_torch) for part in rows)
             difference = torch.mm(T_i, T_j.T).addmm_(S_i, S_j.T, beta=-1)
             return float(torch.linalg.vector_norm(difference, dim=1).double().square().sum())
@@ -140,19 +140,6 @@ def block_size(n: int, width: int, item_bytes: int, memory_bytes: int) -> int:
     if item_bytes * (2 + 2 * width) > memory_bytes:
         raise ResourceError(f"{memory_bytes:,} bytes do not hold one row of {width:,} features; raise --max-memory")
     return rows
-
-
-@contextlib.contextmanager
-def full_precision_matmul() -> Iterator[None]:
-    """TF32 off inside, as it was before afterwards: its 10-bit products alone cost 9e-5 of the loss."""
-    import torch
-
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _norm_and_trace(X: Rows) -> tuple[float, float]:

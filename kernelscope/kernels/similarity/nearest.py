@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope.kernels.distance.blocked import full_precision_matmul
+from kernelscope.kernels.full_precision import full_precision
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.rows import Rows, numpy_block, row_blocks, take_rows
 
@@ -117,7 +117,7 @@ class Index:
             return np.matmul(Q, rows.T, out=room)
         import torch
 
-        with full_precision_matmul():
+        with full_precision():
             return torch.mm(Q, rows.T, out=room)
 
     def _measured(self, queries: np.ndarray, query: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from kernelscope.kernels.distance.aligned_pair import pair_difference, procrustes_rotation, row_allowance
-from kernelscope.kernels.distance.blocked import blocked_norms, full_precision_matmul
+from kernelscope.kernels.distance.blocked import blocked_norms
 from kernelscope.kernels.distance.centring import without_mean
 from kernelscope.kernels.distance.exact import well_scaled_sums
 from kernelscope.kernels.distance.gram import GramSums, gram_sums
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
+from kernelscope.kernels.full_precision import full_precision
 from kernelscope.kernels.nystrom.spectrum import feature_spectrum
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.row_views import Affine, Normalised
@@ -126,7 +127,7 @@ def test_the_blocked_bar_is_at_least_one_chain_of_products(single):
 
 def test_float32_products_are_formed_in_full_precision():
     before = torch.get_float32_matmul_precision()
-    with full_precision_matmul():
+    with full_precision():
         assert torch.get_float32_matmul_precision() == "highest"
         assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.get_float32_matmul_precision() == before
