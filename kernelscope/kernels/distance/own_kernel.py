@@ -64,16 +64,20 @@ class OwnKernel:
         if self.constant:
             return np.full((len(self.K), 1), math.sqrt(max(0.0, self.total)) / len(self.K))
         values, vectors = np.linalg.eigh(self.K)
-        noise = gram_tolerance(values[-1], len(values), len(values), storage_roundoff(self.X))
-        kept = max(1, int(np.count_nonzero(values > noise)))  # r, the numerical rank
+        kept = max(1, int(np.count_nonzero(values > self.cut * values[-1])))  # r, the numerical rank
         return np.ascontiguousarray(vectors[:, : -kept - 1 : -1] * np.sqrt(np.maximum(values[: -kept - 1 : -1], 0.0)))
+
+    @property
+    def cut(self) -> float:
+        """Eigenvalues of K up to this times the largest count as rounding."""
+        return gram_tolerance(1.0, len(self.K), len(self.K), storage_roundoff(self.X))
 
     @cached_property
     def spectrum(self) -> np.ndarray:
         """Eigenvalues of ``XᵀX``, descending: those of K that are not 0, and perhaps more that are."""
         return np.einsum("ij,ij->j", self.rows, self.rows) if self.wide else np.linalg.eigvalsh(self.gram)[::-1]
 
-    @property
+    @cached_property
     def gram(self) -> np.ndarray:
         """``XᵀX`` of :attr:`rows`."""
         product: np.ndarray = self.rows.T @ self.rows

@@ -64,9 +64,9 @@ def gulp(centred: ScaledSums, rho: float = RHO) -> float | None:
 
 
 def _root(gram: np.ndarray, rho: float, d: int) -> np.ndarray:
-    """``(Σ + λI)^(−½) / √n`` from ``G = n Σ`` of d features, up to a rotation: ``V (w + n λ)^(−½)``."""
-    values, vectors = np.linalg.eigh(gram)
-    root: np.ndarray = vectors / np.sqrt(np.maximum(values, 0.0) + rho * float(np.trace(gram)) / d)
+    """``(Σ + λI)^(−½) / √n`` from ``G = n Σ`` of d features, up to a rotation: ``L⁻ᵀ``, ``L Lᵀ = G + n λ I``."""
+    ridge = rho * float(np.trace(gram)) / d
+    root: np.ndarray = np.linalg.inv(np.linalg.cholesky(gram + ridge * np.eye(len(gram)))).T
     return root
 
 
@@ -100,7 +100,7 @@ def _whitening_error(X: Rows, gram: np.ndarray, A: np.ndarray, least: float) -> 
     """What the rows ``X A`` are off, ``‖·‖_F``: as they are formed, and because A is off.
 
     The latter to first order: ``‖X δA‖_F <= max √x / (√(x + l) √l (√(x + l) + √l)) ‖δG‖_F = 0.30 ‖δG‖_F / l`` with
-    l = n λ, and the eigenvalue solver's own error taken as 8 d u of the largest.
+    l = n λ, and the factor's own error taken as 8 d u of the largest eigenvalue.
     """
     length = math.sqrt(float(np.trace(gram)))
     rows = entry_error(X, length)

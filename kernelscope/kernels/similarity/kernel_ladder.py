@@ -19,9 +19,8 @@ import numpy as np
 from kernelscope.kernels.distance.answers import OUTWARD
 from kernelscope.kernels.distance.exact import ATOL, RTOL
 from kernelscope.kernels.distance.own_kernel import norm
-from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.rows import columns, storage_roundoff
-from kernelscope.kernels.similarity.alignment import optimal_scale
 from kernelscope.kernels.similarity.head import Head, Rung, root_mean
 from kernelscope.kernels.similarity.ladder import Rungs, tail
 from kernelscope.kernels.similarity.least_squares import ColumnSpace, projection_error
@@ -29,6 +28,8 @@ from kernelscope.kernels.similarity.least_squares import ColumnSpace, projection
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.kernel_pair import KernelPair
     from kernelscope.kernels.distance.own_kernel import OwnKernel
+
+CANCELS = 1e-3  #: one minus the cosine of two kernels, below which squaring it would cost digits that matter
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,11 @@ class HeadStart:
 
     @cached_property
     def space(self) -> ColumnSpace:
-        return ColumnSpace(self.own.rows, self.tolerance, orthogonal=self.own.wide)
+        if not self.own.wide:
+            return ColumnSpace(self.own.rows, self.tolerance)
+        space = ColumnSpace(self.own.rows, math.sqrt(self.own.cut), orthogonal=True)
+        space.columns = len(self.own.K)  # those that the kernel's eigenvalues left out were cut too
+        return space
 
     @cached_property
     def halves(self) -> list[tuple[ColumnSpace, np.ndarray]] | None:
@@ -72,16 +77,20 @@ def kernel_rungs(pair: KernelPair, centred: KernelPair, start: HeadStart) -> Run
 
 
 def best_scaled(pair: KernelPair) -> Rung:
-    """See :func:`kernelscope.kernels.similarity.ladder.best_scaled`; the same from ``‖a K_S − K_T‖`` itself."""
+    """See :func:`kernelscope.kernels.similarity.ladder.best_scaled`: by the cosine, or ``‖a K_S − K_T‖`` near 1."""
     if pair.same:
         return Rung(0.0, (0.0, 0.0))
-    a, b, factor = pair.norm_student, pair.norm_teacher, optimal_scale(pair) or 0.0
-    if factor == 0:
-        cosine = 0.0 if a == 0 else min(1.0, pair.inner_error() / a / b)
-        return Rung(1.0, (math.sqrt((1 - cosine) * (1 + cosine)), 1.0))
+    a, b = pair.norm_student, pair.norm_teacher
+    if a == 0:
+        return Rung(1.0, (1.0, 1.0))
+    cosine, factor = pair.inner / a / b, (pair.norm_cross / a) ** 2
+    off_S, off_T = pair.student.error / a, pair.teacher.error / b
+    if 1 - cosine > CANCELS:
+        off = 1.01 * (pair.inner_error() / a / b + cosine * (off_S + off_T) + gamma(pair.n + 8))
+        ends = [math.sqrt(max(0.0, (1 - x) * (1 + x))) for x in (cosine + off, cosine, max(0.0, cosine - off))]
+        return Rung(ends[1], (ends[0], ends[2]))
     loss = pair.loss(RTOL, ATOL, pair.difference(factor))
-    off = pair.student.error / a
-    relative = pair.inner_error() / pair.inner + 2 * off + off * off + 16 * UNIT_ROUNDOFF
+    relative = pair.inner_error() / pair.inner + 2 * off_S + off_S * off_S + 16 * UNIT_ROUNDOFF
     wrong = 1.01 * relative * factor * a / b
     low, high = loss.interval
     low = math.sqrt(max(0.0, (low - wrong) * (low + wrong))) * (1 - OUTWARD)
@@ -95,12 +104,13 @@ def best_head(pair: KernelPair, start: HeadStart) -> Head:
         return Head.of(Rung(0.0, (0.0, 0.0)), space)
     if space.rank == 0:
         return Head.of(Rung(1.0, (1.0, 1.0)), space)
-    X_T, b = pair.teacher.rows, pair.norm_teacher
-    along = space.U.T @ X_T
-    left = X_T - space.U @ along
-    rest = left.T @ left if X_T.shape[1] < pair.n else left @ left.T
-    value = math.hypot(math.sqrt(2) * norm(left @ along.T), norm(rest)) / b
-    off = projection_error(space, frobenius(along / space.sigma[:, None]), norm(left), math.sqrt(pair.trace_teacher))
+    U, X_T, b = space.U, pair.teacher.rows, pair.norm_teacher
+    W = U.T @ X_T
+    across = X_T @ W.T - U @ (W @ W.T)  # E (Uᵀ X_T)ᵀ, and EᵀE, off by u ‖K_T‖ and no more
+    value = math.hypot(math.sqrt(2) * norm(across), norm(pair.teacher.gram - W.T @ W)) / b
+    inside = math.hypot(*np.linalg.norm(W, axis=1))
+    left = math.sqrt(max(0.0, pair.trace_teacher - inside * inside))
+    off = projection_error(space, norm(W / space.sigma[:, None]), left, math.sqrt(pair.trace_teacher))
     off = 2 * math.sqrt(b) * off + off * off + pair.teacher.error
     if pair.student.wide:  # an eigenspace of K_S, which turns as K_S over its least eigenvalue
         off += 2 * pair.student.error / float(pair.student.spectrum[-1]) * b
