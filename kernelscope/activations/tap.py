@@ -207,7 +207,8 @@ def _matches(net: nn.Module, word: str) -> list[str]:
     if word in WORDS:
         return [word]
     path, side, call = parts(word)
-    found = [known for known in paths if pattern(word).fullmatch(known)]
+    wanted = pattern(word)
+    found = [known for known in paths if wanted.fullmatch(known)]
     if not found:
         known = [*WORDS, *paths]
         near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or known[:6]

@@ -21,8 +21,9 @@ def fingerprint(network: nn.Module) -> str:
 
     What a class reads from elsewhere (globals, closures, files) is not in it.
     """
-    digest = hashlib.sha256(weights_sha256(network.state_dict()).encode())
-    passing = {name: buffer for name, buffer in network.named_buffers() if name not in network.state_dict()}
+    weights = network.state_dict()
+    digest = hashlib.sha256(weights_sha256(weights).encode())
+    passing = {name: buffer for name, buffer in network.named_buffers() if name not in weights}
     digest.update(weights_sha256(passing).encode())
     classes = {}
     for path, module in network.named_modules():

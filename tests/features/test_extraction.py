@@ -263,6 +263,18 @@ def test_a_fingerprint_sees_what_weights_do_not(change):
     assert fingerprint(net) != before
 
 
+def test_a_fingerprint_asks_for_the_weights_once_however_many_buffers_there_are():
+    class Net(nn.Sequential):
+        asked = 0
+
+        def state_dict(self, *given, **named):
+            Net.asked += 1
+            return super().state_dict(*given, **named)
+
+    fingerprint(Net(*(nn.BatchNorm1d(4) for _ in range(10))))
+    assert Net.asked == 1
+
+
 def test_a_fingerprint_sees_the_code_of_forward():
     prints = []
     for expression in ("x", "x + 1", "x + 2", "x * 2"):
