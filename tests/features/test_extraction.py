@@ -263,7 +263,7 @@ def test_a_fingerprint_sees_what_weights_do_not(change):
     assert fingerprint(net) != before
 
 
-def test_a_fingerprint_asks_for_the_weights_once_however_many_buffers_there_are():
+def test_a_fingerprint_asks_for_the_weights_once():
     class Net(nn.Sequential):
         asked = 0
 
