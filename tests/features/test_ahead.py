@@ -2,6 +2,9 @@
 
 import _thread
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -127,3 +130,19 @@ def test_a_process_forked_meanwhile_reads_for_itself(path):
     X._ahead._process, X._ahead._block = os.getppid(), Future()  # what a fork would leave: nobody fills it
     np.testing.assert_array_equal(X[:], expected())
     store.close()
+
+
+def test_an_interrupt_in_the_middle_of_a_pass_ends_the_process(path):
+    code = """
+import sys
+from kernelscope.features.store import FeatureStore
+X = FeatureStore.open(sys.argv[1]).features("x")
+print("reading", flush=True)
+while True:
+    X[:]"""
+    reader = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert reader.stdout.readline() == b"reading\n"
+    time.sleep(0.05)
+    reader.send_signal(signal.SIGINT)
+    _, said = reader.communicate(timeout=20)
+    assert reader.returncode == -signal.SIGINT and said.rstrip().endswith(b"KeyboardInterrupt")
