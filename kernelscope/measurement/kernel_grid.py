@@ -70,7 +70,11 @@ class Layer:
 
     def drawn(self, examples: np.ndarray) -> np.ndarray | None:
         """The kernel of these examples, centred over them and of norm 1; None if nothing is left of it."""
-        return None if self.own.constant else centred_kernel(self.centred.K[np.ix_(examples, examples)])
+        K, norm = self.centred.K, self.centred.norm
+        if norm == 0:
+            return None
+        drawn = K[np.ix_(examples, examples)]
+        return drawn / norm if len(drawn) == len(K) else centred_kernel(drawn)
 
     @cached_property
     def head_start(self) -> HeadStart:
