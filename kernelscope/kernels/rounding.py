@@ -21,6 +21,7 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 UNIT_ROUNDOFF = 2.0**-53  #: u of the arithmetic, IEEE double
 SINGLE_ROUNDOFF = 2.0**-24
 SPLITTER = 2.0**27 + 1  #: cuts 53 bits into two halves of 26, whose products are exact
+SAFE_SQUARES = (1e-200, 1e290)  #: sums of squares in which neither over- nor underflow can have hidden
 AT_A_TIME = 2**13  #: numbers multiplied and summed together, so that temporaries stay in the cache
 
 
@@ -93,6 +94,10 @@ def evaluation_error(entries: int, scale: float) -> float:
 
 def frobenius(A: np.ndarray) -> float:
     """‖A‖_F without overflow or underflow of the squares; relative error at most :func:`norm_roundings` u."""
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", A, A)
+    if SAFE_SQUARES[0] < np.max(squares, initial=0.0) < SAFE_SQUARES[1]:  # squares that underflow are nothing beside it
+        return math.sqrt(math.fsum(squares.tolist()))
     largest = float(np.max(np.abs(A), initial=0.0))
     if largest == 0 or not math.isfinite(largest):
         return largest

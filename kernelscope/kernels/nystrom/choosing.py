@@ -81,15 +81,20 @@ def kmeans(teacher: Features | None, m: int, seed: int = 0, student: Features | 
     samples = [take_rows(X, chosen) for X in spaces]
     norms = [float(np.linalg.norm(sample)) if student is not None else 1.0 for sample in samples]
     weights = [1 / norm if norm > 0 else 1.0 for norm in norms]
-    centres = lloyd(np.hstack([w * sample for w, sample in zip(weights, samples)]), m, rng)
+    centres = lloyd(_joint(samples, weights), m, rng)
     _require_usable(centres, spaces)
     assignment = np.empty(n, np.int64)
     for blocks in zip(*(row_blocks(X) for X in spaces)):
         start = blocks[0][0]
-        points = np.hstack([w * block for w, (_, block) in zip(weights, blocks)])
+        points = _joint([block for _, block in blocks], weights)
         assignment[start : start + len(points)] = nearest(points, centres)
     assignment, m = _without_empty(assignment)
     return Landmarks("kmeans", n, m, seed, assignment=assignment)
+
+
+def _joint(parts: list[np.ndarray], weights: list[float]) -> np.ndarray:
+    """Several networks' rows of the same examples side by side, each times its weight; one network's as they are."""
+    return parts[0] if len(parts) == 1 else np.hstack([w * part for w, part in zip(weights, parts)])
 
 
 def leverage(teacher: Features | None, m: int, seed: int = 0) -> Landmarks:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from kernelscope.kernels.statistics.row_forms import RowForms
 
 
+CUBED_ROWS = 512  #: rows of a kernel cubed together, so that their products stay in the cache
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Sums over the entries of one centred kernel K, in units in which ‖K‖_F = 1.
@@ -101,9 +104,12 @@ def _moments(H: np.ndarray, k: np.ndarray, q: np.ndarray, linked: np.ndarray, dr
 
 def _off_diagonal_cubes(rows: np.ndarray, n: int) -> float:
     """Σ_{i≠j} k_ij³ of n rows, over all pairs or scaled up from those of rows that were drawn."""
-    m, K = len(rows), rows @ rows.T
-    np.fill_diagonal(K, 0.0)  # exactly: Σ k_ii³ is known from all rows, not only the drawn ones
-    total = float(np.vdot(np.square(K), K))
+    m, total = len(rows), 0.0
+    for start in range(0, m, CUBED_ROWS):
+        K = rows[start : start + CUBED_ROWS] @ rows[start:].T  # from the diagonal on: K is symmetric
+        own = K[:, :CUBED_ROWS]
+        np.fill_diagonal(own, 0.0)  # exactly: Σ k_ii³ is known from all rows, not only the drawn ones
+        total += 2 * float(np.vdot(np.square(K), K)) - float(np.vdot(np.square(own), own))
     return total if m == n else total * (n * (n - 1.0)) / (m * (m - 1.0))
 
 
