@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_chain
+from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.gram import GramSums
@@ -127,8 +127,7 @@ class Teacher:
             S, T = (_block(X[start : start + BLOCK_ROWS]) for X in (X_S, X_T))
             own.add(S)
             cross.add(S, T)
-        cross_gram = cross.total()
-        gram = np.block([[own.gram(), cross_gram], [cross_gram.T, self._gram]])
+        gram = side_by_side_gram(own.gram(), self._gram, cross.total())
         if not np.isfinite(gram).all():
             require_finite(X_S, "student features")
         chain = summation_chain(len(X_T), BLOCK_ROWS)

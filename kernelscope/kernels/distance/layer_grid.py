@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
-from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, summation_chain
+from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
 from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
@@ -60,10 +60,10 @@ class LayerSums:
         halves, rests = [], []
         for h in (0, 1):
             G_ST, rest_ST = self.cross[h]
-            halves.append(_assembled(S[h][0], T[h][0], G_ST[rows, columns]))
+            halves.append(side_by_side_gram(S[h][0], T[h][0], G_ST[rows, columns]))
             rest_S, rest_T = S[h][1], T[h][1]
             if rest_S is not None and rest_T is not None and rest_ST is not None:
-                rests.append(_assembled(rest_S, rest_T, rest_ST[rows, columns]))
+                rests.append(side_by_side_gram(rest_S, rest_T, rest_ST[rows, columns]))
         gram, lost = two_sum(halves[0], halves[1])
         rest = lost + rests[0] + rests[1] if rests else None
         chain = summation_chain(self.n, BLOCK_ROWS) + 1
@@ -200,10 +200,6 @@ class _SlicedHalf:
 
     def lengths(self, key: Key) -> list[tuple[float, float]]:
         return self._own[key].lengths
-
-
-def _assembled(SS: np.ndarray, TT: np.ndarray, ST: np.ndarray) -> np.ndarray:
-    return np.block([[SS, ST], [ST.T, TT]])
 
 
 def _columns(layers: Mapping[Key, Rows]) -> tuple[dict[Key, slice], tuple[int, int]]:

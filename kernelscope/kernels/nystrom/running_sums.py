@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.distance.accumulate import side_by_side_gram
 from kernelscope.kernels.distance.difference import RESOLVED, kernel_difference
 from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.nystrom.spectrum import Basis, landmark_spectrum
@@ -104,7 +105,7 @@ class RunningSums:
         S, T, d_S = self.student.basis, self.teacher.basis, self.d_S
         cross = S.V.T @ gram[:d_S, d_S:] @ T.V
         own_S, own_T = (side.basis.V.T @ side.gram @ side.basis.V for side in (self.student, self.teacher))
-        self.coordinates = np.block([[own_S, cross], [cross.T, own_T]])
+        self.coordinates = side_by_side_gram(own_S, own_T, cross)
         mix = np.hstack([S.U, -T.U]).T
         # with more landmarks than columns only the R-factor matters
         self.mix = np.linalg.qr(mix.T)[1].T if len(mix) < self.landmarks.m else mix
