@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 PLAINLY = 64  #: finished blocks added plainly, before their sum is added without error
-BUFFER_NUMBERS = 2**21  #: numbers of a block: large enough that adding it costs little beside forming it
+BUFFER_NUMBERS = 2**22  #: numbers of a block: large enough that adding it costs little beside forming it
 MOST_ROWS, FEWEST_ROWS = 4096, 1024
 
 

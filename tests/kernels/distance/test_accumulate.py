@@ -53,7 +53,7 @@ def test_blocks_to_be_exact_are_added_exactly():
 
 
 @pytest.mark.parametrize(
-    ("width", "rows"), [(1, 4096), (512, 4096), (1000, 2048), (1024, 2048), (4096, 1024), (10**7, 1024)]
+    ("width", "rows"), [(1, 4096), (1024, 4096), (2000, 2048), (2048, 2048), (8192, 1024), (10**7, 1024)]
 )
 def test_a_block_has_a_power_of_two_of_rows_that_fits_its_width(width, rows):
     assert block_rows(width) == rows
