@@ -238,7 +238,7 @@ def _how_it_is_computed() -> Callable[[F], F]:
             default="512M",
             show_default=True,
             callback=values.reads(values.size_in_bytes),
-            help="For the blocked route.",
+            help="For n x n blocks, the Grams of classes and layers with more features than examples.",
         ),
     )
 

@@ -90,22 +90,28 @@ def attribute(scaled: ScaledSums, forms: RowForms, examples: Examples, loss: flo
     return Attribution(rows, whole_groups(rows, scaled, examples.groups))
 
 
-def attribution_fields(scaled: ScaledSums, examples: Examples, found: Attribution) -> dict[str, Any]:
-    """The fields of a :class:`PairReport` that need the loss row by row."""
+def attribution_fields(scaled: ScaledSums, examples: Examples, found: Attribution, memory_bytes: int) -> dict[str, Any]:
+    """The fields of a :class:`PairReport` that need the loss row by row; ``memory_bytes``: for the classes' Grams."""
     return {
         **found.sampled(),
-        "classes": _classes(scaled, examples, found.rows),
+        "classes": _classes(scaled, examples, found.rows, memory_bytes),
         "worst": worst(found.rows, examples),
     }
 
 
-def _classes(scaled: ScaledSums, examples: Examples, rows: RowNorms | None) -> fields.Classes | None:
+def _classes(scaled: ScaledSums, examples: Examples, rows: RowNorms | None, memory_bytes: int) -> fields.Classes | None:
     if examples.labels is None or rows is None:
         return None
     present, classes = np.unique(examples.labels, return_inverse=True)
     if len(present) > MOST_CLASSES:
         return None
-    shares = class_blocks(teacher=scaled.teacher, student=scaled.student, classes=classes, sums=scaled.sums)
+    shares = class_blocks(
+        teacher=scaled.teacher,
+        student=scaled.student,
+        classes=classes,
+        sums=scaled.sums,
+        memory_bytes=memory_bytes,
+    )
     return fields.Classes(
         names=tuple(examples.class_name(int(c)) for c in present),
         loss=tuple(tuple(row) for row in shares.tolist()),

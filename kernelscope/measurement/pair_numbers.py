@@ -106,7 +106,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
         **companion,
-        **attribution_fields(scaled, examples, attribution),
+        **attribution_fields(scaled, examples, attribution, settings.memory_bytes),
         **landmark_fields(scaled, chosen, sums, loss.norm_difference / scaled.unit),
         difference_spectrum=spectrum_fields(spectrum, scaled.unit),
         neighbours=_neighbours(scaled, settings),

@@ -1,5 +1,7 @@
 """Shares of the loss by pairs of classes, straight from the differences and from class Grams."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -43,6 +45,22 @@ def test_classes_that_do_not_fit_together_take_more_passes_and_give_the_same(far
         assert_allclose(found, expected, atol=1e-13 if far else 1e-9)
     with pytest.raises(ResourceError, match="do not hold 1,408 for 11 classes"):
         class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=column - 1)
+
+
+def test_memory_is_what_was_given_and_two_blocks_of_rows() -> None:
+    rng = np.random.default_rng(5)
+    n, d, L, memory = 9000, 64, 150, 12 * 2**20
+    X_T, y = rng.standard_normal((n, d)), rng.integers(0, L, n)
+    X_S = X_T + rng.standard_normal((n, d))
+    sums = gram_sums(teacher=X_T, student=X_S)
+    tracemalloc.start()
+    try:
+        class_blocks(teacher=X_T, student=X_S, classes=y, sums=sums, memory_bytes=memory)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 8 * L * (2 * d) ** 2 > memory  # all Grams at once would not fit
+    assert peak <= memory + 2 * (8 * 4096 * 2 * d)
 
 
 @pytest.mark.parametrize("exponent", [3, 8, 14, 22, 28])
