@@ -9,7 +9,8 @@ that the reports cost at most 1.25 times that. The peer runs in a process of its
     python benchmarks/all_layers_against_peers.py --peers peers/bin/python [--n N] [--rounds R] [--flatten]
 
 ``--flatten`` takes whole maps (64 × 32 × 32 features of the stem), which compute_cka always does; their first reach is
-that they are measured at all, in memory that is printed. Without --peers only the forward passes are beside.
+that they are measured at all, in memory that is printed. Without --peers only the forward passes are beside. Run in
+the repository's root: the peer unpickles the networks.
 """
 
 from __future__ import annotations
