@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
+from kernelscope.kernels.distance.layer_grid import Key, LayerSums, layer_sums
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
+from kernelscope.kernels.similarity.head import StudentGrams
 from kernelscope.kernels.statistics.best_of_many import Searched, best_of_many
 from kernelscope.kernels.statistics.moments import Moments, moments
 from kernelscope.measurement.chance_numbers import null_fields
@@ -17,11 +19,11 @@ from kernelscope.measurement.pair_numbers import (
     Measured,
     PairSettings,
     companion_fields,
-    feature_spectra,
     identity_fields,
     ladder_intervals,
     loss_fields,
     loss_intervals,
+    network_spectrum,
 )
 from kernelscope.measurement.similarity_numbers import distance_fields, prefix_fields
 from kernelscope.measurement.warnings import head_cautions
@@ -50,7 +52,7 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
         if layers is not None:
             return list(measure_by_kernels(pairs, layers, settings))
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
-    known: dict[tuple[str, str], Moments] | None = None if match.streamed else {}
+    known = Known(None if match.streamed else {}, {}, {})
     found = {} if match.streamed else search(pairs.values(), settings.seed)
     return [_measure(pair, sums, known, settings, found.get(layers)) for layers, pair in pairs.items()]
 
@@ -63,14 +65,21 @@ def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) 
     return best_of_many(teacher=teacher, student=student, seed=seed, kernel=kernel)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What belongs to layers, by role and name, of those that pairs have met so far.
+
+    ``moments``: None where they would cost another pass through the networks; ``grams``: by the student's layer.
+    """
+
+    moments: dict[Key, Moments] | None
+    spectra: dict[Key, fields.FeatureSpectrum]
+    grams: dict[str, StudentGrams]
+
+
 def _measure(
-    pair: LayerPair,
-    sums: LayerSums,
-    known: dict[tuple[str, str], Moments] | None,
-    settings: PairSettings,
-    searched: Searched | None,
+    pair: LayerPair, sums: LayerSums, known: Known, settings: PairSettings, searched: Searched | None
 ) -> Measured:
-    """``known``: moments met so far; None where they would cost another pass through the networks."""
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     if sums.comfortable:
         scaled = ScaledSums(
@@ -79,33 +88,40 @@ def _measure(
             sums.pair(t, s),
             1.0,
             (t, s) in sums.same,
-            once=known is None,
+            once=known.moments is None,
             constant=(sums.constant["student", s], sums.constant["teacher", t]),
         )
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
     loss = loss_from_sums(scaled, rtol=settings.rtol)
     centred = centre(scaled)
-    rungs = ladder.rungs(scaled, centred)
-    own = None if known is None else _moments(pair, centred, known)
+    grams = known.grams.setdefault(s, StudentGrams(scaled)) if sums.comfortable else None
+    rungs = ladder.rungs(scaled, centred, grams)
+    own = None if known.moments is None else _moments(pair, centred, known.moments)
     null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
     prefixes, on_prefixes = prefix_fields(scaled, settings.dims, settings.rtol)
     report = fields.PairReport(
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
-        **companion_fields(loss, scaled.sums, centred.sums, own, rungs, null, feature_spectra(scaled, centred)),
+        **companion_fields(loss, scaled.sums, centred.sums, own, rungs, null, _spectra(pair, scaled, centred, known)),
         **distance_fields(centred, with_gulp=False),
         prefixes=prefixes,
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
         warnings=tuple(head_cautions(scaled.sums.n, scaled.sums.d_student, rungs.head)),
-        notes=(*pair.notes, ONE_PASS if known is not None else STREAMED, *on_chance, *on_prefixes),
+        notes=(*pair.notes, ONE_PASS if known.moments is not None else STREAMED, *on_chance, *on_prefixes),
     )
     return Measured(report, None)
 
 
-def _moments(
-    pair: LayerPair, centred: ScaledSums, known: dict[tuple[str, str], Moments]
-) -> tuple[Moments, Moments] | None:
+def _spectra(pair: LayerPair, scaled: ScaledSums, centred: ScaledSums, known: Known) -> fields.FeatureSpectra:
+    keys = ("teacher", pair.names["teacher_layer"]), ("student", pair.names["student_layer"])
+    for key in keys:
+        if key not in known.spectra:
+            known.spectra[key] = network_spectrum(scaled, centred, key[0])
+    return fields.FeatureSpectra(*(known.spectra[key] for key in keys))
+
+
+def _moments(pair: LayerPair, centred: ScaledSums, known: dict[Key, Moments]) -> tuple[Moments, Moments] | None:
     """Of both layers, each read once for all the pairs it is in."""
     if cka(centred.sums) is None:
         return None

@@ -242,14 +242,14 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
 
 def feature_spectra(scaled: ScaledSums, centred: ScaledSums) -> fields.FeatureSpectra:
     """Of both networks."""
-    teacher, student = (
-        spectrum_fields_of(np.linalg.eigvalsh(G)[::-1], np.linalg.eigvalsh(H)[::-1], scaled.sums.n, storage_roundoff(X))
-        for G, H, X in (
-            (scaled.sums.G_TT, centred.sums.G_TT, scaled.teacher),
-            (scaled.sums.G_SS, centred.sums.G_SS, scaled.student),
-        )
-    )
-    return fields.FeatureSpectra(teacher, student)
+    return fields.FeatureSpectra(*(network_spectrum(scaled, centred, which) for which in ("teacher", "student")))
+
+
+def network_spectrum(scaled: ScaledSums, centred: ScaledSums, which: str) -> fields.FeatureSpectrum:
+    """Of the ``teacher`` or the ``student``."""
+    G, H = (each.sums.G_TT if which == "teacher" else each.sums.G_SS for each in (scaled, centred))
+    roundoff = storage_roundoff(scaled.teacher if which == "teacher" else scaled.student)
+    return spectrum_fields_of(np.linalg.eigvalsh(G)[::-1], np.linalg.eigvalsh(H)[::-1], scaled.sums.n, roundoff)
 
 
 def with_row_lengths(spectra: fields.FeatureSpectra, rows: RowNorms | None, unit: float) -> fields.FeatureSpectra:

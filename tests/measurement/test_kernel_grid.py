@@ -41,11 +41,17 @@ def numbers(value, path=""):
         yield path, value
 
 
-def test_a_pair_of_the_grid_has_the_numbers_of_the_pair_alone():
-    found = {(p.teacher_layer, p.student_layer): p for p in ks.measure(teacher=TEACHER, student=STUDENT, pairs="all")}
-    assert len(found) == 15
+MANY = {"a": TEACHER["narrow"], "b": TEACHER["narrow"][:, :4]}, {"c": STUDENT["narrow"], "d": STUDENT["off"][:, :5]}
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_pair_of_the_grid_has_the_numbers_of_the_pair_alone(few):
+    teacher, student = (TEACHER, STUDENT) if few else MANY  # by kernels, or by Gram sums
+    found = {(p.teacher_layer, p.student_layer): p for p in ks.measure(teacher=teacher, student=student, pairs="all")}
+    assert len(found) == len(teacher) * len(student)
     for (t, s), pair in found.items():
-        alone = dict(numbers(ks.measure(teacher={t: TEACHER[t]}, student={s: STUDENT[s]}, pairs=f"{t}={s}").pairs[0]))
+        alone = dict(numbers(ks.measure(teacher={t: teacher[t]}, student={s: student[s]}, pairs=f"{t}={s}").pairs[0]))
+        assert pair.route in (("blocked",) if few else ("gram", "pair"))
         for path, value in numbers(pair):
             if path.startswith((".null.p", ".intervals", ".rounding")) or path.endswith("row_length"):
                 continue

@@ -22,7 +22,7 @@ from kernelscope.kernels.distance.accumulate import OwnSum, block_rows
 from kernelscope.kernels.distance.tsqr import half_factors, merge
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_products
 from kernelscope.kernels.rows import columns, row_blocks, storage_roundoff
-from kernelscope.kernels.similarity.least_squares import ColumnSpace, FactorFit, GramFit
+from kernelscope.kernels.similarity.least_squares import ColumnSpace, FactorFit, GramFit, ScaledGram
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -65,6 +65,24 @@ class Head(Rung):
         return least
 
 
+class StudentGrams:
+    """The student's own part of every fit from Grams: of all rows, of the even and of the odd; on demand, once."""
+
+    def __init__(self, scaled: ScaledSums) -> None:
+        self._sums, self._tolerance = scaled.sums, rank_tolerance(scaled)
+
+    @cached_property
+    def whole(self) -> ScaledGram:
+        return ScaledGram(self._sums.G_SS, self._tolerance)
+
+    @cached_property
+    def halves(self) -> tuple[ScaledGram, ScaledGram]:
+        assert self._sums.halves is not None
+        d_S = self._sums.d_student
+        even, odd = (ScaledGram(half[:d_S, :d_S], self._tolerance) for half in self._sums.halves)
+        return even, odd
+
+
 class Factors:
     """R-factors of ``[X_S, X_T]`` for even and for odd rows, computed where something asks: 4 to 6 times a Gram."""
 
@@ -90,16 +108,16 @@ def rank_tolerance(scaled: ScaledSums) -> float:
     return max(max(sums.n, sums.d_student) * UNIT_ROUNDOFF, storage_roundoff(scaled.student))
 
 
-def best_head(scaled: ScaledSums, factors: Factors | None = None) -> Head:
-    """``min_M ‖X_S M X_Sᵀ − K_T‖_F / ‖K_T‖_F`` over all examples, in sample."""
-    sums = scaled.sums
-    fit = GramFit(sums.G_SS, sums.G_ST, rank_tolerance(scaled))
-    if scaled.same or (fit.rank == sums.n and fit.reliable(BY_GRAM)):  # whose columns span everything
+def best_head(scaled: ScaledSums, factors: Factors | None = None, grams: StudentGrams | None = None) -> Head:
+    """``min_M ‖X_S M X_Sᵀ − K_T‖_F / ‖K_T‖_F`` over all examples, in sample; ``grams`` of this student, if known."""
+    sums, own = scaled.sums, (grams or StudentGrams(scaled)).whole
+    fit = GramFit(own, sums.G_ST)
+    if scaled.same or (own.rank == sums.n and own.reliable(BY_GRAM)):  # whose columns span everything
         return Head.of(Rung(0.0, (0.0, 0.0)), fit)
     found = None
-    if fit.reliable(BY_GRAM) or (scaled.once and fit.rank):
+    if own.reliable(BY_GRAM) or (scaled.once and fit.rank):
         found = _from_gram(sums, fit)
-    if not scaled.once and not _resolved(found) and fit.reliable(BY_PROJECTION):
+    if not scaled.once and not _resolved(found) and own.reliable(BY_PROJECTION):
         found = _from_projection(scaled, fit)
     if not scaled.once and not _resolved(found):
         return _from_factors(scaled, (factors or Factors(scaled)).whole)
@@ -122,7 +140,7 @@ def _from_gram(sums: GramSums, fit: GramFit) -> Rung:
     )
     relative += 8 * UNIT_ROUNDOFF * math.sqrt(len(sums.gram))
     off = relative * (math.sqrt(sums.trace_teacher) + fit.reach) ** 2
-    off += (UNIT_ROUNDOFF * fit.columns * fit.condition) ** 2 * sums.trace_teacher
+    off += (UNIT_ROUNDOFF * fit.columns * fit.own.condition) ** 2 * sums.trace_teacher
     return rung(sums.G_TT, rest, off)
 
 
@@ -138,13 +156,13 @@ def _from_projection(scaled: ScaledSums, fit: GramFit) -> Rung:
             np.subtract(X_T, X_S @ fit.A, out=rows[:, d_S:])
             total.add(rows)
     gram = total.gram()
-    left = gram[:d_S, d_S:][fit.present] * fit.inverse_lengths[:, None]
-    cleaned = left.T @ fit.inverse(left)
+    left = gram[:d_S, d_S:][fit.own.present] * fit.own.inverse_lengths[:, None]
+    cleaned = left.T @ fit.own.inverse(left)
     rest = gram[d_S:, d_S:] - cleaned
     length = math.sqrt(max(0.0, float(np.trace(rest))))
     of_rows = 2 * UNIT_ROUNDOFF * (fit.reach + math.sqrt(scaled.sums.trace_teacher))
     off = 2 * length * of_rows + of_rows**2 + UNIT_ROUNDOFF * 64 * length**2
-    off += (1e-6 + UNIT_ROUNDOFF * fit.columns * fit.condition) * frobenius(cleaned)
+    off += (1e-6 + UNIT_ROUNDOFF * fit.columns * fit.own.condition) * frobenius(cleaned)
     return rung(scaled.sums.G_TT, rest, off)
 
 
@@ -171,7 +189,7 @@ def rung(G_TT: np.ndarray, rest: np.ndarray, off: float) -> Rung:
     return Rung(min(max(value, ends[0]), ends[1]), (ends[0], ends[1]))
 
 
-def head_held_out(scaled: ScaledSums, factors: Factors | None = None) -> Rung | None:
+def head_held_out(scaled: ScaledSums, factors: Factors | None = None, grams: StudentGrams | None = None) -> Rung | None:
     """The head fitted on half of the examples and measured on the other half, both ways, root mean square.
 
     ``A = X_S⁺ X_T`` on one half, then ``‖X_S A Aᵀ X_Sᵀ − K_T‖_F / ‖K_T‖_F`` on the other. None if the sums keep no
@@ -182,20 +200,20 @@ def head_held_out(scaled: ScaledSums, factors: Factors | None = None) -> Rung | 
         return None
     if not all(half[sums.d_student :, sums.d_student :].any() for half in sums.halves):
         return None
-    found = _held_out_by_gram(scaled)
+    found = _held_out_by_gram(scaled, grams or StudentGrams(scaled))
     if scaled.once or _resolved(found):
         return found
     return _held_out_by_factors(scaled, (factors or Factors(scaled)).halves)
 
 
-def _held_out_by_gram(scaled: ScaledSums) -> Rung | None:
+def _held_out_by_gram(scaled: ScaledSums, grams: StudentGrams) -> Rung | None:
     sums = scaled.sums
     d_S, halves = sums.d_student, sums.halves
     assert halves is not None
     squares, bars = [], []
-    for fitted, tested in (halves, halves[::-1]):
-        fit = GramFit(fitted[:d_S, :d_S], fitted[:d_S, d_S:], rank_tolerance(scaled))
-        if not fit.reliable(BY_GRAM) and not scaled.once:
+    for own, fitted, tested in zip(grams.halves, halves, halves[::-1]):
+        fit = GramFit(own, fitted[:d_S, d_S:])
+        if not own.reliable(BY_GRAM) and not scaled.once:
             return None
         # columns [X_S A, X_T] have the Gram below, and the loss is that of a pair with these features
         unit = 2.0 ** -math.frexp(frobenius(tested[d_S:, d_S:]))[1]

@@ -18,7 +18,7 @@ from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import columns, kernel_error
 from kernelscope.kernels.similarity.alignment import optimal_scale
-from kernelscope.kernels.similarity.head import Factors, Head, Rung, best_head, head_held_out
+from kernelscope.kernels.similarity.head import Factors, Head, Rung, StudentGrams, best_head, head_held_out
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,17 @@ class Rungs:
     width_floor: Rung
 
 
-def rungs(scaled: ScaledSums, centred: ScaledSums) -> Rungs:
-    """Every rung below the raw loss; costs no pass over the rows unless a rung is too near 0 for the sums."""
+def rungs(scaled: ScaledSums, centred: ScaledSums, grams: StudentGrams | None = None) -> Rungs:
+    """Every rung below the raw loss; costs no pass over the rows unless a rung is too near 0 for the sums.
+
+    ``grams``: of this student, where it has met another teacher before.
+    """
     factors, by_scalar = Factors(scaled), best_scaled(scaled)
     return Rungs(
         scaled=by_scalar,
         centred=best_scaled(centred) if centred.sums.norm_teacher > 0 else None,
-        head=best_head(scaled, factors).at_most(by_scalar),
-        head_held_out=head_held_out(scaled, factors),
+        head=best_head(scaled, factors, grams).at_most(by_scalar),
+        head_held_out=head_held_out(scaled, factors, grams),
         width_floor=width_floor(scaled),
     )
 

@@ -13,15 +13,15 @@ import numpy as np
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 
 
-class GramFit:
-    """Least squares fit of ``X_T ≈ X_S A`` from Grams: eigenvalues of ``D⁻¹ G_SS D⁻¹``, D the lengths of columns."""
+class ScaledGram:
+    """Eigenvalues of ``D⁻¹ G D⁻¹``, D the lengths of the columns of X, and those kept above ``tolerance²``."""
 
-    def __init__(self, G_SS: np.ndarray, G_ST: np.ndarray, tolerance: float) -> None:
-        lengths = np.sqrt(np.maximum(np.diag(G_SS), 0.0))
+    def __init__(self, G: np.ndarray, tolerance: float) -> None:
+        lengths = np.sqrt(np.maximum(np.diag(G), 0.0))
         self.present = lengths > 0
         self.inverse_lengths = 1 / lengths[self.present]
         self.columns, self.tolerance = len(self.inverse_lengths), tolerance
-        scaled = G_SS[np.ix_(self.present, self.present)] * np.outer(self.inverse_lengths, self.inverse_lengths)
+        scaled = G[np.ix_(self.present, self.present)] * np.outer(self.inverse_lengths, self.inverse_lengths)
         self.values: np.ndarray
         self.values, vectors = np.linalg.eigh(scaled) if self.columns else (np.zeros(0), np.zeros((0, 0)))
         self.largest = float(self.values[-1]) if self.columns else 0.0
@@ -29,9 +29,6 @@ class GramFit:
         kept = self.values > max(tolerance**2, noise) * self.largest
         self.rank, self._V = int(kept.sum()), vectors[:, kept]
         self._kept = self.values[kept]
-        self.scaled_coefficients = self.inverse(G_ST[self.present] * self.inverse_lengths[:, None])
-        self.A = np.zeros((len(G_SS), G_ST.shape[1]))
-        self.A[self.present] = self.scaled_coefficients * self.inverse_lengths[:, None]
 
     def inverse(self, columns: np.ndarray) -> np.ndarray:
         """Pseudo-inverse of the scaled Gram times ``columns``."""
@@ -46,6 +43,16 @@ class GramFit:
         """Whether rounding of the Gram leaves no doubt which eigenvalues are 0; those cut above ``least`` are meant."""
         cut_for_good = self.tolerance**2 > least
         return self.rank > 0 and (cut_for_good or float(self.values[0]) > least * self.largest)
+
+
+class GramFit:
+    """Least squares fit of ``X_T ≈ X_S A`` from Grams; ``own`` is the student's."""
+
+    def __init__(self, own: ScaledGram, G_ST: np.ndarray) -> None:
+        self.own, self.rank, self.columns, self.tolerance = own, own.rank, own.columns, own.tolerance
+        self.scaled_coefficients = own.inverse(G_ST[own.present] * own.inverse_lengths[:, None])
+        self.A = np.zeros(G_ST.shape)
+        self.A[own.present] = self.scaled_coefficients * own.inverse_lengths[:, None]
 
     @property
     def reach(self) -> float:
