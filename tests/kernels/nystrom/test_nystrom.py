@@ -326,3 +326,13 @@ def test_what_does_not_fit_is_refused() -> None:
             partial(teacher=X_T, student=spoilt, landmarks=given(rows, 30))
         with pytest.raises(NumericalError, match="student features hold 1"):
             partial(teacher=X_T, student=spoilt, landmarks=landmarks)
+
+
+def test_a_row_alone_in_its_group_is_at_no_distance_from_it() -> None:
+    rng = np.random.default_rng(12)
+    X = rng.standard_normal((300, 5)) * [1, 1, 1, 1, 1e-3]
+    y = np.r_[np.arange(100), np.full(200, 100)]  # a hundred groups of one, and one of the rest
+    sums = partial(teacher=X, student=X[:, :3], landmarks=class_means(y))
+    for side, rows in ((sums.teacher, X), (sums.student, X[:, :3])):
+        rest = rows[100:] - rows[100:].mean(axis=0)
+        assert side.distances == pytest.approx(np.linalg.norm(rest, axis=1).sum(), rel=1e-12)
