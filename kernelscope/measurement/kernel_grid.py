@@ -90,7 +90,7 @@ def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], 
     That is where there are more examples than features, where kernels do not fit, and where squares leave float64.
 
     Raises:
-        ResourceError: layers with more features than examples, so that Grams are larger yet, and too little memory.
+        ResourceError: kernels that do not fit, of layers whose Grams are larger yet.
     """
     sides = {"teacher": teacher, "student": student}
     layers = {(role, name): X for role, side in sides.items() for name, X in side.items()}
@@ -99,7 +99,7 @@ def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], 
         return None
     needed = 8 * KEPT * n * n * len(layers)
     if needed > memory_bytes:
-        if any(X.shape[1] > n for X in layers.values()):
+        if needed < _bytes_of_grams(sides):
             raise ResourceError(
                 f"kernels of {n} examples of {len(layers)} layers take {needed:,} bytes; raise --max-memory, or name "
                 "fewer --layers"
@@ -115,6 +115,12 @@ def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], 
             return None
         found[role, name] = Layer(own, memory_bytes)
     return found
+
+
+def _bytes_of_grams(sides: Mapping[str, Mapping[str, Rows]]) -> int:
+    """What :class:`kernelscope.kernels.distance.layer_grid.LayerSums` would take, of even and of odd rows."""
+    teacher, student = ([X.shape[1] for X in side.values()] for side in sides.values())
+    return 2 * 8 * (sum(d * d for d in (*teacher, *student)) + sum(teacher) * sum(student))
 
 
 def measure_by_kernels(

@@ -95,3 +95,11 @@ def test_a_wide_pair_alone_keeps_the_number_of_its_features():
 def test_wide_layers_whose_kernels_do_not_fit_name_the_memory_they_need():
     with pytest.raises(ResourceError, match=r"kernels of 48 examples of 8 layers take 884,736 bytes; raise --max-mem"):
         ks.measure(teacher=TEACHER, student=STUDENT, pairs="all", memory_bytes=800_000)
+
+
+def test_layers_a_little_wider_than_examples_go_by_grams_where_these_are_smaller():
+    names = [f"layer{i}" for i in range(6)]
+    narrow, wide = (np.random.default_rng(d).standard_normal((40, d)) for d in (3, 41))
+    teacher, student = ({"wide": wide} | dict.fromkeys(names, narrow) for _ in range(2))
+    report = ks.measure(teacher=teacher, student=student, pairs="all", memory_bytes=10_000)
+    assert {pair.route for pair in report} == {"gram", "pair"}  # the latter of equal layers
