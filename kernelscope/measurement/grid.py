@@ -25,6 +25,7 @@ from kernelscope.measurement.pair_numbers import (
     loss_intervals,
     network_spectrum,
 )
+from kernelscope.measurement.passes import planned_grid
 from kernelscope.measurement.similarity_numbers import distance_fields, prefix_fields
 from kernelscope.measurement.warnings import head_cautions
 from kernelscope.report import fields
@@ -42,6 +43,9 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
     teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
     student = {s: pair.student for (_, s), pair in pairs.items()}
+    if settings.announce is not None:
+        widths = ([X.shape[1] for X in side.values()] for side in (teacher, student))
+        settings.announce(f"{match.student.name}: {planned_grid(match.features.n, *widths)}")
     if match.streamed:
         from kernelscope.features.streaming import StreamedFeatures, side_by_side
 

@@ -21,6 +21,7 @@ from kernelscope.kernels.statistics.permutations import LOST, Shuffled, shuffled
 from kernelscope.measurement.attribution import Attribution, worst
 from kernelscope.measurement.chance_numbers import chance_notes
 from kernelscope.measurement.pair_numbers import Measured, PairSettings, identity_fields
+from kernelscope.measurement.passes import planned_kernel
 from kernelscope.measurement.warnings import sampling_cautions
 from kernelscope.report import fields
 
@@ -40,6 +41,10 @@ def measure_with_kernel(
     ``searched``: where the pair is one of a grid, its chance among them.
     """
     by_blocks = settings.route == "blocked" or (settings.route == "auto" and pair.teacher.shape[0] <= MOST_BY_BLOCKS)
+    if settings.announce is not None:
+        n, p = pair.teacher.shape[0], pair.teacher.shape[1] + pair.student.shape[1]
+        names = f"{pair.names['student']} {pair.names['student_layer']}"
+        settings.announce(f"{names}: {planned_kernel(n, p, kernel.name, by_blocks=by_blocks)}")
     if by_blocks:
         sums, label = kernel_sums(
             teacher=pair.teacher,

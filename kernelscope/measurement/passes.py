@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.distance.plan import plan
+from kernelscope.kernels.distance.plan import few_examples, plan
 from kernelscope.kernels.nystrom.choosing import landmarks_asked
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kernelscope.measurement.layer_pairs import LayerPair
 
@@ -127,3 +127,22 @@ def planned(sizes: Sizes, route: str) -> Iterator[str]:
     yield str(replace(ahead, why="the report needs these sums") if route == "auto" else ahead)
     for number, each in enumerate((each for each in PASSES if each.wanted(sizes)), start=1):
         yield f"  pass {number}, {each.name}: {each.multiply_adds(sizes):.2g} multiply-adds for {each.gives}"
+
+
+def planned_grid(n: int, teacher: Sequence[int], student: Sequence[int]) -> str:
+    """A line about all pairs of layers, from the layers' widths."""
+    T, S = sum(teacher), sum(student)
+    grams = n * (sum(d * d for d in (*teacher, *student)) / 2 + T * S)
+    own, pairs = n * n * (T + S) / 2, len(teacher) * len(student)
+    if few_examples(n, max(teacher) + max(student)):
+        ways = f"n x n kernels, each layer's once: {own:.2g} multiply-adds, and {pairs * n * n:.2g} between them"
+    else:
+        ways = f"each layer's Gram and each product of two layers, one pass: {grams:.2g} multiply-adds"
+    return f"{len(teacher)} x {len(student)} layers, {pairs} pairs by {ways}"
+
+
+def planned_kernel(n: int, p: int, kernel: str, *, by_blocks: bool) -> str:
+    """A line about a pair under a kernel that has no features."""
+    if not by_blocks:
+        return f"{kernel} kernel from drawn pairs of {n:,} examples, at a cost that hardly grows with them"
+    return f"{kernel} kernel, all {n:,} x {n:,} entries: {n**2 * p / 2:.2g} multiply-adds"

@@ -78,3 +78,23 @@ def test_costs_are_those_of_the_products_formed():
     assert costs["rows by landmarks"] == 1000 * 40 * 7
     assert not PASSES[5].wanted(dataclasses.replace(sizes, classes=201))
     assert not PASSES[6].wanted(dataclasses.replace(sizes, neighbours=0))
+
+
+def lines_of(n=300, **options):
+    rng = np.random.default_rng(3)
+    layers = {name: rng.standard_normal((n, d)) for name, d in (("a", 4), ("b", 6))}
+    lines = []
+    measure(teacher=layers, student={"c": layers["a"] + 1}, pairs="all", announce=lines.append, **options)
+    return lines
+
+
+def test_grids_and_other_kernels_have_their_plan_too():
+    (line,) = lines_of()
+    assert line.endswith(
+        "2 x 1 layers, 2 pairs by each layer's Gram and each product of two layers, one pass: 2.2e+04 multiply-adds"
+    )
+    (line,) = lines_of(n=9)
+    assert "2 pairs by n x n kernels, each layer's once: 5.7e+02 multiply-adds" in line
+    lines = lines_of(kernel="rbf")
+    assert len(lines) == 2
+    assert lines[0].endswith("rbf kernel, all 300 x 300 entries: 3.6e+05 multiply-adds")

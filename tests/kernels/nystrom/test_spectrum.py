@@ -8,6 +8,7 @@ from scipy.linalg import hadamard
 
 from kernelscope.kernels.distance.tsqr import r_factor
 from kernelscope.kernels.nystrom.spectrum import (
+    _root,
     difference_spectrum,
     difference_spectrum_of_gram,
     effective_rank,
@@ -184,3 +185,16 @@ def _both_ways(X_S: np.ndarray, X_T: np.ndarray, floor: float = 0.0):
         difference_spectrum(r_factor(X_S, X_T), X_S.shape[1], floor=floor),
         difference_spectrum_of_gram(Z.T @ Z, X_S.shape[1], floor=floor),
     )
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_root_gives_the_gram_back_and_its_largest_eigenvalue(centred: bool) -> None:
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((400, 30)) + 1
+    if centred:
+        X = np.vstack([X, -X])  # the vector of ones is no eigenvector then
+    for columns in (X, np.hstack([X, X[:, :5]])):  # the second singular
+        gram = columns.T @ columns
+        R, largest = _root(gram)
+        np.testing.assert_allclose(R.T @ R, gram, atol=1e-9)
+        assert largest == pytest.approx(np.linalg.eigvalsh(gram)[-1], rel=0.05)
