@@ -66,7 +66,7 @@ def blocked_norms(
         require_finite(teacher, "teacher features")
         require_finite(student, "student features")
         raise DegenerateKernel("features are so large that their products overflow; divide both by a common factor")
-    (norm_S, trace_S), (norm_T, trace_T) = _norm_and_trace(student), _norm_and_trace(teacher)
+    (norm_S, trace_S), (norm_T, trace_T) = _norm_and_trace(student, rows), _norm_and_trace(teacher, rows)
     if norm_T == 0:
         raise DegenerateKernel(ZERO_TEACHER)
     value = math.sqrt(math.fsum(squares))
@@ -74,7 +74,8 @@ def blocked_norms(
     # each entry is one chain of d_S + d_T products; narrowing float64 features to float32 adds two roundings
     entries = gamma(student.shape[1] + teacher.shape[1] + (4 if single else 2), u) * (trace_S + trace_T)
     summing = gamma(rows + 3, u) + gamma(rows + 3)
-    teacher_error = gamma(n + teacher.shape[1] ** 2 + 4) * trace_T
+    # entries of whichever Gram are chains of n or of d products, and its norm is one more of the other length
+    teacher_error = gamma(2 * n + teacher.shape[1] + 8) * trace_T
     return BlockedNorms(
         difference=value,
         student=norm_S,
@@ -142,10 +143,16 @@ def block_size(n: int, width: int, item_bytes: int, memory_bytes: int) -> int:
     return rows
 
 
-def _norm_and_trace(X: Rows) -> tuple[float, float]:
-    """``(‖X Xᵀ‖_F, ‖X‖_F²)``, from whichever of the two Grams is smaller."""
-    if X.shape[0] <= X.shape[1]:
-        whole = np.concatenate([block for _, block in row_blocks(X)])
-        return frobenius(whole @ whole.T), float(np.sum(whole * whole))
-    G = sum(block.T @ block for _, block in row_blocks(X))
-    return frobenius(np.asarray(G)), float(np.trace(G))
+def _norm_and_trace(X: Rows, rows: int) -> tuple[float, float]:
+    """``(‖X Xᵀ‖_F, ‖X‖_F²)``, from whichever of the two Grams is smaller; ``rows`` of X at a time."""
+    n, d = X.shape
+    if n > d:
+        G = sum(block.T @ block for _, block in row_blocks(X))
+        return frobenius(np.asarray(G)), float(np.trace(G))
+    norms, trace = [], 0.0
+    for i, first in row_blocks(X, rows):
+        trace += float(np.vdot(first, first))
+        for j in range(i, n, rows):
+            second = first if i == j else numpy_block(X, j, min(j + rows, n)).astype(np.float64)
+            norms.append((1.0 if i == j else math.sqrt(2)) * frobenius(first @ second.T))
+    return math.hypot(*norms), trace
