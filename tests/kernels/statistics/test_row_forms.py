@@ -68,3 +68,15 @@ def test_strips_give_the_whole_form(d):
     A, c = rng.standard_normal((d, d)), rng.standard_normal((20, d))
     H = A + A.T
     np.testing.assert_allclose(quadratic_forms(c, symmetric_strips(H)), np.einsum("ij,jk,ik->i", c, H, c), rtol=1e-10)
+
+
+def test_moments_of_a_student_whose_squares_are_lost_beside_the_teachers_are_its_own():
+    rng = np.random.default_rng(4)
+    X_T, X_S = rng.standard_normal((60, 4)), rng.standard_normal((60, 5))
+    scaled = well_scaled_sums(teacher=X_T, student=X_S * 1e-90)
+    centred = centre(scaled)
+    found, _ = both_moments(centred, row_forms(scaled, centred))
+    whole = well_scaled_sums(teacher=X_T, student=X_S)
+    expected, _ = both_moments(centre(whole))
+    assert found.mixed == pytest.approx(expected.mixed, rel=1e-9)
+    assert found.linked == pytest.approx(expected.linked, rel=1e-9)
