@@ -97,7 +97,7 @@ def test_wide_layers_whose_kernels_do_not_fit_name_the_memory_they_need():
         ks.measure(teacher=TEACHER, student=STUDENT, pairs="all", memory_bytes=800_000)
 
 
-def test_layers_a_little_wider_than_examples_go_by_grams_where_these_are_smaller():
+def test_layers_hardly_wider_than_long_go_by_grams_where_these_are_smaller():
     names = [f"layer{i}" for i in range(6)]
     narrow, wide = (np.random.default_rng(d).standard_normal((40, d)) for d in (3, 41))
     teacher, student = ({"wide": wide} | dict.fromkeys(names, narrow) for _ in range(2))
