@@ -70,7 +70,7 @@ def test_strips_give_the_whole_form(d):
     np.testing.assert_allclose(quadratic_forms(c, symmetric_strips(H)), np.einsum("ij,jk,ik->i", c, H, c), rtol=1e-10)
 
 
-def test_moments_of_a_student_whose_squares_are_lost_beside_the_teachers_are_its_own():
+def test_moments_of_a_tiny_student_are_those_of_its_own_rows():
     rng = np.random.default_rng(4)
     X_T, X_S = rng.standard_normal((60, 4)), rng.standard_normal((60, 5))
     scaled = well_scaled_sums(teacher=X_T, student=X_S * 1e-90)
