@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kernelscope.errors import ResourceError
 from kernelscope.measurement.measure import measure
 from kernelscope.measurement.passes import PASSES, Sizes
 from kernelscope.report.fields import PairReport
@@ -98,3 +99,10 @@ def test_grids_and_other_kernels_have_their_plan_too():
     lines = lines_of(kernel="rbf")
     assert len(lines) == 2
     assert lines[0].endswith("rbf kernel, all 300 x 300 entries: 3.6e+05 multiply-adds")
+
+
+def test_classes_whose_grams_do_not_fit_the_memory_given_are_refused():
+    rng = np.random.default_rng(4)
+    T, S, y = rng.standard_normal((900, 8)), rng.standard_normal((900, 6)), rng.integers(0, 90, 900)
+    with pytest.raises(ResourceError, match="for 90 classes; raise --max-memory"):
+        measure(teacher=T, student=S, labels=y, memory_bytes=15_000)

@@ -143,8 +143,9 @@ class GramSums:
     def norm_error(self, which: str) -> float:
         """Proved bound on the error of ``norm_student``, ``norm_teacher`` or ``norm_cross``; ``which`` names it."""
         block = {"student": self.G_SS, "teacher": self.G_TT, "cross": self.G_ST}[which]
-        forming = gamma(norm_roundings(block)) * frobenius(block)
-        rest = 0.0 if self.rest is None else UNIT_ROUNDOFF * frobenius(block)
+        norm = {"student": self.norm_student, "teacher": self.norm_teacher, "cross": self.norm_cross}[which]
+        forming = gamma(norm_roundings(block)) * norm
+        rest = 0.0 if self.rest is None else UNIT_ROUNDOFF * norm
         return 1.01 * (float(getattr(self.errors, which)) + forming + rest)
 
     def centred(self) -> GramSums:
