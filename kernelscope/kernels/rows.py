@@ -124,7 +124,8 @@ def identical(teacher: Rows, student: Rows) -> bool:
         alike = form[0] is not None and form[1] is not None and np.array_equal(form[0], form[1])
         return alike and identical(teacher.X, student.X)  # type: ignore[attr-defined]
     # networks that differ do so in the first few rows, which cost nothing to form
-    if not np.array_equal(*(numpy_block(X, 0, min(FIRST_ROWS, X.shape[0])) for X in (teacher, student))):
+    few = min(FIRST_ROWS, teacher.shape[0])
+    if not np.array_equal(numpy_block(teacher, 0, few), numpy_block(student, 0, few)):
         return False
     return all(np.array_equal(a, b) for (_, a), (_, b) in zip(bounded_blocks(teacher), bounded_blocks(student)))
 
