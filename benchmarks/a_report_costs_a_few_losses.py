@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CASES = (("n = 20,000, 100 classes", 20_000, 100, 10.0), ("n = 20,000", 20_000, 0, 6.0), ("n = 2,000", 2_000, 0, 6.0))
-GROWTH = ((2_000, 512), (20_000, 64), (20_000, 256), (20_000, 512), (100_000, 256))  #: doubled in n, and in d
+GROWTH = ((2_000, 256), (20_000, 64), (20_000, 256), (40_000, 512), (100_000, 256))  #: doubled in n, and in d
 CLASSES = (2, 100, 1000)
 
 
