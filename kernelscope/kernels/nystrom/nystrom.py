@@ -88,7 +88,7 @@ def _empty_sums(
         assignment, m = landmarks.assignment, landmarks.m
         means = GroupMeans(student, assignment, m).vectors, GroupMeans(teacher, assignment, m).vectors
     sides = [
-        RunningSide(X, D, mean, gram, landmark_basis(D, storage_roundoff(X), noise, rank), noise)
+        RunningSide(X, D, mean, gram, landmark_basis(D, storage_roundoff(X), noise), rank)
         for X, D, mean, gram, noise in zip((student, teacher), vectors, means, (sums.G_SS, sums.G_TT), landmarks.noise)
     ]
     return RunningSums(sides[0], sides[1], landmarks, sums.gram)

@@ -20,7 +20,7 @@ from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.nystrom.spectrum import Basis, landmark_spectrum
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.row_views import LessGroupMeans, Mapped, less_group_means
-from kernelscope.kernels.rows import Rows, require_finite, row_steps, storage_roundoff
+from kernelscope.kernels.rows import Rows, require_finite, row_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +36,17 @@ class RunningSide:
     """One network: what its Gram gives, and running sums of what only rows give.
 
     Args:
-        D: landmarks ``(m, d)``; basis: their singular value decomposition; noise: what D may be off, in ‖·‖_2.
+        D: landmarks ``(m, d)``; basis: their singular value decomposition; rank: at which it is to be cut, if at all.
         means: the group means of X, D itself where it is exact.
         gram: XᵀX.
     """
 
-    def __init__(self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray, basis: Basis, noise: float) -> None:
-        self.X, self.D, self.means, self.gram, self.basis, self.noise = X, D, means, gram, basis, noise
-        self.residual = _projected(gram, basis.V)
+    def __init__(
+        self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray, basis: Basis, rank: int | None
+    ) -> None:
+        self.X, self.D, self.means, self.gram, self.basis = X, D, means, gram, basis.at_most(rank)
+        self.spectrum = landmark_spectrum(basis)
+        self.residual = _projected(gram, self.basis.V)
         self.residual_by_rows = cancels(float(np.trace(self.residual)), float(np.trace(gram)))
         if self.residual_by_rows:
             self.residual = np.zeros_like(gram)
@@ -68,7 +71,7 @@ class RunningSide:
             W_norm=frobenius(self.D.T @ self.D),
             W_min=float(sigma[-1] ** 2) if len(sigma) else 0.0,
             rank=len(sigma),
-            spectrum=landmark_spectrum(self.D, storage_roundoff(self.X), self.noise),
+            spectrum=self.spectrum,
             A_norm_2=_spectral_root(coordinates_gram),
             Y_norm_2=_spectral_root(coordinates_gram / np.outer(sigma, sigma)),
             cut_C=float(cut[0]) * math.sqrt(float(np.trace(self.residual))) if len(cut) else 0.0,

@@ -15,7 +15,7 @@ from kernelscope.kernels.distance.tsqr import estimated_bar, signed_product
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 
 LARGEST_KEPT = 512  #: eigenvalues of the difference that a report lists
-POWER_STEPS = 20  #: of power iteration, which is to find the order of an eigenvalue
+POWER_STEPS = 8  #: of power iteration, which is to find the order of an eigenvalue
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +34,26 @@ class Basis:
     def rank(self) -> int:
         return len(self.sigma)
 
+    def at_most(self, rank: int | None) -> Basis:
+        """Cut at a lower rank, the paper's k; None for none."""
+        if rank is None or rank >= self.rank:
+            return self
+        cut = np.concatenate([self.sigma[rank:], self.cut])
+        return Basis(self.U[:, :rank], self.sigma[:rank], self.V[:, :rank], cut)
 
-def landmark_basis(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0, rank: int | None = None) -> Basis:
+
+def landmark_basis(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0) -> Basis:
     """Singular value decomposition of landmarks ``D (m, d)``, truncated at the numerical rank.
 
     Args:
         D: landmarks, float64.
         roundoff: unit roundoff of the type the features are *stored* in, 0 for float64.
         noise: ‖·‖_2 of what forming D may have added (:meth:`Landmarks.noise`): means of large rows that cancel.
-        rank: keep at most this many (the paper's k).
     """
     if D.size == 0:
         return Basis(np.zeros((D.shape[0], 0)), np.zeros(0), np.zeros((D.shape[1], 0)), np.zeros(0))
     U, sigma, Vt = np.linalg.svd(D, full_matrices=False)
     kept = int(np.count_nonzero(sigma > max(noise, _singular_tolerance(D, sigma[0], roundoff))))
-    if rank is not None:
-        kept = min(kept, rank)
     return Basis(U[:, :kept], sigma[:kept], Vt[:kept].T, sigma[kept:])
 
 
@@ -79,19 +83,16 @@ class LandmarkSpectrum:
     below_one: int
 
 
-def landmark_spectrum(D: np.ndarray, roundoff: float = 0.0, noise: float = 0.0) -> LandmarkSpectrum:
-    """Spectrum of W from the singular values of landmarks ``D (m, d)``; those beyond the rank count as 0.
-
-    ``roundoff`` and ``noise`` as for :func:`landmark_basis`.
-    """
-    basis = landmark_basis(D, roundoff, noise)
-    eigenvalues = np.zeros(len(D))
+def landmark_spectrum(basis: Basis) -> LandmarkSpectrum:
+    """Spectrum of W from the singular values of the landmarks; those beyond the rank count as 0."""
+    m = len(basis.U)
+    eigenvalues = np.zeros(m)
     eigenvalues[: basis.rank] = basis.sigma**2
-    full = basis.rank == len(D) > 0
+    full = basis.rank == m > 0
     return LandmarkSpectrum(
         eigenvalues=tuple(eigenvalues.tolist()),
         min=float(eigenvalues[-1]) if full else 0.0,
-        max=float(eigenvalues[0]) if len(D) else 0.0,
+        max=float(eigenvalues[0]) if m else 0.0,
         rank=basis.rank,
         condition=float((basis.sigma[0] / basis.sigma[-1]) ** 2) if full else None,
         below_one=int(np.count_nonzero(eigenvalues < 1)),
@@ -187,7 +188,7 @@ def difference_spectrum_of_gram(gram: np.ndarray, d_student: int, *, floor: floa
 
 
 def _root(gram: np.ndarray) -> tuple[np.ndarray, float]:
-    """R with ``RᵀR = gram`` to rounding, and the gram's largest eigenvalue to a few per cent."""
+    """R with ``RᵀR = gram`` to rounding, and about how large the gram's largest eigenvalue is."""
     try:
         R = np.linalg.cholesky(gram).T
     except np.linalg.LinAlgError:  # singular to rounding
