@@ -16,14 +16,15 @@ from kernelscope.report import fields
 
 if TYPE_CHECKING:
     from kernelscope.kernels.rows import Rows
+    from kernelscope.measurement.pair_numbers import PairSettings
     from kernelscope.measurement.preparation import Preparation
 
 
 class Baselines:
     """Baselines beside each pair; those that all students share are computed once."""
 
-    def __init__(self, device: str, preparation: Preparation) -> None:
-        self.device, self.preparation = device, preparation
+    def __init__(self, settings: PairSettings, preparation: Preparation) -> None:
+        self.settings, self.preparation = settings, preparation
         self.known: dict[tuple[str, str, str], fields.Reference] = {}
 
     def beside(self, match: Match, pair: LayerPair) -> tuple[fields.Reference, ...]:
@@ -37,13 +38,17 @@ class Baselines:
             key = (name, pair.names["teacher_layer"], rows[0])
             if name == UNTRAINED or key not in self.known:
                 both = self.preparation.of(replace(pair, student=rows[1]))
-                self.known[key] = _reference(name, both.teacher, both.student, self.device)
+                self.known[key] = _reference(name, both.teacher, both.student, self.settings)
             found.append(self.known[key])
         return tuple(found)
 
 
-def _reference(name: str, teacher: Rows, other: Rows, device: str) -> fields.Reference:
-    scaled = well_scaled_sums(teacher=narrowed(teacher), student=narrowed(other), device=device)
+def _reference(name: str, teacher: Rows, other: Rows, settings: PairSettings) -> fields.Reference:
+    scaled = well_scaled_sums(
+        teacher=narrowed(teacher, "teacher features", settings.memory_bytes),
+        student=narrowed(other, f"features of {name}", settings.memory_bytes),
+        device=settings.device,
+    )
     loss, by_scalar, head = loss_from_sums(scaled), ladder.best_scaled(scaled), best_head(scaled)
     return fields.Reference(
         name=name,

@@ -14,7 +14,7 @@ from kernelscope.kernels.similarity.head import StudentGrams
 from kernelscope.kernels.statistics.best_of_many import Searched, best_of_many
 from kernelscope.kernels.statistics.moments import Moments, moments
 from kernelscope.measurement.chance_numbers import null_fields
-from kernelscope.measurement.kernel_grid import layers_by_kernels, measure_by_kernels
+from kernelscope.measurement.kernel_grid import kernels_serve_better, layers_by_kernels, measure_by_kernels
 from kernelscope.measurement.pair_numbers import (
     Measured,
     PairSettings,
@@ -43,18 +43,19 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
     teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
     student = {s: pair.student for (_, s), pair in pairs.items()}
+    readable = not match.streamed and settings.dims is None  # rows read once, or cut, have no kernel to keep
+    by_kernels = readable and kernels_serve_better(teacher, student, settings.memory_bytes)
     if settings.announce is not None:
         widths = ([X.shape[1] for X in side.values()] for side in (teacher, student))
-        settings.announce(f"{match.student.name}: {planned_grid(match.features.n, *widths)}")
+        line = planned_grid(match.features.n, *widths, by_kernels=by_kernels)
+        settings.announce(f"{match.student.name}: {line}")
     if match.streamed:
         from kernelscope.features.streaming import StreamedFeatures, side_by_side
 
         both = (match.teacher.features, match.student.features)
         side_by_side([features for features in both if isinstance(features, StreamedFeatures)])
-    if not match.streamed and settings.dims is None:
-        layers = layers_by_kernels(teacher, student, settings.memory_bytes)
-        if layers is not None:
-            return list(measure_by_kernels(pairs, layers, settings))
+    if by_kernels and (layers := layers_by_kernels(teacher, student, settings.memory_bytes)) is not None:
+        return list(measure_by_kernels(pairs, layers, settings))
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     known = Known(None if match.streamed else {}, {}, {})
     found = {} if match.streamed else search(pairs.values(), settings.seed)

@@ -84,29 +84,30 @@ class Layer:
 Layers = dict[tuple[str, str], Layer]  #: by role (``teacher`` or ``student``) and name
 
 
-def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], memory_bytes: int) -> Layers | None:
-    """Every layer's kernel; None where Grams serve better.
-
-    That is where there are more examples than features, where kernels do not fit, and where squares leave float64.
+def kernels_serve_better(teacher: Mapping[str, Rows], student: Mapping[str, Rows], memory_bytes: int) -> bool:
+    """Whether layers go by kernels: there are no more examples than features, and kernels fit in the memory.
 
     Raises:
         ResourceError: kernels that do not fit, of layers whose Grams are larger yet.
     """
+    n, sides = next(iter(teacher.values())).shape[0], (teacher, student)
+    if not few_examples(n, sum(max(X.shape[1] for X in side.values()) for side in sides)):
+        return False
+    layers = len(teacher) + len(student)
+    needed = 8 * KEPT * n * n * layers
+    if needed > memory_bytes and needed < _bytes_of_grams(teacher, student):
+        raise ResourceError(
+            f"kernels of {n} examples of {layers} layers take {needed:,} bytes; raise --max-memory, or name "
+            "fewer --layers"
+        )
+    return needed <= memory_bytes
+
+
+def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], memory_bytes: int) -> Layers | None:
+    """Every layer's kernel; None where squares leave float64."""
     sides = {"teacher": teacher, "student": student}
-    layers = {(role, name): X for role, side in sides.items() for name, X in side.items()}
-    n = next(iter(layers.values())).shape[0]
-    if not few_examples(n, sum(max(X.shape[1] for X in side.values()) for side in sides.values())):
-        return None
-    needed = 8 * KEPT * n * n * len(layers)
-    if needed > memory_bytes:
-        if needed < _bytes_of_grams(sides):
-            raise ResourceError(
-                f"kernels of {n} examples of {len(layers)} layers take {needed:,} bytes; raise --max-memory, or name "
-                "fewer --layers"
-            )
-        return None
     found = {}
-    for (role, name), X in layers.items():
+    for (role, name), X in (((role, name), X) for role, side in sides.items() for name, X in side.items()):
         try:
             own = own_kernel(X, f"{role} features of layer {name}", memory_bytes)
         except DegenerateKernel:  # overflow, which each pair is then rescaled for
@@ -117,9 +118,9 @@ def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], 
     return found
 
 
-def _bytes_of_grams(sides: Mapping[str, Mapping[str, Rows]]) -> int:
+def _bytes_of_grams(*sides: Mapping[str, Rows]) -> int:
     """What :class:`kernelscope.kernels.distance.layer_grid.LayerSums` would take, of even and of odd rows."""
-    teacher, student = ([X.shape[1] for X in side.values()] for side in sides.values())
+    teacher, student = ([X.shape[1] for X in side.values()] for side in sides)
     return 2 * 8 * (sum(d * d for d in (*teacher, *student)) + sum(teacher) * sum(student))
 
 

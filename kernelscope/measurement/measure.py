@@ -140,7 +140,7 @@ def measure(
     matched = matches(inputs, taking(Correspondence, asked))
     if settings.dims is not None:
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
-    baselines = Baselines(device, preparation)
+    baselines = Baselines(settings, preparation)
     measured = [each for match in matched for each in _measure(match, settings, preparation, baselines)]
     return TransferReport(
         meta=_meta(settings),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.distance.plan import few_examples, plan
+from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.nystrom.choosing import landmarks_asked
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
@@ -129,12 +129,12 @@ def planned(sizes: Sizes, route: str) -> Iterator[str]:
         yield f"  pass {number}, {each.name}: {each.multiply_adds(sizes):.2g} multiply-adds for {each.gives}"
 
 
-def planned_grid(n: int, teacher: Sequence[int], student: Sequence[int]) -> str:
+def planned_grid(n: int, teacher: Sequence[int], student: Sequence[int], *, by_kernels: bool) -> str:
     """A line about all pairs of layers, from the layers' widths."""
     T, S = sum(teacher), sum(student)
     grams = n * (sum(d * d for d in (*teacher, *student)) / 2 + T * S)
     own, pairs = n * n * (T + S) / 2, len(teacher) * len(student)
-    if few_examples(n, max(teacher) + max(student)):
+    if by_kernels:
         ways = f"n x n kernels, each layer's once: {own:.2g} multiply-adds, and {pairs * n * n:.2g} between them"
     else:
         ways = f"each layer's Gram and each product of two layers, one pass: {grams:.2g} multiply-adds"

@@ -103,3 +103,11 @@ def test_layers_hardly_wider_than_long_go_by_grams_where_these_are_smaller():
     teacher, student = ({"wide": wide} | dict.fromkeys(names, narrow) for _ in range(2))
     report = ks.measure(teacher=teacher, student=student, pairs="all", memory_bytes=10_000)
     assert {pair.route for pair in report} == {"gram", "pair"}  # the latter of equal layers
+
+
+def test_a_student_whose_squares_leave_double_precision_is_no_zero():
+    rng = np.random.default_rng(8)
+    X, Y = rng.standard_normal((20, 30)), rng.standard_normal((20, 28))
+    (large,), (small,) = (ks.measure(teacher={"a": X}, student={"b": Y * scale}, pairs="all") for scale in (1.0, 1e-90))
+    assert small.cka == pytest.approx(large.cka, rel=1e-12)
+    assert small.ladder.scaled == pytest.approx(large.ladder.scaled, rel=1e-12)

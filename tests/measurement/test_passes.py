@@ -96,6 +96,9 @@ def test_grids_and_other_kernels_have_their_plan_too():
     )
     (line,) = lines_of(n=9)
     assert "2 pairs by n x n kernels, each layer's once: 5.7e+02 multiply-adds" in line
+    for options in ({"dims": (2,)}, {"memory_bytes": 2_000}):  # by Grams, though there are few examples
+        (line,) = lines_of(n=9, **options)
+        assert "each layer's Gram and each product of two layers" in line
     lines = lines_of(kernel="rbf")
     assert len(lines) == 2
     assert lines[0].endswith("rbf kernel, all 300 x 300 entries: 3.6e+05 multiply-adds")

@@ -11,8 +11,7 @@ import numpy as np
 
 from kernelscope.kernels.distance.answers import Answer, TransferLoss
 from kernelscope.kernels.distance.exact import storage_cost
-from kernelscope.kernels.distance.own_kernel import norm
-from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.rows import columns, identical, is_proved
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class KernelPair:
         a, b = factor * self.norm_student, self.norm_teacher
         difference = self.student.K * factor
         difference -= self.teacher.K
-        found = norm(difference)
+        found = frobenius(difference)
         rounding = UNIT_ROUNDOFF * (2 * a + b) + gamma(self.n + 4) * found
         return found, 1.01 * (factor * self.student.error + self.teacher.error + rounding)
 

@@ -40,7 +40,7 @@ class OwnKernel:
     @cached_property
     def norm(self) -> float:
         """‖K‖_F."""
-        return norm(self.K)
+        return frobenius(self.K)
 
     @cached_property
     def trace(self) -> float:
@@ -103,11 +103,6 @@ class OwnKernel:
         return OwnKernel(rows, K, 1.01 * (self.error + 4 * gamma(n + 4) * self.norm), constant=False)
 
 
-def norm(A: np.ndarray) -> float:
-    """‖A‖_F of entries whose squares stay in float64: n + 3 roundings in a row."""
-    return math.sqrt(math.fsum(np.einsum("ij,ij->i", A, A)))
-
-
 def own_kernel(X: Rows, name: str = "features", memory_bytes: int = DEFAULT_MEMORY_BYTES) -> OwnKernel:
     """The kernel of rows ``(n, d)``, read in blocks that fit in ``memory_bytes`` beside it; n² d / 2 multiply-adds.
 
@@ -131,7 +126,7 @@ def own_kernel(X: Rows, name: str = "features", memory_bytes: int = DEFAULT_MEMO
         raise DegenerateKernel(f"{name} are so large that their products overflow; divide both by a common factor")
     trace = float(np.trace(K))
     summed = 1.01 * gamma(min(d, CHAIN) + -(-d // CHAIN) + 2) * trace
-    return OwnKernel(X, K, summed + row_allowance(X, trace, norm(K)), seen.so_far)
+    return OwnKernel(X, K, summed + row_allowance(X, trace, frobenius(K)), seen.so_far)
 
 
 def _products(first: np.ndarray, second: np.ndarray) -> np.ndarray:

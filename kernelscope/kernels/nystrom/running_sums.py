@@ -149,8 +149,8 @@ class RunningSums:
             return
         for side, C, lengths in ((self.student, C_S, lengths_S), (self.teacher, C_T, lengths_T)):
             side.distances += self._distances(side, C, lengths, groups)
-        dC -= _rows_of(self.dC_means, groups)
-        self.within_squares += np.einsum("ij,ij->j", dC, dC)
+        part = less_group_means(dC, self.dC_means, groups)
+        self.within_squares += np.einsum("ij,ij->j", part, part)
 
     def _distances(self, side: RunningSide, C: np.ndarray, lengths: np.ndarray, groups: np.ndarray) -> float:
         """Σ ‖x_i − d_l(i)‖, the square as ‖x‖² − 2 xᵀd + ‖d‖²; a row that is its own landmark is at none."""
@@ -265,13 +265,6 @@ def _projected(G: np.ndarray, V: np.ndarray) -> np.ndarray:
     both: np.ndarray = V @ (V.T @ GV) @ V.T
     both += G - once - once.T
     return both
-
-
-def _rows_of(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Row l(i) of the matrix for each i, zero where there is none (−1)."""
-    rows: np.ndarray = matrix[groups]
-    rows[groups < 0] = 0
-    return rows
 
 
 def _spectral_root(gram: np.ndarray) -> float:

@@ -27,6 +27,7 @@ from kernelscope.kernels.similarity.least_squares import ColumnSpace, FactorFit,
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.distance.gram import GramSums
+    from kernelscope.kernels.rows import Rows
 
 RTOL, ATOL = 1e-6, 1e-9  #: half-widths up to which a cheaper way is taken, as for the loss
 BY_GRAM, BY_PROJECTION = 1e-10, 1e-11  #: least eigenvalue kept, over the largest, that these ways distinguish from 0
@@ -69,7 +70,7 @@ class StudentGrams:
     """The student's own part of every fit from Grams: of all rows, of the even and of the odd; on demand, once."""
 
     def __init__(self, scaled: ScaledSums) -> None:
-        self._sums, self._tolerance = scaled.sums, rank_tolerance(scaled)
+        self._sums, self._tolerance = scaled.sums, rank_tolerance(scaled.student)
 
     @cached_property
     def whole(self) -> ScaledGram:
@@ -98,14 +99,13 @@ class Factors:
         return merge(*self.halves)
 
 
-def rank_tolerance(scaled: ScaledSums) -> float:
+def rank_tolerance(student: Rows) -> float:
     """Singular values of X_S, columns brought to length 1, up to this times the largest count as rounding.
 
     ``max(max(n, d) u, u_in)`` with u_in the stored type's roundoff: what arithmetic cannot distinguish from 0, and what
     storing the features in less than float64 makes of 0.
     """
-    sums = scaled.sums
-    return max(max(sums.n, sums.d_student) * UNIT_ROUNDOFF, storage_roundoff(scaled.student))
+    return float(max(max(student.shape) * UNIT_ROUNDOFF, storage_roundoff(student)))
 
 
 def best_head(scaled: ScaledSums, factors: Factors | None = None, grams: StudentGrams | None = None) -> Head:
@@ -169,7 +169,7 @@ def _from_projection(scaled: ScaledSums, fit: GramFit) -> Rung:
 def _from_factors(scaled: ScaledSums, R: np.ndarray) -> Head:
     """From the R-factor of ``[X_S, X_T]``, which stands for the rows: singular values down to u are seen."""
     d_S = scaled.sums.d_student
-    fit = FactorFit(R[:, :d_S], R[:, d_S:], rank_tolerance(scaled))
+    fit = FactorFit(R[:, :d_S], R[:, d_S:], rank_tolerance(scaled.student))
     length = frobenius(fit.left)
     off = 2 * length * fit.off + fit.off**2
     found = rung(R[:, d_S:].T @ R[:, d_S:], fit.left.T @ fit.left, off)
@@ -233,7 +233,7 @@ def _held_out_by_factors(scaled: ScaledSums, halves: tuple[np.ndarray, np.ndarra
     d_S = scaled.sums.d_student
     squares, bars = [], []
     for fitted, tested in (halves, halves[::-1]):
-        fit = FactorFit(fitted[:, :d_S], fitted[:, d_S:], rank_tolerance(scaled))
+        fit = FactorFit(fitted[:, :d_S], fitted[:, d_S:], rank_tolerance(scaled.student))
         S, T = tested[:, :d_S] @ fit.A, tested[:, d_S:]
         teacher = T @ T.T
         difference, norm = S @ S.T - teacher, frobenius(teacher)

@@ -18,10 +18,9 @@ import numpy as np
 
 from kernelscope.kernels.distance.answers import OUTWARD
 from kernelscope.kernels.distance.exact import ATOL, RTOL
-from kernelscope.kernels.distance.own_kernel import norm
-from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
-from kernelscope.kernels.rows import columns, storage_roundoff
-from kernelscope.kernels.similarity.head import Head, Rung, root_mean
+from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, gamma
+from kernelscope.kernels.rows import columns
+from kernelscope.kernels.similarity.head import Head, Rung, rank_tolerance, root_mean
 from kernelscope.kernels.similarity.ladder import Rungs, tail
 from kernelscope.kernels.similarity.least_squares import ColumnSpace, projection_error
 
@@ -60,8 +59,7 @@ class HeadStart:
 
     @property
     def tolerance(self) -> float:
-        """See :func:`kernelscope.kernels.similarity.head.rank_tolerance`."""
-        return max(max(self.own.X.shape) * UNIT_ROUNDOFF, storage_roundoff(self.own.X))
+        return rank_tolerance(self.own.X)
 
 
 def kernel_rungs(pair: KernelPair, centred: KernelPair, start: HeadStart) -> Rungs:
@@ -107,10 +105,10 @@ def best_head(pair: KernelPair, start: HeadStart) -> Head:
     U, X_T, b = space.U, pair.teacher.rows, pair.norm_teacher
     W = U.T @ X_T
     across = X_T @ W.T - U @ (W @ W.T)  # E (Uᵀ X_T)ᵀ, and EᵀE, off by u ‖K_T‖ and no more
-    value = math.hypot(math.sqrt(2) * norm(across), norm(pair.teacher.gram - W.T @ W)) / b
+    value = math.hypot(math.sqrt(2) * frobenius(across), frobenius(pair.teacher.gram - W.T @ W)) / b
     inside = math.hypot(*np.linalg.norm(W, axis=1))
     left = math.sqrt(max(0.0, pair.trace_teacher - inside * inside))
-    off = projection_error(space, norm(W / space.sigma[:, None]), left, math.sqrt(pair.trace_teacher))
+    off = projection_error(space, frobenius(W / space.sigma[:, None]), left, math.sqrt(pair.trace_teacher))
     off = 2 * math.sqrt(b) * off + off * off + pair.teacher.error
     if pair.student.wide:  # an eigenspace of K_S, which turns as K_S over its least eigenvalue
         off += 2 * pair.student.error / float(pair.student.spectrum[-1]) * b
@@ -126,7 +124,7 @@ def head_held_out(pair: KernelPair, start: HeadStart) -> Rung | None:
     for (space, tested), fitted_T, tested_T in zip(start.halves, pair.teacher.halves, pair.teacher.halves[::-1]):
         inner = space.U.T @ fitted_T @ space.U
         predicted = tested @ inner @ tested.T
-        b, trace = norm(tested_T), float(np.trace(tested_T)) + float(np.trace(predicted))
+        b, trace = frobenius(tested_T), float(np.trace(tested_T)) + float(np.trace(predicted))
         inside, length = np.maximum(np.diag(inner), 0.0), float(np.trace(fitted_T))
         off = projection_error(
             space,
@@ -135,7 +133,7 @@ def head_held_out(pair: KernelPair, start: HeadStart) -> Rung | None:
             length=math.sqrt(length),
         )
         off = (2 * off * math.sqrt(2 * trace) + 16 * UNIT_ROUNDOFF * trace) / b
-        loss = norm(predicted - tested_T) / b
+        loss = frobenius(predicted - tested_T) / b
         squares.append(loss * loss)
         bars.append(2 * loss * off + off * off)
     return root_mean(squares, bars)

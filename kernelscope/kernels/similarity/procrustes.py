@@ -36,9 +36,9 @@ def procrustes(centred: ScaledSums) -> float | None:
     if centred.same:
         return 0.0
     squared = _squared(sums.G_ST, sums.trace_student, sums.trace_teacher)
-    if squared > CANCELS or (centred.once and squared > RESOLVES):
-        return math.sqrt(squared)
-    return None if centred.once else _residual(centred.student, centred.teacher, sums.G_ST)
+    if centred.once:
+        return math.sqrt(squared) if squared > RESOLVES else None
+    return _resolved(squared, centred.student, centred.teacher, sums.G_ST)
 
 
 def procrustes_of_kernels(centred: KernelPair) -> float | None:
@@ -50,12 +50,16 @@ def procrustes_of_kernels(centred: KernelPair) -> float | None:
         return 0.0
     G_ST = S.rows.T @ T.rows
     squared = _squared(G_ST, S.trace, T.trace)
-    return math.sqrt(squared) if squared > CANCELS else _residual(S.rows, T.rows, G_ST)
+    return _resolved(squared, S.rows, T.rows, G_ST)
 
 
 def _squared(G_ST: np.ndarray, trace_S: float, trace_T: float) -> float:
     nuclear_norm = float(np.linalg.svd(G_ST, compute_uv=False).sum())
     return 2 - 2 * nuclear_norm / (math.sqrt(trace_S) * math.sqrt(trace_T))
+
+
+def _resolved(squared: float, student: Rows, teacher: Rows, G_ST: np.ndarray) -> float:
+    return math.sqrt(squared) if squared > CANCELS else _residual(student, teacher, G_ST)
 
 
 def _residual(student: Rows, teacher: Rows, G_ST: np.ndarray) -> float:
