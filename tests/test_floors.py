@@ -13,6 +13,7 @@ FLOOR = {
     "terms": 1,
     "kernels": 1,
     "files": 1,
+    "devices": 1,
     "processes": 1,
     "metrics": 2,
     "networks": 2,
@@ -26,8 +27,12 @@ FLOOR = {
     "rendering": 7,
     "cli": 9,
 }
-ALSO_ALLOWED = {("kernels", "processes")}
-ONLY = {"networks": {"errors"}, "rendering": {"report", "errors", "files"}, "kernels": {"errors", "processes"}}
+ALSO_ALLOWED = {("kernels", "processes"), ("kernels", "devices"), ("processes", "devices")}
+ONLY = {
+    "networks": {"errors"},
+    "rendering": {"report", "errors", "files"},
+    "kernels": {"errors", "processes", "devices"},
+}
 NEVER = {("datasets", "kernels"), ("checkpoints", "kernels"), ("measurement", "distill")}
 FRONT_DOOR = {"__init__", "__main__"}
 #: the one upward arrow: a report's convenience methods load the room that shows it, inside the call

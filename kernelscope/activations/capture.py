@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from kernelscope import devices
 from kernelscope.activations.tap import Tap
-from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, one_line
+from kernelscope.errors import KernelscopeError, Mismatch, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +67,7 @@ class Capture:
 
         Raises:
             Mismatch: inputs the network does not take. UsageError: a layer that did not run.
-            ResourceError: the device's memory is full.
+            ResourceError: the device fails, or its memory is full.
         """
         batch = self._placed(batch)
         self.mask = batch.get(MASK) if isinstance(batch, dict) else None
@@ -79,10 +80,10 @@ class Capture:
                 self.network(batch)
         except KernelscopeError:
             raise
-        except torch.OutOfMemoryError as error:
-            raise ResourceError(f"the device's memory is too small for {self.name}; lower the batch size") from error
         # what foreign networks raise for inputs they do not take; anything else is a bug and keeps its traceback
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            if (fault := devices.fault(error, self.name)) is not None:
+                raise fault from error
             reason = one_line(str(error), 80)
             raise Mismatch(
                 f"{self.name} does not take inputs of {_shape(batch)} ({reason}); check data and preprocessing"

@@ -9,6 +9,7 @@ import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import Outputs, extraction_progress
+from kernelscope.devices import faults
 from kernelscope.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -155,9 +156,10 @@ def _check_kernelscope(seed: int, device: str) -> None:
     from kernelscope.kernels.self_check.checks import checks
 
     failed = 0
-    for check in checks(seed=seed, device=device):
-        failed += not check.passed
-        click.echo(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
+    with faults():
+        for check in checks(seed=seed, device=device):
+            failed += not check.passed
+            click.echo(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
     if failed:
         raise GateFailed(
             f"{failed} checks failed on device {device}; do not trust numbers from this machine, report it"

@@ -30,7 +30,13 @@ debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the
 quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
-device = click.option("--device", default="cpu", show_default=True, help="Torch device, e.g. cuda or cuda:1.")
+device = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    callback=values.reads(values.device),
+    help="Torch device, e.g. cuda or cuda:1.",
+)
 data = click.option("--data", metavar="NAME", help="Data set, see docs/data.md [default: what the checkpoints state].")
 split = click.option("--split", metavar="NAME", help="Split to measure on [default: the evaluation split].")
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N examples.")

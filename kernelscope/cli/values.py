@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kernelscope.devices import require_device
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,6 +89,11 @@ def whole_numbers(example: str) -> Callable[[str, str], list[int]]:
             ) from None
 
     return parse
+
+
+def device(option: str, text: str) -> str:
+    """A device that this machine has, known before anything is read or written."""
+    return require_device(text)
 
 
 def shape(option: str, text: str) -> list[int]:

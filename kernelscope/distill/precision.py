@@ -10,26 +10,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernelscope.errors import UsageError, one_line
+from kernelscope.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  #: as Linux names processors that multiply in bfloat16
-
-
-def require_device(device: str) -> None:
-    """Stop before any work on a device that is not there.
-
-    Raises:
-        UsageError: no device of that name, or none here.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"device {device!r} is not available ({one_line(str(error), 60)}); pass --device cpu"
-        ) from error
 
 
 def half_type(device: str) -> torch.dtype:

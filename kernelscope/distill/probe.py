@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from kernelscope import processes
+from kernelscope import devices, processes
 from kernelscope.activations.tap import resolve_layers
 from kernelscope.activations.undisturbed import rows_of, undisturbed
 from kernelscope.checkpoints.checkpoint import Checkpoint
@@ -61,7 +61,7 @@ class Probe:
             any they are k-means cells of the teacher's rows.
         preprocess: operations in the place of those that data and teacher state.
         student: where it is known already, to be checked before training starts.
-        device: where a teacher that is read from a file runs.
+        device: where a teacher that is read from a file runs; a UsageError where there is none of that name.
         batch_size: examples in a forward pass.
         seed: of splits and of k-means.
 
@@ -93,6 +93,7 @@ class Probe:
         batch_size: int = 256,
         seed: int = 0,
     ) -> None:
+        device = devices.require_device(device)
         for name, number in (("every", every), ("n", n), ("batch_size", batch_size)):
             if _whole(number, name) < 1:
                 raise UsageError(f"{name} is {number}, expected at least 1")
@@ -215,10 +216,8 @@ def _loaded(teacher: object, device: str) -> Loaded:
     if not isinstance(teacher, (str, os.PathLike, Checkpoint)):
         raise UsageError(f"teacher is a {type(teacher).__name__}, expected a path, what ks.load gives, or a module")
     loaded = load(teacher, role="teacher")
-    try:
+    with devices.faults(f"teacher {loaded.name}"):
         loaded.module.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {device!r} is not available ({one_line(str(error), 60)}); use cpu") from error
     return loaded
 
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope import processes
+from kernelscope import devices, processes
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.preprocess import apply
 from kernelscope.distill import resuming
 from kernelscope.distill.batches import Batch, EpochBatches, Splits, labels_of, splits_of
 from kernelscope.distill.interruption import deferred_signals, stopped
 from kernelscope.distill.outcome import Trained, outcome
-from kernelscope.distill.precision import half_type, reproducible, require_device
+from kernelscope.distill.precision import half_type, reproducible
 from kernelscope.distill.recipe import SHARED, Recipe
 from kernelscope.distill.student import Student
 from kernelscope.distill.teaching import Teacher, require_better_than_chance, require_classes
@@ -44,6 +44,7 @@ def train(recipe: Recipe, *, data: Data = "digits", **options: Any) -> Trained:
     return train_cohort([recipe], data=data, **options)[0]
 
 
+@devices.faults("training")
 def train_cohort(
     recipes: Sequence[Recipe],
     *,
@@ -73,13 +74,15 @@ def train_cohort(
         accuracy_check: refuse a teacher that does no better than guessing.
 
     Raises:
-        UsageError: no teacher for a method that needs one, an unknown method or layer, recipes that do not go together.
+        UsageError: a device that is not there, no teacher for a method that needs one, an unknown method or layer,
+            recipes that do not go together.
         Mismatch: teacher and student of different classes, a teacher at chance, a state of another run.
         NumericalError: a loss that is not finite, naming term, batch and epoch.
+        ResourceError: a device that fails, or whose memory is full.
         Stopped: by a signal, after the state was saved.
     """
+    device = devices.require_device(device)
     _require_together(recipes)
-    require_device(device)
     shared = recipes[0]
     if shared.amp:
         half_type(device)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from kernelscope import devices
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.pooling import UNITS
@@ -55,11 +56,12 @@ def extract(
         progress: called with examples done and their number.
 
     Raises:
-        UsageError: an unknown layer, before any data is read; an output that exists.
+        UsageError: a device that is not there or an unknown layer, before any data is read; an output that exists.
         Mismatch: features of different widths from batch to batch, inputs the network does not take, or another top-1
             than its checkpoint states.
-        ResourceError: the disk cannot take the features.
+        ResourceError: the disk cannot take the features; a device that fails, or whose memory is full.
     """
+    device = devices.require_device(device)
     request = Request(
         layers=layers,
         pool=pooling,
@@ -97,6 +99,7 @@ class Extraction:
             "kernelscope": __version__,
         }
 
+    @devices.faults()
     def write(self, out: str | os.PathLike[str], *, overwrite: bool = False) -> FeatureStore:
         """Run the network and write its layers to ``out``; see :func:`extract`."""
         loaded, examples, request = self.loaded, self.examples, self.request

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from kernelscope import devices
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@devices.faults()
 def audit(
     *,
     teacher: Any,
@@ -59,8 +61,9 @@ def audit(
     The other arguments are those of :func:`kernelscope.measurement.measure.measure`.
 
     Raises:
-        UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
+        UnreadableInput, Mismatch, NumericalError, ResourceError, UsageError: see :mod:`kernelscope.errors`.
     """
+    device = devices.require_device(device)
     asked = dict(locals())  # each value below takes the keywords that it has fields for
     request = taking(Request, asked)
     given = Given.of(

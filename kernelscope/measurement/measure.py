@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope import devices
 from kernelscope.errors import UsageError
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kernelscope.report.fields import PairReport
 
 
+@devices.faults()
 def measure(
     *,
     teacher: Any,
@@ -118,8 +120,9 @@ def measure(
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
 
     Raises:
-        UnreadableInput, Mismatch, NumericalError, UsageError: see :mod:`kernelscope.errors`.
+        UnreadableInput, Mismatch, NumericalError, ResourceError, UsageError: see :mod:`kernelscope.errors`.
     """
+    device = devices.require_device(device)
     asked = dict(locals())  # each value below takes the keywords that it has fields for
     chosen = parse_kernel(kernel)
     preparation = Preparation(chosen, centre, normalize)

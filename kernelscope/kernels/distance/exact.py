@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope import devices
 from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
 from kernelscope.kernels.distance.aligned_pair import pair_difference, rotations, row_allowance
 from kernelscope.kernels.distance.answers import Answer, TransferLoss
@@ -56,6 +57,7 @@ class ScaledSums:
     constant: tuple[bool, bool] | None = None
 
 
+@devices.faults()
 def transfer_loss(
     *,
     teacher: Features,
@@ -78,10 +80,13 @@ def transfer_loss(
         memory_bytes: what the blocked route may take.
 
     Raises:
+        UsageError: an unknown route, or a device that is not there.
+        ResourceError: a device that fails, or whose memory is full.
         Mismatch: shapes do not correspond.
         NumericalError: NaN or infinite features.
         DegenerateKernel: an all-zero teacher.
     """
+    device = devices.require_device(device)
     teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
     if route not in ROUTES:
         raise UsageError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
