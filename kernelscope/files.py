@@ -1,4 +1,4 @@
-"""Atomic writes, locks and disk-space checks, for everything the package writes.
+"""Atomic writes, locks and disk-space checks, and what a failing disk means: the one door to the disk.
 
 A file appears under its own name only when it is complete: written beside it, synced, renamed. No reader meets a
 half-written file under the final name, and neither a crash nor a full disk leaves one.
@@ -8,20 +8,80 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
+import secrets
 import shutil
 import socket
-import threading
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kernelscope.errors import ResourceError, UnreadableInput, UsageError, one_line
+from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: errors that free space cures: the disk, a quota, or a limit on the size of files
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: errors of the system and not of a file: it has no more descriptors, memory or locks to give
+SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK)
+
+
+def not_read(path: object, error: BaseException, fix: str = "check the disk and the file's permissions") -> OSError:
+    """What a file that cannot be read is told as: unreadable, or lacking what the system should give."""
+    if isinstance(error, KernelscopeError) and isinstance(error, OSError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourceError(f"{shown(path)} needs more memory than there is; free some")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.errno in SCARCE:
+        return ResourceError(f"{shown(path)} cannot be opened ({reason}); close other programs and run again")
+    return UnreadableInput(f"{shown(path)} cannot be read ({one_line(reason, 70)}); {fix}")
+
+
+def not_written(path: object, error: OSError) -> KernelscopeError:
+    """What a failed write is told as: a full disk, a folder in the file's place, or another fault of the disk."""
+    if isinstance(error, KernelscopeError):
+        return error
+    if error.errno in NO_SPACE:
+        return ResourceError(f"disk full while writing {shown(path)}; free some space and run again")
+    if error.errno == errno.EISDIR or is_folder(str(path)):
+        return UsageError(f"{shown(path)} is a folder; name a file")
+    reason = one_line(error.strerror or str(error), 70)
+    return ResourceError(f"{shown(path)} cannot be written ({reason}); choose another place, or check the disk")
+
+
+@contextlib.contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Errors of the disk while ``path`` is read.
+
+    Raises:
+        UnreadableInput: it cannot be read. ResourceError: the system has no more descriptors or memory.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise not_read(path, error) from error
+
+
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Errors of the disk while ``path`` is written.
+
+    Raises:
+        ResourceError: the disk is full, read-only, out of reach or broken. UsageError: ``path`` is a folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def shown(path: object) -> str:
+    """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
+    text = one_line(str(path), 4096)
+    return text if len(text) <= 100 else f"…{text[-99:]}"
 
 
 @contextlib.contextmanager
@@ -29,38 +89,65 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it becomes ``path`` in one step.
 
     Raises:
-        ResourceError: if the disk is full. ``path`` is then what it was before, and the temporary is removed.
+        ResourceError, UsageError: as :func:`writing`. ``path`` is then what it was, and the temporary is removed.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
+    temporary = path.with_name(f".kernelscope-{secrets.token_hex(8)}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
         sync_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError) and error.errno in NO_SPACE:
-            raise ResourceError(f"disk full while writing {path}; free some space and run again") from error
-        raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, whole or not at all; lone surrogates, which no encoding has, by their numbers."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def write_by(path: str | os.PathLike[str], write: Callable[[Any], object]) -> None:
+    """Write what ``write(stream)`` writes, whole or not at all; errors of the disk that it hides are told as well."""
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        recorded = _Recorded(stream)
+        try:
+            write(recorded)
+        except Exception as error:
+            raise (recorded.failed or error) from error
+
+
+class _Recorded:
+    """A stream that remembers the error of the disk it met: torch's writer makes another of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.failed: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._stream.write(content)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def flush(self) -> None:
+        """The stream is flushed when it is closed."""
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Append one line of text, whole or not at all: a line written in part is cut off again.
 
     Raises:
-        ResourceError: it cannot be written.
+        ResourceError, UsageError: as :func:`writing`.
     """
     content = line.encode() + b"\n"
-    try:
+    with writing(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             before = os.fstat(descriptor).st_size
@@ -72,10 +159,6 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
                 raise
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise ResourceError(
-            f"{path} cannot be written ({error.strerror}); free some space or choose another path"
-        ) from error
 
 
 def sync(path: Path) -> None:
@@ -101,15 +184,15 @@ def require_readable(path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     try:
-        exists = path.exists()
-    except OSError as error:
-        raise UnreadableInput(f"{str(path)[:80]} cannot be reached ({error.strerror}); check the path") from error
-    if not exists:
-        raise UnreadableInput(f"{path} does not exist; check the path")
-    if not path.is_file():
-        raise UnreadableInput(f"{path} is not a regular file; give a checkpoint or a feature file")
-    if path.stat().st_size == 0:
-        raise UnreadableInput(f"{path} is empty (0 bytes); write or download it again")
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnreadableInput(f"{shown(path)} does not exist; check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, or one that does not encode
+        raise not_read(path, error, "check the path") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableInput(f"{shown(path)} is not a regular file; give a checkpoint or a feature file")
+    if found.st_size == 0:
+        raise UnreadableInput(f"{shown(path)} is empty (0 bytes); write or download it again")
     return path
 
 
@@ -117,19 +200,40 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether there is a folder; False as well for paths that the system refuses."""
     try:
         return Path(path).is_dir()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
 def refuse_existing(*paths: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Stop before any work if an output exists already.
+    """Stop before any work if an output exists already, or can be seen not to be writable.
 
     Raises:
-        UsageError: naming the first that exists.
+        UsageError: it exists, or is a folder. ResourceError: its folder cannot be reached or written.
     """
-    for path in paths:
-        if not overwrite and Path(path).exists():
-            raise UsageError(f"{path} exists; pass --overwrite to replace it or choose another name")
+    for path in map(Path, paths):
+        with writing(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if os.path.lexists(path):
+                if not overwrite:
+                    raise UsageError(f"{shown(path)} exists; pass --overwrite to replace it or choose another name")
+                if path.exists() and not path.is_file():
+                    raise UsageError(f"{shown(path)} is a device or a pipe, not a regular file; choose another name")
+            _require_place(path)
+
+
+def _require_place(path: Path) -> None:
+    """Raise what would be raised in the end, so that nobody waits for it: asked are the folders that exist."""
+    path.with_name(f"{path.name}.tmp").exists()  # too long a name, a loop of links
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY if hasattr(os, "statvfs") else 0
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number))
 
 
 def require_space(folder: str | os.PathLike[str], needed_bytes: int) -> None:
@@ -139,13 +243,20 @@ def require_space(folder: str | os.PathLike[str], needed_bytes: int) -> None:
         ResourceError: with what is needed and what is free.
     """
     folder = Path(folder)
-    while not folder.exists():
-        folder = folder.parent
-    free_bytes = shutil.disk_usage(folder).free
+    with writing(folder):
+        while not folder.exists():
+            folder = folder.parent
+        free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes * 1.05:
-        raise ResourceError(
-            f"{folder} has {free_bytes / 1e6:,.0f} MB free, {needed_bytes * 1.05 / 1e6:,.0f} MB needed; free some space"
-        )
+        free, needed = in_bytes(free_bytes), in_bytes(math.ceil(needed_bytes * 1.05))
+        raise ResourceError(f"{shown(folder)} has {free} free, {needed} needed; free some space")
+
+
+def in_bytes(count: float) -> str:
+    """``1.5 MB``: a size in the unit that shows it best."""
+    power = min(4, max(0, int(math.log10(max(count, 1)) / 3)))
+    unit, number = ("bytes", "kB", "MB", "GB", "TB")[power], count / 1000**power
+    return f"{number:,.0f} {unit}" if power == 0 or number >= 100 else f"{number:,.1f} {unit}"
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def run(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
     from kernelscope.cli.main import main
 
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
 
     def call(*words):
         with pytest.raises(SystemExit) as stop:
@@ -69,4 +69,5 @@ def run(capsys, monkeypatch, tmp_path):
         return stop.value.code, captured.out, captured.err
 
     yield call
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from torch import nn
 from kernelscope import files
 from kernelscope.checkpoints import fitting, weights_file
 from kernelscope.checkpoints.dense import require_dense
-from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError, one_line
+from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
 from kernelscope.networks import libraries, zoo
 
 if TYPE_CHECKING:
@@ -128,7 +127,6 @@ class Checkpoint:
 SIZES = ("num_classes", "in_chans")
 #: field name -> annotation of everything that stands in the file
 _STORED = {f.name: str(f.type) for f in dataclasses.fields(Checkpoint) if f.name not in ("path", "sha256")}
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 #: what ``data`` may say, each None where it is not known
 _DATA = {"name": str, "split": str, "n": int, "seed": int, "order_sha256": str}
 
@@ -139,24 +137,15 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, ove
     Raises:
         UsageError: ``path`` exists and may not be replaced, or a field holds more than plain data (NumPy numbers
             become Python's).
-        ResourceError: the disk is full.
+        ResourceError: the disk is full, or fails.
     """
     files.refuse_existing(path, overwrite=overwrite)
     document: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
     document |= {name: _plain(getattr(checkpoint, name), name) for name in _STORED if name != "state_dict"}
     document["state_dict"] = {key: _compact(value) for key, value in checkpoint.state_dict.items()}
     files.require_space(Path(path).parent, sum(value.nbytes for value in document["state_dict"].values()))
-    with files.atomic_write(path) as temporary:
-        try:
-            with temporary.open("wb") as stream:  # a stream, as from a path torch keeps the path's name in the file
-                torch.save(document, stream)
-        except (RuntimeError, OSError) as error:
-            failed = error if isinstance(error, OSError) else error.__context__  # torch hides the disk's own error
-            if isinstance(failed, OSError) and failed.errno in _DISK_ERRORS:
-                raise ResourceError(
-                    f"writing {path} failed ({failed.strerror}); free some space and run again"
-                ) from error
-            raise
+    # to a stream, as from a path torch keeps the path's name in the file
+    files.write_by(path, lambda stream: torch.save(document, stream))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

@@ -8,6 +8,7 @@ import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import extraction_progress
+from kernelscope.cli.streams import say_json
 from kernelscope.errors import KernelscopeError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def command(as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **gi
     if save is not None:
         report.save(save)
     if as_json:
-        click.echo(report.to_json())
+        say_json(report.to_json())
     else:
         audit_table.show(report, details=True)
     failed = report.failures()

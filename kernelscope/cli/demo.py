@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
+from kernelscope.cli.streams import say
 from kernelscope.errors import Stopped
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     report.save(out / "report.json")
     write_text(out / "report.html", report.to_html())
     tables.show(report)
-    click.echo()
+    say()
     audit_table.show(audit(teacher=out / "teacher.pt", student=students))
-    click.echo(f"\nThe page: {out / 'report.html'}. Again, with nothing but two files:")
-    click.echo(f"  kernelscope measure --teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}")
+    say(f"\nThe page: {out / 'report.html'}. Again, with nothing but two files:")
+    say(f"  kernelscope measure --teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import extraction_progress
+from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,4 +53,4 @@ def command(model: Path, out: Path, overwrite: bool, quiet: bool, **given: Any) 
     loaded = with_operations(loaded, request.preprocess)
     with Extraction(loaded, examples, request).write(out, overwrite=overwrite) as store:
         widths = ", ".join(f"{name} {store.features(name).shape[1]}" for name in store.layers)
-        click.echo(f"{out}: {store.n} examples, {widths}")
+        say(f"{out}: {store.n} examples, {widths}")

@@ -9,6 +9,7 @@ import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import Outputs, extraction_progress
+from kernelscope.cli.streams import say
 from kernelscope.devices import faults
 from kernelscope.errors import GateFailed, UsageError
 
@@ -86,7 +87,7 @@ def command(
     pairs = len({each.where for each in judged})
     passed = f"passed: {len(gates) + (rival is not None)} gates on {pairs} pairs{remarks(judged)}"
     for line in failed or ([] if outputs.as_json and outputs.quiet else [passed]):
-        click.echo(line, err=outputs.as_json)
+        say(line, err=outputs.as_json)
     if failed:
         where = "above" if outputs.as_json else "on stdout"
         raise GateFailed(f"{len(failed)} of {len(judged)} gates failed; they stand {where}")
@@ -159,7 +160,7 @@ def _check_kernelscope(seed: int, device: str) -> None:
     with faults():
         for check in checks(seed=seed, device=device):
             failed += not check.passed
-            click.echo(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
+            say(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
     if failed:
         raise GateFailed(
             f"{failed} checks failed on device {device}; do not trust numbers from this machine, report it"

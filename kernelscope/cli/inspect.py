@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options, values
+from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,4 +34,4 @@ def command(path: Path, **given: Any) -> None:
     from kernelscope.measurement.inspection import describe
 
     for line in describe(path, **given):
-        click.echo(line)
+        say(line)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import signal
 import sys
 
 import click
 
+from kernelscope.cli import signals, streams
 from kernelscope.errors import KernelscopeError, Stopped, one_line
 
 VERBS = {
@@ -21,8 +20,6 @@ VERBS = {
     "inspect": "kernelscope.cli.inspect",
     "report": "kernelscope.cli.report",
 }
-
-INTERRUPTED, TERMINATED = 130, 143
 
 
 class Verbs(click.Group):
@@ -51,27 +48,35 @@ def kernelscope() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run a verb and exit with its code; errors a user can fix are one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.install()
+    streams.install()
     try:
-        result = kernelscope.main(args=arguments, prog_name="kernelscope", standalone_mode=False, obj=arguments)
+        code = _run(arguments)
+        streams.flush()
     except BaseException as error:
-        sys.exit(_report(error, debug="--debug" in arguments))
-    sys.exit(result if isinstance(result, int) else 0)
+        code = _report(error, debug="--debug" in arguments)
+    signals.uninstall()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The verb's own exit code; not by click's ``main``, which has its own idea of signals and broken pipes."""
+    try:
+        with kernelscope.make_context("kernelscope", list(arguments), obj=arguments) as context:
+            result = kernelscope.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    return result if isinstance(result, int) else 0
 
 
 def _report(error: BaseException, debug: bool) -> int:
     """Print ``error`` as a person needs it and return the exit code; a bug keeps its traceback."""
-    if _Terminated.received:
-        return TERMINATED
+    if isinstance(error, Stopped):
+        return _fail(str(error), error.exit_code)
+    if (code := signals.exit_code(error)) is not None:
+        return _fail(f"{signals.NAMES[code]}; what was finished stays", code)
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    stopped = error.__cause__ if isinstance(error, click.Abort) else error  # click makes an Abort of any Ctrl-C
-    if isinstance(stopped, Stopped):
-        return _fail(str(stopped), stopped.exit_code)
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return _fail("interrupted; what was finished stays", INTERRUPTED)
-    if isinstance(error, BrokenPipeError):
-        return 0
     if debug:
         _print_traceback(error)
     if isinstance(error, click.ClickException):
@@ -80,13 +85,18 @@ def _report(error: BaseException, debug: bool) -> int:
         return _fail(str(error), error.exit_code)
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower --batch-size or --max-memory, or use --limit", 7)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _fail(f"disk full at {error.filename or 'the output'}; free some space and run again", 7)
-    if isinstance(error, PermissionError):
-        return _fail(f"{error.filename} may not be written or read; check its permissions", 3)
+    if isinstance(error, OSError) and error.errno is not None:  # of no stranger's file: those have doors of their own
+        return _failed_disk(error)
     if not debug:
         _print_traceback(error)
     return 1
+
+
+def _failed_disk(error: OSError) -> int:
+    from kernelscope.files import not_written
+
+    named = not_written("the output" if error.filename is None else error.filename, error)
+    return _fail(str(named), named.exit_code)
 
 
 def _fail(message: str, code: int) -> int:
@@ -98,14 +108,3 @@ def _print_traceback(error: BaseException) -> None:
     import traceback
 
     traceback.print_exception(error)
-
-
-class _Terminated(SystemExit):
-    """SIGTERM came; whatever the code it came upon made of it, the program ends for that reason."""
-
-    received = False
-
-
-def _terminate(signal_number: int, frame: object) -> None:
-    _Terminated.received = True
-    raise _Terminated(TERMINATED)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from kernelscope.cli import values
+from kernelscope.cli.streams import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -250,4 +251,4 @@ def _how_it_is_computed() -> Callable[[F], F]:
 
 
 def _to_stderr(line: str) -> None:
-    click.echo(line, err=True)
+    say(line, err=True)

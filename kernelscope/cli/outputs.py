@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
+from kernelscope.cli.streams import say_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ class Outputs:
         if self.html is not None:
             write_text(self.html, report.to_html())
         if self.as_json:
-            click.echo(report.to_json())
+            say_json(report.to_json())
         elif table:
             from kernelscope.rendering.table import show
 

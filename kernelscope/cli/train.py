@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options, values
+from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def _train(given: dict[str, Any]) -> None:
     if operations is not None:
         data = (replace(data[0], preprocess=operations), data[1], data[2])
     if not given["quiet"]:
-        click.echo(_in_words(recipes[0], given["preset"]), err=True)
+        say(_in_words(recipes[0], given["preset"]), err=True)
     with _progress(given["quiet"], [path.stem for path, _ in outputs]) as bars:
         trained = train_cohort(
             recipes,
@@ -179,7 +180,7 @@ def _save(trained: list[Trained], outputs: list[tuple[Path, Path | None]], overw
                 student.save(path, best=best, overwrite=overwrite)
                 checkpoint = student.best if best else student.last
                 metrics, epoch = checkpoint.metrics, checkpoint.training["epoch"]
-                click.echo(f"{path}: top-1 {metrics['top1']:.4f} on {metrics['split']}, epoch {epoch}")
+                say(f"{path}: top-1 {metrics['top1']:.4f} on {metrics['split']}, epoch {epoch}")
 
 
 def _compare(recipes: list[Recipe], trained: list[Trained]) -> None:
@@ -188,7 +189,7 @@ def _compare(recipes: list[Recipe], trained: list[Trained]) -> None:
 
     methods = dict.fromkeys(recipe.method for recipe in recipes)
     groups = [Group(m, tuple(s for r, s in zip(recipes, trained) if r.method == m)) for m in methods]
-    click.echo(f"\n{cohort_table.text(groups)}")
+    say(f"\n{cohort_table.text(groups)}")
 
 
 def _in_words(recipe: Recipe, preset: str) -> str:

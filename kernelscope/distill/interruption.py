@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while networks train: the step is finished and the run saved before the program ends."""
+"""SIGINT, SIGTERM and SIGHUP while networks train: the step is finished and the run saved before the program ends."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from kernelscope.errors import Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[Callable[[], int | None]]:
-    """SIGINT and SIGTERM are deferred until polled; a second one acts as it would have before.
+    """Signals are deferred until polled; a second one acts as it would have before.
 
-    In other threads than the main one signals are left alone.
+    In other threads than the main one signals are left alone, and so are those that are ignored, as by ``nohup``.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
     def note(number: int, frame: object) -> None:
         received.append(number)
         _restore(before)
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield lambda: received[0] if received else None

@@ -41,10 +41,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Replace the state at ``path``.
 
     Raises:
-        ResourceError: the disk is full; the state from before is still there.
+        ResourceError: the disk is full, or fails; the state from before is still there.
     """
-    with files.atomic_write(path) as temporary, temporary.open("wb") as stream:
-        torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **state}, stream)
+    document = {"format": FORMAT, "format_version": FORMAT_VERSION, **state}
+    files.write_by(path, lambda stream: torch.save(document, stream))
 
 
 def load(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
@@ -64,9 +64,7 @@ def load(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
         found = {key: run[key] for key in expected}
         known = state["format"], state["format_version"]
     except Exception as error:  # whatever a damaged file does to the reader is the file's fault
-        raise UnreadableInput(
-            f"{path} cannot be read ({one_line(str(error), 60)}); delete it and train again"
-        ) from error
+        raise files.not_read(path, error, "delete it and train again") from error
     if known != (FORMAT, FORMAT_VERSION):
         raise UnreadableInput(f"{path} is no training state of this version; delete it and train again")
     _require_same(path, found, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.errors import ResourceError, UnreadableInput
+from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.features.extraction import Extraction, config_sha256
 from kernelscope.features.fingerprint import is_ours
 from kernelscope.features.store import FeatureStore
@@ -23,33 +24,44 @@ if TYPE_CHECKING:
 
 
 def cache_folder() -> Path:
-    """``$KERNELSCOPE_CACHE``, else ``$XDG_CACHE_HOME/kernelscope``, else ``~/.cache/kernelscope``."""
+    """``$KERNELSCOPE_CACHE``, else ``$XDG_CACHE_HOME/kernelscope``, else ``~/.cache/kernelscope``.
+
+    Raises:
+        OSError: nobody's home is known.
+    """
     if named := os.environ.get("KERNELSCOPE_CACHE"):
         return Path(named)
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "kernelscope"
-    return Path.home() / ".cache" / "kernelscope"
+    try:
+        return Path.home() / ".cache" / "kernelscope"
+    except RuntimeError as error:
+        raise OSError(errno.ENOENT, "no home directory; set KERNELSCOPE_CACHE") from error
 
 
 def cached_features(loaded: Loaded, examples: Examples, request: Request) -> FeatureStore:
     """The features, from the cache if they are there. Their accuracy is not checked.
 
-    A cache that cannot be written is no error: the features then live in a temporary file until the program ends. A
+    A cache that fails is no error but a note: the features then live in a temporary file until the program ends. A
     cached file that is damaged is extracted again. Only built-in architectures read from a file are kept: what a
     module in memory computes depends on code and attributes that no key can hold.
     """
     # the check must be made of features found in the cache, too, so that it is not part of extracting them
     extraction = Extraction(loaded, examples, replace(request, accuracy_check=False))
-    path = None
-    if request.cache and _can_be_kept(loaded):
-        path = _writable(cache_folder() / f"{config_sha256(extraction.config)[:32]}.h5")
-    if path is not None and (known := _known(path)) is not None:
-        return known
+    if not (request.cache and _can_be_kept(loaded)):
+        return _aside(extraction)
     try:
-        return extraction.write(path or _temporary() / "features.h5", overwrite=True)
-    except ResourceError:
-        # another process extracts the same features now, or the cache's disk is full: work aside
-        return extraction.write(_temporary() / "features.h5", overwrite=True)
+        path = cache_folder() / f"{config_sha256(extraction.config)[:32]}.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _known(path) or extraction.write(path, overwrite=True)
+    except (OSError, UsageError) as error:
+        if isinstance(error, UnreadableInput):  # of the examples: what the cache holds is never told so
+            raise
+        # its disk fails or is full, or another process extracts the same features now
+        store = _aside(extraction)
+        reason = getattr(error, "strerror", None) or str(error)
+        store.notes = (*store.notes, f"features were not cached ({one_line(reason, 100)})")
+        return store
 
 
 def _can_be_kept(loaded: Loaded) -> bool:
@@ -72,16 +84,8 @@ def _known(path: Path) -> FeatureStore | None:
         return None
 
 
-def _writable(path: Path) -> Path | None:
-    """``path`` if its folder can be made and written, else None."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path if os.access(path.parent, os.W_OK) else None
-    except OSError:
-        return None
-
-
-def _temporary() -> Path:
+def _aside(extraction: Extraction) -> FeatureStore:
+    """The features in a temporary file."""
     folder = Path(tempfile.mkdtemp(prefix="kernelscope-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return extraction.write(folder / "features.h5", overwrite=True)

@@ -199,7 +199,7 @@ def feature_writer(
     out = Path(out)
     files.refuse_existing(out, overwrite=overwrite)
     partial = out.with_name(out.name + ".partial")
-    with files.lock(out.with_name(out.name + ".lock")), _disk_errors(out):
+    with files.lock(out.with_name(out.name + ".lock")), files.writing(out):
         writer = FeatureWriter(partial, samples, json.dumps(config, sort_keys=True), dtype)
         try:
             if partial.exists() and not overwrite:
@@ -219,16 +219,6 @@ def _holds(file: int, offset: int, content: bytes) -> bool:
         return read_at(file, offset, len(content)).tobytes() == content
     except EOFError:
         return False
-
-
-@contextlib.contextmanager
-def _disk_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in files.NO_SPACE:
-            raise ResourceError(f"disk full while writing {out}; free some space and run again to go on") from error
-        raise
 
 
 def reopen(out: str | os.PathLike[str]) -> FeatureStore:

@@ -65,7 +65,7 @@ def run(examples, out, network=None, **options):
 def test_a_disk_without_room_is_told_before_the_second_batch_and_nothing_stays(disk, examples):
     (disk / "ballast").write_bytes(bytes(3 * DISK_BYTES // 4))
     network = Wide()
-    with pytest.raises(ResourceError, match="MB free"):
+    with pytest.raises(ResourceError, match=r"has \d+ kB free, 1\.2 MB needed"):
         run(examples, disk / "f.h5", network, batch_size=16)
     assert network.seen == 16
     assert [path.name for path in disk.iterdir()] == ["ballast"]
