@@ -184,7 +184,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_torso(saved, tmp_p
     ended = subprocess.run(
         [sys.executable, "-c", FULL_DISK, saved, old], capture_output=True, text=True, check=True, timeout=60
     )
-    assert ended.stdout == f"writing {old} failed (File too large); free some space and run again\n" * 3
+    assert ended.stdout == f"disk full while writing {old}; free some space and run again\n" * 3
     assert old.read_bytes() == b"old"
     assert sorted(tmp_path.iterdir()) == [old, saved]
 
