@@ -6,12 +6,23 @@ import sys
 def main() -> None:
     """Run the command line; it imports for a while before it can print its own line."""
     try:
+        if not sys.warnoptions:  # of -W and PYTHONWARNINGS
+            _keep_libraries_quiet()
         from kernelscope.cli.main import main as command_line
 
         command_line()
     except KeyboardInterrupt:
         print("kernelscope: error: interrupted; nothing was begun", file=sys.stderr)
         sys.exit(130)
+
+
+def _keep_libraries_quiet() -> None:
+    """What libraries warn and log is for those who program with them; what a user must know stands in our output."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import math
 import os
-import secrets
 import shutil
 import socket
 import stat
@@ -28,15 +27,15 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK)
 
 
-def not_read(path: object, error: BaseException, fix: str = "check the disk and the file's permissions") -> OSError:
+def not_read(path: object, error: Exception, fix: str = "check the disk and its permissions") -> KernelscopeError:
     """What a file that cannot be read is told as: unreadable, or lacking what the system should give."""
-    if isinstance(error, KernelscopeError) and isinstance(error, OSError):
+    if isinstance(error, KernelscopeError):
         return error
     if isinstance(error, MemoryError):
         return ResourceError(f"{shown(path)} needs more memory than there is; free some")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.errno in SCARCE:
-        return ResourceError(f"{shown(path)} cannot be opened ({reason}); close other programs and run again")
+        return _lacking(path, error)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     return UnreadableInput(f"{shown(path)} cannot be read ({one_line(reason, 70)}); {fix}")
 
 
@@ -48,8 +47,14 @@ def not_written(path: object, error: OSError) -> KernelscopeError:
         return ResourceError(f"disk full while writing {shown(path)}; free some space and run again")
     if error.errno == errno.EISDIR or is_folder(str(path)):
         return UsageError(f"{shown(path)} is a folder; name a file")
+    if error.errno in SCARCE:
+        return _lacking(path, error)
     reason = one_line(error.strerror or str(error), 70)
     return ResourceError(f"{shown(path)} cannot be written ({reason}); choose another place, or check the disk")
+
+
+def _lacking(path: object, error: OSError) -> ResourceError:
+    return ResourceError(f"{shown(path)} cannot be opened ({error.strerror}); close other programs, or raise the limit")
 
 
 @contextlib.contextmanager
@@ -80,7 +85,10 @@ def writing(path: object) -> Iterator[None]:
 
 def shown(path: object) -> str:
     """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
-    text = one_line(str(path), 4096)
+    text = str(path)
+    with contextlib.suppress(UnicodeError):  # bytes that are no text stand as lone surrogates: \xff
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = one_line(text, 4096)
     return text if len(text) <= 100 else f"…{text[-99:]}"
 
 
@@ -92,7 +100,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         ResourceError, UsageError: as :func:`writing`. ``path`` is then what it was, and the temporary is removed.
     """
     path = Path(path)
-    temporary = path.with_name(f".kernelscope-{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".kernelscope-{os.urandom(8).hex()}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

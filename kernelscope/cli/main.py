@@ -9,6 +9,7 @@ import click
 
 from kernelscope.cli import signals, streams
 from kernelscope.errors import KernelscopeError, Stopped, one_line
+from kernelscope.files import SCARCE, not_written
 
 VERBS = {
     "demo": "kernelscope.cli.demo",
@@ -85,18 +86,26 @@ def _report(error: BaseException, debug: bool) -> int:
         return _fail(str(error), error.exit_code)
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower --batch-size or --max-memory, or use --limit", 7)
-    if isinstance(error, OSError) and error.errno is not None:  # of no stranger's file: those have doors of their own
-        return _failed_disk(error)
+    if (failed := _failed_disk(error)) is not None:
+        return _fail(str(failed), failed.exit_code)
     if not debug:
         _print_traceback(error)
     return 1
 
 
-def _failed_disk(error: OSError) -> int:
-    from kernelscope.files import not_written
+def _failed_disk(error: BaseException) -> KernelscopeError | None:
+    """What an error of the system is told as, also where an import made another of it; None for a bug.
 
-    named = not_written("the output" if error.filename is None else error.filename, error)
-    return _fail(str(named), named.exit_code)
+    Files of strangers have doors of their own, so that it is one of ours, or an output.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in SCARCE:
+            return not_written(found.filename or "a file", found)
+        found = found.__cause__ or found.__context__
+    if isinstance(error, OSError) and error.errno is not None:
+        return not_written(error.filename or "the output", error)
+    return None
 
 
 def _fail(message: str, code: int) -> int:

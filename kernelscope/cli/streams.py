@@ -102,5 +102,5 @@ def _in_ascii(letter: str) -> str:
     if base := unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode():
         kind = unicodedata.decomposition(letter).partition(">")[0]
         return {"<super": "^", "<sub": "_"}.get(kind, "") + base
-    alphabet, *_, name = unicodedata.name(letter, "").lower().split() or [""]
-    return name if alphabet == "greek" else letter.encode("ascii", "backslashreplace").decode()
+    name = unicodedata.name(letter, "").lower()
+    return name.split()[-1] if name.startswith("greek") else letter.encode("ascii", "backslashreplace").decode()
