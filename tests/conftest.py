@@ -6,6 +6,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from tests.small_disk import mounted
+
 # derandomized: a red build must be red again; data generation under load is not a failure
 settings.register_profile(
     "kernelscope",
@@ -51,6 +53,13 @@ def few_digits_teacher(few_digits):
     import kernelscope as ks
 
     return ks.load(ks.train(ks.recipe(arch="resnet8x0.5", epochs=8, batch_size=32), data=few_digits).last)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of two megabytes."""
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.fixture

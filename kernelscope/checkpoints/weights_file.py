@@ -102,6 +102,8 @@ def as_unreadable(path: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:  # torch raises a dozen kinds, all mean the same
         if _lacks_memory(error, path):
             raise _too_large(path) from error
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of the content
+            raise files.not_read(path, error) from error
         kind = type(error).__name__
         raise UnreadableInput(f"{one_line(str(path))} is truncated or damaged ({kind}); {FIX}") from error
 

@@ -150,7 +150,10 @@ def _same_file(a: Path, b: Path) -> bool:
     """The same file, or a copy byte by byte."""
     import filecmp
 
-    return a == b or (a.exists() and b.exists() and (a.samefile(b) or filecmp.cmp(a, b, shallow=False)))
+    from kernelscope.files import reading
+
+    with reading(b):
+        return a == b or (a.exists() and b.exists() and (a.samefile(b) or filecmp.cmp(a, b, shallow=False)))
 
 
 def _check_kernelscope(seed: int, device: str) -> None:

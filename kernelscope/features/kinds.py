@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.files import require_readable
+from kernelscope.files import reading, require_readable
 
 if TYPE_CHECKING:
     import os
@@ -18,8 +18,12 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def is_feature_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the first bytes are those of HDF5, ``.npy`` or ``.npz`` (a zip whose members are ``.npy``)."""
-    with Path(path).open("rb") as stream:
+    """Whether the first bytes are those of HDF5, ``.npy`` or ``.npz`` (a zip whose members are ``.npy``).
+
+    Raises:
+        UnreadableInput: the disk fails.
+    """
+    with reading(path), Path(path).open("rb") as stream:
         head = stream.read(8)
     if head == HDF5_MAGIC or head.startswith(b"\x93NUMPY"):
         return True
@@ -39,7 +43,7 @@ def open_features(path: str | os.PathLike[str]) -> FeatureStore | ArrayFeatures:
         UnreadableInput: none of the kinds, or damaged.
     """
     path = require_readable(path)
-    with path.open("rb") as stream:
+    with reading(path), path.open("rb") as stream:
         is_hdf5 = stream.read(8) == HDF5_MAGIC
     if is_hdf5:
         from kernelscope.features.store import FeatureStore

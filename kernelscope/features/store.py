@@ -28,7 +28,7 @@ from kernelscope.errors import ResourceError, UnreadableInput
 from kernelscope.features.ahead import Ahead
 from kernelscope.features.opening import outline_of, read_checked, read_rows
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
-from kernelscope.files import require_readable
+from kernelscope.files import reading, require_readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,11 +45,16 @@ class OpenFile:
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY)
-        self._close = weakref.finalize(self, os.close, self.number)
+        self._close = weakref.finalize(self, _close, self.number)
 
     def close(self) -> None:
         self.number = -1  # not a number that the next file to be opened may get
         self._close()
+
+
+def _close(number: int) -> None:
+    with contextlib.suppress(OSError):  # nothing was written that could be lost
+        os.close(number)
 
 
 class CheckedRows:
@@ -159,10 +164,11 @@ class FeatureStore:
         """
         path = require_readable(path)
         try:
-            outline = outline_of(path, ours=ours)
-            if outline["status"] != "complete":
-                raise UnreadableInput(f"{path} is incomplete; run kernelscope extract again to resume it")
-            return cls(path, outline)
+            with reading(path):
+                outline = outline_of(path, ours=ours)
+                if outline["status"] != "complete":
+                    raise UnreadableInput(f"{path} is incomplete; run kernelscope extract again to resume it")
+                return cls(path, outline)
         except MemoryError as error:
             raise ResourceError(f"{path} needs more memory than there is; free some") from error
         except EOFError as error:

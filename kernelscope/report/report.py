@@ -128,8 +128,10 @@ class TransferReport:
     def load(cls, path: str | os.PathLike[str]) -> TransferReport:
         """Read what :meth:`save` wrote."""
         path = files.require_readable(path)
+        with files.reading(path):
+            content = path.read_bytes()
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
+            return cls.from_json(content.decode())
         except UnicodeDecodeError as error:
             raise UnreadableInput(f"{path} is not a UTF-8 text; give a saved report") from error
         except UnreadableInput as error:

@@ -13,8 +13,7 @@ from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.sources import load
 from kernelscope.errors import ResourceError
 from kernelscope.features.extraction import extract
-
-DISK_BYTES = 2 << 20
+from tests.small_disk import DISK_BYTES, fill
 
 
 class Wide(nn.Module):
@@ -31,31 +30,9 @@ class Wide(nn.Module):
         return self.fc(self.wide(x.flatten(1)).relu())
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(folder)]
-    if not hasattr(os, "geteuid") or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small file system can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.fixture(scope="module")
 def examples():
     return load("digits", "test")
-
-
-def fill(disk: Path) -> None:
-    """Leave no byte of the disk free."""
-    with (disk / "ballast").open("wb", buffering=0) as stream:
-        try:
-            while stream.write(bytes(4096)):
-                pass
-        except OSError:
-            return
 
 
 def run(examples, out, network=None, **options):
@@ -97,7 +74,8 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from kernelscope.errors import KernelscopeError
-from tests.features.test_full_disk import Wide, fill, load, run
+from tests.features.test_full_disk import Wide, load, run
+from tests.small_disk import fill
 if hasattr(os, "posix_fallocate"):
     del os.posix_fallocate
 disk = Path({disk!r})
