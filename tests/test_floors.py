@@ -14,6 +14,7 @@ FLOOR = {
     "kernels": 1,
     "files": 1,
     "devices": 1,
+    "pickles": 1,
     "processes": 1,
     "metrics": 2,
     "networks": 2,

@@ -187,12 +187,13 @@ def checkpoint_in(contents: Contents, path: Path) -> Checkpoint | None:
 def _require_fields(document: dict[object, Any], path: Path) -> None:
     if document.get("format_version") != FORMAT_VERSION:
         raise UnreadableInput(
-            f"{path} has format_version {one_line(repr(document.get('format_version')), 20)}, "
+            f"{path} has format_version {_brief(document.get('format_version'))}, "
             f"expected {FORMAT_VERSION}; update kernelscope"
         )
     missing = [name for name in _STORED if name not in document]
     if missing:
         raise UnreadableInput(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
+    _require_small({name: document[name] for name in _STORED if name != "state_dict"}, path)
     for name, annotation in _STORED.items():
         kind = {"str": str, "list[str]": list, "list[dict[str, Any]]": list}.get(annotation, dict)
         _require_kind(document[name], kind, name, path)
@@ -203,9 +204,8 @@ def _require_fields(document: dict[object, Any], path: Path) -> None:
             _require_kind(document["data"][key], data_kind, f"data {key}", path)
     top1 = document["metrics"].get("top1")
     if top1 is not None and not (isinstance(top1, (int, float)) and 0 <= top1 <= 1):
-        raise UnreadableInput(f"{path} states a top1 of {one_line(repr(top1), 40)}, expected a share from 0 to 1")
+        raise UnreadableInput(f"{path} states a top1 of {_brief(top1)}, expected a share from 0 to 1")
     require_dense(document["state_dict"], path)
-    _require_small({name: document[name] for name in _STORED if name != "state_dict"}, path)
 
 
 def _require_kind(value: object, kind: type, what: str, path: Path) -> None:
@@ -213,16 +213,21 @@ def _require_kind(value: object, kind: type, what: str, path: Path) -> None:
         raise UnreadableInput(f"{path} holds a {type(value).__name__} as {what}, expected {kind.__name__}")
 
 
+def _brief(value: object) -> str:
+    """A number or text; of anything else its class, as lists may double with every level and print without end."""
+    return one_line(repr(value), 40) if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
+
+
 def _require_small(fields: object, path: Path) -> None:
     """Refuse what is nested without end, or grows without end by sharing its parts (which costs a file nothing)."""
     waiting, seen = [(fields, 0)], 0
     while waiting:
         value, depth = waiting.pop()
-        seen += 1
+        seen += 1 + len(value) // 1_000 if isinstance(value, (str, bytes)) else 1
         if depth > 50 or seen > 1_000_000:
             raise UnreadableInput(f"{path} nests or repeats its fields beyond a million items; save it again")
         if isinstance(value, dict):
-            waiting += [(item, depth + 1) for item in value.values()]
+            waiting += [(item, depth + 1) for pair in value.items() for item in pair]
         elif isinstance(value, (list, tuple)):
             waiting += [(item, depth + 1) for item in value]
 

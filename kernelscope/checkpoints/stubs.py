@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kernelscope.checkpoints.pickle_program import Survey
+    from kernelscope.pickles.things import Survey
 
 #: modules and functions that do something to the machine: a file that names one is an attack, not a checkpoint
 HARMFUL_MODULES = {

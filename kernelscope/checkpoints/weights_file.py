@@ -21,18 +21,22 @@ from typing import TYPE_CHECKING
 import torch
 
 from kernelscope import files
-from kernelscope.checkpoints import archive, pickle_program, stubs, tensor_files
+from kernelscope.checkpoints import archive, stubs, tensor_files, torch_program
 from kernelscope.checkpoints.archive import COPY, FIX
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+from kernelscope.pickles.things import UnsafeProgram
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
 
+    from kernelscope.pickles.things import Survey
+
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 512  #: by which a kind of file is recognised
 PROGRAM_BYTES = 2**26  #: in which an old file's pickles end; its tensors come after them
-LEGACY_PICKLES = 4  #: magic number, protocol, system and object: what a file from before torch 1.6 begins with
+#: a file from before torch 1.6 begins with magic number, protocol and system; its storages' keys follow the object
+LEGACY = {"before": 3, "after": 1}
 UNCHECKED = "carries no checksums: damage to its numbers cannot be seen"
 _NOT_ALLOCATED = re.compile(r"you tried to allocate (\d+) bytes")
 
@@ -93,7 +97,7 @@ def as_unreadable(path: str | os.PathLike[str]) -> Iterator[None]:
         if refused is None:
             raise UnreadableInput(f"{path} is damaged or not a torch file; {FIX}") from error
         raise _needs_code(path, refused[1], "save its state_dict alone") from error
-    except pickle_program.UnsafeProgram as error:
+    except UnsafeProgram as error:
         raise UnreadableInput(
             f"{path} holds {error}, which is not read; save its dense state_dict by torch.save"
         ) from error
@@ -134,7 +138,7 @@ def _file(path: Path) -> Contents:
         if start.startswith(b"\x80") and not zipfile.is_zipfile(stream):
             stream.seek(len(start))
             start += stream.read(PROGRAM_BYTES)  # followed before the rest is read: that may be gigabytes of nothing
-            program = pickle_program.survey(io.BytesIO(start), len(start), LEGACY_PICKLES)
+            program = torch_program.survey(io.BytesIO(start), len(start), **LEGACY)
         _require_memory(path, 2 * size)  # the bytes, and the tensors that they become
         stream.seek(len(start))
         content = start + stream.read()
@@ -156,7 +160,7 @@ def _sha256(content: bytes) -> str:
 
 def _zipped(path: Path, content: bytes, pickled: bytes) -> Contents:
     """An archive: refused classes become stubs."""
-    program = pickle_program.survey(io.BytesIO(pickled), len(pickled))
+    program = torch_program.survey(io.BytesIO(pickled), len(pickled))
     refused = set(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)))
     attack = stubs.harmful(refused | program.globals)
     if attack is not None:
@@ -165,7 +169,7 @@ def _zipped(path: Path, content: bytes, pickled: bytes) -> Contents:
     return Contents(document, "torch file", _sha256(content), (path,), stubbed=tuple(sorted(refused)))
 
 
-def _legacy(path: Path, content: bytes, program: pickle_program.Survey) -> Contents:
+def _legacy(path: Path, content: bytes, program: Survey) -> Contents:
     """A file from before torch 1.6, whose classes cannot be listed: refused unless it is plain."""
     attack = stubs.harmful(program.globals)
     if attack is not None:

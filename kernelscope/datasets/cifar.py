@@ -167,15 +167,15 @@ def _class_names(place: Path, version: Version, count: int) -> tuple[str, ...]:
     names: Any
     if key:
         names = read_pickle(path).get(key)
-        names = [_text(name) for name in names] if isinstance(names, list) else []
     else:
         if path.stat().st_size > 2**16:
             raise UnreadableInput(f"{path} is no list of {count} class names; download it again")
-        names = path.read_bytes().decode("utf-8", "replace").split()
-    if len(names) != count:
-        raise UnreadableInput(f"{path} has {len(names)} class names, expected {count}; download it again")
-    return tuple(one_line(name, 60) for name in names)
+        names = files.require_readable(path).read_bytes().split()
+    found = [name for name in names if isinstance(name, (bytes, str))] if isinstance(names, list) else []
+    if len(found) != count:
+        raise UnreadableInput(f"{path} has {len(found)} class names, expected {count}; download it again")
+    return tuple(one_line(_text(name[:1000]), 60) for name in found)
 
 
-def _text(name: object) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+def _text(name: bytes | str) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name

@@ -9,22 +9,47 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelscope import files
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+from kernelscope.pickles import program
+from kernelscope.pickles.things import BYTES, Dialect, UnsafeProgram, operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from kernelscope.pickles.things import Thing
+
 LARGEST_FILE = 400_000_000  #: the largest published one has 155,249,918 bytes
-MOST_OPERATIONS = 2_000_000  #: the largest published one holds 50,000 file names and 100,000 labels
-MOST_MEMO = 1_000_000  #: a memo of n entries costs 16 n bytes, whatever it holds
-_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
+MOST_SIDES = 32  #: of an array
+_MAKES = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.dtype", BYTES)
+
+
+def _require_harmless(call: str, arguments: tuple[Thing, ...]) -> None:
+    """Arrays, their kinds and bytes are all that is made."""
+    if call not in _MAKES:
+        raise UnsafeProgram(f"a call of {call}")
+
+
+#: what Python 2 and 3 write of these files in protocols 0 to 4
+CIFAR = Dialect(
+    operations=operations(
+        "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT STRING "
+        "BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 "
+        "EMPTY_LIST EMPTY_DICT EMPTY_TUPLE LIST DICT TUPLE TUPLE1 TUPLE2 TUPLE3 PUT BINPUT LONG_BINPUT MEMOIZE GET "
+        "BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD APPEND APPENDS SETITEM SETITEMS"
+    ),
+    most=500_000,  # the largest published one holds 50,000 file names and 100,000 labels
+    require_harmless=_require_harmless,
+    names=frozenset({*_MAKES, "numpy.ndarray"}),
+    flat=True,
+    line=LARGEST_FILE,
+    most_memo=1_000_000,
+)
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -39,26 +64,21 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise UnreadableInput(f"{path} has {path.stat().st_size:,} bytes, more than any CIFAR file; download it again")
     try:
         content = path.read_bytes()
-        _look_through(content, path)
+        program.survey(io.BytesIO(content), len(content), CIFAR)
         document = _Reader(content, path).load()
         if not isinstance(document, dict):
             raise ValueError(f"it holds a {type(document).__name__}")
         return {_key(key): _made(value) for key, value in document.items()}
     except KernelscopeError:
         raise
+    except UnsafeProgram as error:
+        raise UnreadableInput(f"{path} holds {error}, which no CIFAR file does; do not trust it") from error
     except MemoryError as error:
         raise ResourceError(f"{path} needs more memory than there is; free some") from error
     except Exception as error:  # the door to a stranger's file: damaged pickles fail in any way
         raise UnreadableInput(
             f"{path} is no readable CIFAR file ({one_line(f'{type(error).__name__}: {error}', 70)}); download it again"
         ) from error
-
-
-def _look_through(content: bytes, path: Path) -> None:
-    """Count what the program does before it runs: it may not make much out of little."""
-    for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
-        if number > MOST_OPERATIONS or (operation.name in _MEMO and int(argument or 0) > MOST_MEMO):
-            raise UnreadableInput(f"{path} does more than any CIFAR file needs to; download it again")
 
 
 class _Reader(pickle.Unpickler):
@@ -122,9 +142,11 @@ def _made(value: object) -> object:
     _, shape, kind, by_columns, content = value.state
     if getattr(kind, "name", None) not in ("u1", "|u1") or not isinstance(content, bytes):
         raise ValueError("its data are no bytes")
-    if by_columns or not all(type(side) is int and side >= 0 for side in shape) or math.prod(shape) != len(content):
-        raise ValueError(f"its data do not fill {shape}")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    sides = shape if isinstance(shape, tuple) and len(shape) <= MOST_SIDES else (-1,)
+    inside = all(type(side) is int and 0 <= side <= len(content) for side in sides)
+    if by_columns or not inside or math.prod(sides) != len(content):
+        raise ValueError(f"its {len(content):,} bytes do not fill the shape it states")
+    return np.frombuffer(content, np.uint8).reshape(sides)
 
 
 def _key(key: object) -> str:

@@ -1,0 +1,1 @@
+"""What a pickle would do, found out without doing it."""
