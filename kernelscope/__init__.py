@@ -10,10 +10,10 @@ Names load when they are first used: importing the package imports neither torch
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from kernelscope.version import __version__
 
+TYPE_CHECKING = False  # checkers take it for true; importing typing would delay what ends a Ctrl-C in one line
 if TYPE_CHECKING:
     from kernelscope import metrics
     from kernelscope.checkpoints.loading import load
@@ -70,7 +70,7 @@ _ROOMS = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _ROOMS:
         raise AttributeError(f"module 'kernelscope' has no attribute {name!r}; it has {', '.join(__all__)}")
     room = importlib.import_module(_ROOMS[name])

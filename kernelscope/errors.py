@@ -67,6 +67,14 @@ def one_line(text: str, limit: int = 200) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def encodable(text: str) -> str:
+    r"""``text`` with what no encoding has, lone surrogates for bytes that were no text, as ``\xff``."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # not of a file's name
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
 def plain(text: object) -> str:
     """``text`` without control, direction and other invisible characters, which can forge what a reader sees."""
     return "".join(c if c.isprintable() else "?" for c in str(text))

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, one_line
+from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, encodable, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,10 +85,7 @@ def writing(path: object) -> Iterator[None]:
 
 def shown(path: object) -> str:
     """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
-    text = str(path)
-    with contextlib.suppress(UnicodeError):  # bytes that are no text stand as lone surrogates: \xff
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    text = one_line(text, 4096)
+    text = one_line(encodable(str(path)), 4096)
     return text if len(text) <= 100 else f"…{text[-99:]}"
 
 

@@ -15,6 +15,7 @@ from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.pooling import UNITS
 from kernelscope.activations.tap import resolve_layers
+from kernelscope.errors import encodable
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.header import Samples
 from kernelscope.features.request import Request
@@ -105,9 +106,8 @@ class Extraction:
         loaded, examples, request = self.loaded, self.examples, self.request
         with self.forward as forward:
             rows = forward.example_rows()
-            samples = Samples(
-                rows.ids, rows.order_sha256, f"{examples.name}/{examples.split}", rows.labels, examples.classes
-            )
+            source, classes = encodable(f"{examples.name}/{examples.split}"), tuple(map(encodable, examples.classes))
+            samples = Samples(rows.ids, rows.order_sha256, source, rows.labels, classes)
             with feature_writer(
                 out, config=self.config, samples=samples, dtype=request.dtype, overwrite=overwrite
             ) as writer:
@@ -122,7 +122,7 @@ class Extraction:
                     checkpoint_sha256=loaded.sha256,
                     arch=loaded.arch,
                     top1=accuracy,
-                    notes=json.dumps([*self.notes, *examples.notes]),
+                    notes=json.dumps([encodable(note) for note in (*self.notes, *examples.notes)]),
                     versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
                     config_sha256=config_sha256(self.config),
                 )

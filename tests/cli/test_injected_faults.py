@@ -156,7 +156,7 @@ def test_a_disk_that_is_full_costs_one_line_and_nothing_else(verb, run, place, d
     monkeypatch.setenv("KERNELSCOPE_CACHE", str(disk / "cache"))
     for name in INPUTS:
         (disk / name).symlink_to(place / name)
-    for pages in (0, 1, 4, 16, 64):
+    for pages in (0, 1, 4, 16, 256):
         for output in outputs:
             (disk / output).unlink(missing_ok=True)
         fill(disk, leaving=4096 * pages)
