@@ -38,6 +38,10 @@ def _handle(handler: object, instead_of: tuple[object, ...]) -> None:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
 
+class _Ended(KeyboardInterrupt):
+    """A class of its own: after a bare KeyboardInterrupt in an ``exec``, Python kills itself though it was caught."""
+
+
 def _end(number: int, frame: object) -> None:
     _received.append(number)
-    raise KeyboardInterrupt
+    raise _Ended

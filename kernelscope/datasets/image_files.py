@@ -20,7 +20,7 @@ from PIL import Image
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.inputs import Hash, look_over
 from kernelscope.datasets.preprocess import usual
-from kernelscope.errors import UnreadableInput, one_line
+from kernelscope.errors import UnreadableInput, encodable, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def image_examples(
         inputs=seen.inputs,
         labels=None if labels is None else np.array(labels, np.int64)[seen.inputs.positions],
         ids=seen.ids,
-        classes=() if labels is None else classes,
+        classes=() if labels is None else tuple(map(encodable, classes)),
         preprocess=usual((3, 1, 1), np.dtype(np.uint8), one_size=len(sizes) == 1),
         notes=seen.notes,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.errors import UsageError
+from kernelscope.errors import UsageError, encodable
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 from kernelscope.measurement.opening import Arch, Network, NetworkInput, opened, untrained_copy
 from kernelscope.report.fields import NetworkReport
@@ -151,7 +151,9 @@ def _run(network: Network, examples: Examples, request: Request) -> NetworkInput
         trajectory=training.get("trajectory"),
     )
     notes = (*loaded.notes, *([other] if other else []), *examples.notes, *features.notes)
-    return NetworkInput(network.name, features, described, split=f"{examples.name}/{examples.split}", notes=notes)
+    return NetworkInput(
+        network.name, features, described, split=encodable(f"{examples.name}/{examples.split}"), notes=notes
+    )
 
 
 def _features(loaded: Any, examples: Examples, request: Request) -> Features:

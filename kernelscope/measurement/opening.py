@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from kernelscope.errors import UsageError
+from kernelscope.errors import UsageError, encodable
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.kinds import is_feature_file, open_features
 from kernelscope.features.protocol import Features
@@ -99,10 +99,10 @@ def _opened_path(path: Path, role: str, arch: Arch) -> NetworkInput | Network:
     if not is_folder(path) and is_feature_file(require_readable(path)):
         if name is not None:
             raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
-        return _of_features(str(path), open_features(path))
+        return _of_features(encodable(str(path)), open_features(path))
     from kernelscope.checkpoints.loading import load
 
-    return Network(str(path), load(path, arch=name, arch_kwargs=options, role=role.partition(" ")[0]))
+    return Network(encodable(str(path)), load(path, arch=name, arch_kwargs=options, role=role.partition(" ")[0]))
 
 
 def _of_features(name: str, features: Features) -> NetworkInput:
