@@ -25,8 +25,8 @@ stdout holds the result only; progress and logs go to stderr. An error is one li
 | 4 | the inputs do not match each other |
 | 5 | numbers: NaN features, an all-zero teacher, a precision that was not reached |
 | 6 | a gate failed |
-| 7 | resources: disk, memory, a lock |
-| 130, 143 | interrupted, terminated |
+| 7 | resources: disk, memory, a lock, a device, another process |
+| 129, 130, 143 | hung up, interrupted, terminated |
 """
 
 

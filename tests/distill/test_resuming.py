@@ -9,6 +9,7 @@ import torch
 
 from kernelscope.distill import resuming
 from kernelscope.distill.batches import EpochBatches
+from kernelscope.distill.interruption import SIGNALS
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train, train_cohort
@@ -69,12 +70,12 @@ def test_a_resumed_run_is_bit_equal(method, step, few_digits, few_digits_teacher
     assert outcome(resumed) == UNDISTURBED[method]
 
 
-def test_a_resumed_cohort_is_bit_equal_after_two_interruptions(few_digits, few_digits_teacher, tmp_path, monkeypatch):
+def test_a_resumed_cohort_is_bit_equal_after_three_interruptions(few_digits, few_digits_teacher, tmp_path, monkeypatch):
     recipes = [dataclasses.replace(SMALL, method=m, init_seed=s) for m in ("ce", "kda", "kd") for s in (0, 1)]
     whole = train_cohort(recipes, data=few_digits, teacher=few_digits_teacher)
-    for resume, number in ((False, signal.SIGTERM), (True, signal.SIGINT)):
+    for resume, number in ((False, signal.SIGTERM), (True, signal.SIGINT), (True, signal.SIGHUP)):
         with monkeypatch.context() as patch:
-            send_signal(patch, 3, number)
+            send_signal(patch, 2, number)
             with pytest.raises(Stopped) as stopped:
                 train_cohort(recipes, data=few_digits, teacher=few_digits_teacher, state=tmp_path / "s", resume=resume)
         assert stopped.value.exit_code == 128 + number
@@ -83,9 +84,18 @@ def test_a_resumed_cohort_is_bit_equal_after_two_interruptions(few_digits, few_d
 
 
 def test_signals_are_as_they_were_afterwards(few_digits):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(number) for number in SIGNALS]
     train(dataclasses.replace(SMALL, epochs=1), data=few_digits)
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_that_is_ignored_does_not_stop_a_run(few_digits, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        send_signal(monkeypatch, 2, signal.SIGHUP)
+        assert train(SMALL, data=few_digits).last.training["epoch"] == SMALL.epochs
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def interrupted(few_digits, few_digits_teacher, path, monkeypatch, recipe=SMALL):
