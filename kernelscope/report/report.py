@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope import files
 from kernelscope.errors import UnreadableInput, UsageError
+from kernelscope.report.csv_text import csv_text
 from kernelscope.report.document import Scalar, build, build_pair, by_key, flat_fields
 from kernelscope.report.fields import Comparison, Interval, NetworkReport, PairReport
 
@@ -148,16 +149,8 @@ class TransferReport:
         return pandas.DataFrame(self.to_records())
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """The records as a CSV file with a header line."""
-        import csv
-        import io
-
-        records = self.to_records()
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, fieldnames=list(dict.fromkeys(k for r in records for k in r)))
-        writer.writeheader()
-        writer.writerows(records)
-        files.write_text(path, stream.getvalue())
+        """The records as a CSV file with a header line; text that a spreadsheet would run is behind an apostrophe."""
+        files.write_text(path, csv_text(self.to_records()))
         return Path(path)
 
     def plot(self, kind: str = "ladder", ax: Axes | None = None, **asked: str | None) -> Axes:
