@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import stat
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -268,38 +269,69 @@ def in_bytes(count: float) -> str:
 def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold ``path`` as a lock file, against other processes and other threads alike; it is removed in the end.
 
-    The lock is the operating system's: it ends with the process that holds it, however that ends.
+    The lock is the operating system's: it ends with the process that holds it, however that ends, and what an old lock
+    file says counts for nothing. A child that is forked meanwhile does not hold it.
 
     Raises:
-        ResourceError: somebody else holds it.
+        ResourceError: somebody else holds it, something else is in its place, or the disk refuses it.
     """
     from filelock import FileLock, Timeout  # takes a tenth of a second, which only writers should wait
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    warnings.filterwarnings("ignore", "flock not supported")  # on a disk without locks a file that exists is one
+    path, owner = Path(path), os.getpid()
     holder = FileLock(path, thread_local=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_lockable(path)
         holder.acquire(blocking=False)
+    except ResourceError:
+        raise
     except Timeout as error:
         raise ResourceError(f"{path} is held by {_note_in(path)}; wait for it, or choose another output") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ResourceError(f"{path} cannot be locked ({reason}); choose another output") from error
     native = isinstance(holder, FileLock)  # it changes its class on a disk without locks, and keeps a file of its own
     try:
         if native:
             with contextlib.suppress(OSError):  # for the message alone: a full disk must not cost the lock
-                path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+                _write_note(path)
         yield
     finally:
-        if native:
-            # Removed while held: whoever opened the file before gets a lock on a file without a name, sees that and
-            # tries again. Removed after the release, it could be the next holder's file.
-            with contextlib.suppress(OSError):
-                path.unlink()
-        holder.release()
+        if os.getpid() == owner:
+            if native:
+                # Removed while held: whoever opened the file before gets a lock on a file without a name, sees that
+                # and tries again. Removed after the release, it could be the next holder's file.
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            holder.release()
+
+
+def _require_lockable(path: Path) -> None:
+    """Refuse what would be followed, waited for or destroyed in a lock's place."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        names = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"))
+        what = next((name for is_kind, name in names if is_kind(kind)), "no regular file")
+        raise ResourceError(f"{path} is {what} where a lock file belongs; move it away, or choose another output")
+
+
+def _write_note(path: Path) -> None:
+    """Who holds it, for others to read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    finally:
+        os.close(descriptor)
 
 
 def _note_in(path: Path) -> str:
     """The holder as it named itself; it may not have come to that yet."""
     try:
-        return one_line(path.read_text(encoding="utf-8"), 100) or "another process"
+        with path.open("rb") as stream:
+            return one_line(stream.read(200).decode(), 100) or "another process"
     except (OSError, ValueError):
         return "another process"
