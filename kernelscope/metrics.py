@@ -21,6 +21,7 @@ from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.rows import Features, Rows, as_rows, is_constant, require_finite
+from kernelscope.kernels.scales import within_float64
 from kernelscope.kernels.similarity import cka as _cka
 from kernelscope.kernels.similarity import gulp as _gulp
 from kernelscope.kernels.similarity import neighbours
@@ -65,6 +66,7 @@ def kernel_distance(x_s: Features, x_t: Features) -> float:
     return float(transfer_loss(teacher=as_rows(x_t, "x_t"), student=as_rows(x_s, "x_s")))
 
 
+@within_float64()
 def cka(X: Features, Y: Features) -> float:
     """Linear CKA from the biased HSIC (Kornblith and others 2019), 0 … 1, symmetric.
 
@@ -84,6 +86,7 @@ def cka(X: Features, Y: Features) -> float:
     return _number(_cka.cka(centre(_sums(X, Y)).sums), "CKA")
 
 
+@within_float64()
 def cka_debiased(X: Features, Y: Features) -> float:
     """Linear CKA from the unbiased HSIC (Song and others 2012), symmetric: 0 on average for unrelated features.
 
@@ -107,6 +110,7 @@ def cka_debiased(X: Features, Y: Features) -> float:
     return _number(_cka.cka_debiased(centred.sums, own[0].entries, own[1].entries), "debiased CKA")
 
 
+@within_float64()
 def within_class_cka(X: Features, Y: Features, labels: ArrayLike) -> float:
     """CKA of features less the means of their classes, 0 … 1, symmetric: agreement on examples of one class.
 
@@ -137,6 +141,7 @@ def within_class_cka(X: Features, Y: Features, labels: ArrayLike) -> float:
     return found.value
 
 
+@within_float64()
 def procrustes(X: Features, Y: Features) -> float:
     """Procrustes distance of centred features brought to length 1, symmetric: 0 … √2 (Williams and others 2021).
 
@@ -156,6 +161,7 @@ def procrustes(X: Features, Y: Features) -> float:
     return _number(_procrustes.procrustes(centre(_sums(X, Y))), "Procrustes distance")
 
 
+@within_float64()
 def gulp(X: Features, Y: Features, rho: float = _gulp.RHO) -> float:
     """GULP distance, symmetric: how far the predictions of ridge probes on X and on Y can differ.
 
@@ -179,6 +185,7 @@ def gulp(X: Features, Y: Features, rho: float = _gulp.RHO) -> float:
     return _number(_gulp.gulp(centre(_sums(X, Y)), rho), "GULP")
 
 
+@within_float64()
 def mutual_knn(X: Features, Y: Features, k: int = 10) -> float:
     """kNN overlap: share of each example's k nearest neighbours that X and Y have in common, on average; symmetric.
 

@@ -23,6 +23,7 @@ from kernelscope.kernels.rows import (
     storage_roundoff,
 )
 
+SAFE_LENGTHS = (1e-140, 1e150)  #: in whose squares neither over- nor underflow can have hidden
 GATHERED_ROWS = 8192  #: read at a time while rows are gathered in another order
 
 
@@ -123,13 +124,12 @@ class Normalised(_Formed):
 
     def __init__(self, X: Rows) -> None:
         super().__init__(X)
-        self.zero_rows, self._shortest, squares = 0, math.inf, 0.0
+        self.zero_rows, self._shortest, self._length = 0, math.inf, 0.0
         for _, block in row_blocks(X):
-            lengths = np.linalg.norm(block, axis=1)
+            lengths = row_lengths(block)
             self.zero_rows += int(np.count_nonzero(~block.any(axis=1)))
             self._shortest = float(np.min(lengths, initial=self._shortest, where=lengths > 0))
-            squares += float(lengths @ lengths)
-        self._length = math.sqrt(squares)
+            self._length = math.hypot(self._length, *lengths.tolist())
 
     def formed(self, block: np.ndarray, start: int, stop: int) -> np.ndarray:
         largest = np.abs(block).max(axis=1, keepdims=True, initial=0.0)
@@ -143,6 +143,18 @@ class Normalised(_Formed):
         inside = entry_error(self.X, self._length)
         own = (self.shape[1] / 2 + 6) * UNIT_ROUNDOFF * norm
         return 1.01 * (own + (2 * inside / self._shortest if inside else 0.0))
+
+
+def row_lengths(block: np.ndarray) -> np.ndarray:
+    """Euclidean lengths of rows, whatever over- or underflows in their squares."""
+    with np.errstate(over="ignore", invalid="ignore"):  # formed again below; what is not finite stays so
+        lengths: np.ndarray = np.linalg.norm(block, axis=1)
+    wrong = ~((lengths > SAFE_LENGTHS[0]) & (lengths < SAFE_LENGTHS[1]))
+    if wrong.any():
+        largest = np.abs(block[wrong]).max(axis=1, initial=0.0)
+        by = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+        lengths[wrong] = by * np.linalg.norm(block[wrong] / by[:, None], axis=1)
+    return lengths
 
 
 class Mapped(_Formed):

@@ -138,13 +138,18 @@ class Constancy:
         self._first: np.ndarray | None = None
         self._slack = 4 * max(storage_roundoff(X), UNIT_ROUNDOFF)
 
+    @property
+    def zero(self) -> bool:
+        """Whether all rows seen are zero."""
+        return self.so_far and self._first is not None and not self._first.any()
+
     def see(self, block: np.ndarray) -> None:
         if not self.so_far or len(block) == 0:
             return
         block = np.asarray(block, np.float64)
         if self._first is None:
             self._first = block[0].copy()
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):  # what is infinitely far is not constant either
             apart = np.max(np.abs(block - self._first), axis=0)
             self.so_far = bool(np.all(apart <= self._slack * np.abs(self._first)))  # NaN is nothing constant
 

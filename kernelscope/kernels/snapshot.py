@@ -24,6 +24,7 @@ from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import BLOCK_ROWS, identical, require_finite
+from kernelscope.kernels.scales import require_norms, within_float64
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.ladder import best_scaled
 
@@ -95,7 +96,12 @@ class Teacher:
         """
         if X_S.ndim != 2 or len(X_S) != len(self.X):
             raise Mismatch(f"student features have shape {X_S.shape}, expected {len(self.X)} rows; give the same rows")
-        scaled = self._sums_with(np.ascontiguousarray(X_S))
+        with within_float64(teacher=self.X, student=X_S):
+            return self._against(np.ascontiguousarray(X_S))
+
+    def _against(self, X_S: np.ndarray) -> Snapshot:
+        scaled = self._sums_with(X_S)
+        require_norms(scaled.unit)
         loss = loss_from_sums(scaled)
         sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=self.landmarks, sums=scaled.sums)
         norm_T, unit = scaled.sums.norm_teacher, scaled.unit

@@ -12,6 +12,7 @@ from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.nystrom.claims import claims
 from kernelscope.kernels.nystrom.nystrom import partial
 from kernelscope.kernels.nystrom.statements import lemma1
+from kernelscope.kernels.scales import require_norms, within_float64
 from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.landmark_numbers import choose_landmarks
 from kernelscope.measurement.layer_pairs import Correspondence, LayerPair, matches
@@ -74,14 +75,16 @@ def audit(
         pairs=pairs,
     )
     matched = matches(open_inputs(given, request), taking(Correspondence, asked))
-    audited = tuple(
-        _audit_pair(pair, landmarks=landmarks, device=device, seed=seed) for match in matched for pair in match.pairs()
-    )
-    return AuditReport(audited, _tracking(audited))
+    audited = []
+    for pair in (pair for match in matched for pair in match.pairs()):
+        with within_float64(teacher=pair.teacher, student=pair.student):
+            audited.append(_audit_pair(pair, landmarks=landmarks, device=device, seed=seed))
+    return AuditReport(tuple(audited), _tracking(audited))
 
 
 def _audit_pair(pair: LayerPair, *, landmarks: Any, device: str, seed: int) -> PairAudit:
     scaled = well_scaled_sums(teacher=narrowed(pair.teacher), student=narrowed(pair.student), device=device)
+    require_norms(scaled.unit)
     loss = loss_from_sums(scaled)
     chosen = choose_landmarks(landmarks, pair.examples, scaled, seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)

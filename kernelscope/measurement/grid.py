@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.layer_grid import Key, LayerSums, layer_sums
+from kernelscope.kernels.scales import require_norms, within_float64
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.similarity.head import StudentGrams
@@ -59,7 +60,11 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     known = Known(None if match.streamed else {}, {}, {})
     found = {} if match.streamed else search(pairs.values(), settings.seed)
-    return [_measure(pair, sums, known, settings, found.get(layers)) for layers, pair in pairs.items()]
+    measured = []
+    for names, pair in pairs.items():
+        with within_float64(**({} if match.streamed else {"teacher": pair.teacher, "student": pair.student})):
+            measured.append(_measure(pair, sums, known, settings, found.get(names)))
+    return measured
 
 
 def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) -> dict[tuple[str, str], Searched]:
@@ -98,6 +103,7 @@ def _measure(
         )
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
+        require_norms(scaled.unit)
     loss = loss_from_sums(scaled, rtol=settings.rtol)
     centred = centre(scaled)
     grams = known.grams.setdefault(s, StudentGrams(scaled)) if sums.comfortable else None

@@ -18,7 +18,7 @@ from kernelscope.kernels.distance.gram import COMFORTABLE
 from kernelscope.kernels.distance.kernel_pair import KernelPair
 from kernelscope.kernels.distance.own_kernel import OwnKernel, own_kernel
 from kernelscope.kernels.distance.plan import few_examples
-from kernelscope.kernels.rows import storage_roundoff
+from kernelscope.kernels.rows import largest_entry, storage_roundoff
 from kernelscope.kernels.similarity.kernel_ladder import HeadStart, kernel_rungs
 from kernelscope.kernels.similarity.procrustes import procrustes_of_kernels
 from kernelscope.kernels.statistics.best_of_many import Searched, best_of_drawings
@@ -112,7 +112,8 @@ def layers_by_kernels(teacher: Mapping[str, Rows], student: Mapping[str, Rows], 
             own = own_kernel(X, f"{role} features of layer {name}", memory_bytes)
         except DegenerateKernel:  # overflow, which each pair is then rescaled for
             return None
-        if not (COMFORTABLE[0] < own.norm < COMFORTABLE[1]) and (role == "teacher" or own.norm > 0):
+        zero = role == "student" and own.norm == 0 and largest_entry(X) == 0
+        if not (COMFORTABLE[0] < own.norm < COMFORTABLE[1] or zero):
             return None
         found[role, name] = Layer(own, memory_bytes)
     return found

@@ -15,6 +15,7 @@ from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
+from kernelscope.kernels.scales import within_float64
 from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
@@ -31,8 +32,11 @@ from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from kernelscope.kernels.rows import Rows
+    from kernelscope.kernels.statistics.best_of_many import Searched
+    from kernelscope.measurement.layer_pairs import LayerPair
     from kernelscope.report.fields import PairReport
 
 
@@ -144,7 +148,10 @@ def measure(
     if settings.dims is not None:
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
     baselines = Baselines(settings, preparation)
-    measured = [each for match in matched for each in _measure(match, settings, preparation, baselines)]
+    measured = []
+    for match in matched:
+        with within_float64(**_layers(match)):
+            measured += _measure(match, settings, preparation, baselines)
     return TransferReport(
         meta=_meta(settings),
         networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),
@@ -183,24 +190,40 @@ def _meta(settings: PairSettings) -> dict[str, Any]:
     }
 
 
-def _measure(
-    match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines
-) -> Iterator[Measured]:
+def _layers(match: Match) -> dict[str, Rows]:
+    """Rows of every layer, by a name for messages; none where they are read once."""
+    found = {}
+    for pair in () if match.streamed else match.pairs():
+        found[f"teacher layer {pair.names['teacher_layer']}"] = pair.teacher
+        found[f"student layer {pair.names['student_layer']}"] = pair.student
+    return found
+
+
+def _measure(match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines) -> list[Measured]:
     """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
     if match.streamed or (match.grid and preparation.leaves_rows):
-        yield from measure_grid(match, settings)
-        return
+        return measure_grid(match, settings)
     found = search(map(preparation.of, match.pairs()), settings.seed, preparation.kernel) if match.grid else {}
+    measured = []
     for pair in match.pairs():
-        prepared, searched = preparation.of(pair), found.get((pair.names["teacher_layer"], pair.names["student_layer"]))
-        if preparation.kernel.has_features:
-            measured = measure_pair(prepared, settings, searched)
-        else:
-            measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)
-            answers, on_answers = output_fields(pair)
-            notes = (*measured.report.notes, *on_answers)
-            measured = replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
-        yield replace(measured, report=replace(measured.report, references=baselines.beside(match, pair)))
+        searched = found.get((pair.names["teacher_layer"], pair.names["student_layer"]))
+        with within_float64(teacher=pair.teacher, student=pair.student):
+            own = _measure_pair(pair, settings, preparation, searched)
+            references = baselines.beside(match, pair)
+        measured.append(replace(own, report=replace(own.report, references=references)))
+    return measured
+
+
+def _measure_pair(
+    pair: LayerPair, settings: PairSettings, preparation: Preparation, searched: Searched | None
+) -> Measured:
+    prepared = preparation.of(pair)
+    if preparation.kernel.has_features:
+        return measure_pair(prepared, settings, searched)
+    measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)
+    answers, on_answers = output_fields(pair)
+    notes = (*measured.report.notes, *on_answers)
+    return replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
 
 
 def _with_verdict(pair: PairReport) -> PairReport:

@@ -19,6 +19,7 @@ from kernelscope.kernels.nystrom.spectrum import (
     difference_spectrum_of_gram,
 )
 from kernelscope.kernels.rows import Rows, storage_roundoff
+from kernelscope.kernels.scales import require_norms
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.alignment import Norms, alignment, optimal_scale, scale_ratio
 from kernelscope.kernels.similarity.cka import cka, cka_debiased
@@ -227,6 +228,7 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
     ``auto`` takes them first whatever the sizes, since they are there.
     """
     scaled = well_scaled_sums(teacher=X_T, student=X_S, device=settings.device, halves=True)
+    require_norms(scaled.unit)
     if settings.route not in ("blocked", "tsqr"):
         return loss_from_sums(scaled, route=settings.route, rtol=settings.rtol), scaled
     loss = transfer_loss(

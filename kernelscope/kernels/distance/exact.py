@@ -30,6 +30,7 @@ from kernelscope.kernels.rows import (
     require_same_examples,
     storage_roundoff,
 )
+from kernelscope.kernels.scales import require_together, within_float64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,17 +85,18 @@ def transfer_loss(
         ResourceError: a device that fails, or whose memory is full.
         Mismatch: shapes do not correspond.
         NumericalError: NaN or infinite features.
-        DegenerateKernel: an all-zero teacher.
+        DegenerateKernel: an all-zero teacher, or features too large or too far apart for float64.
     """
     device = devices.require_device(device)
     teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
     if route not in ROUTES:
         raise UsageError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
     require_same_examples(teacher, student)
-    attempts = _attempts(teacher, student, route, rtol, atol, device, memory_bytes)
-    loss = next(attempts)
-    while not loss.resolved and (better := next(attempts, None)) is not None:
-        loss = better
+    with within_float64(teacher=teacher, student=student):
+        attempts = _attempts(teacher, student, route, rtol, atol, device, memory_bytes)
+        loss = next(attempts)
+        while not loss.resolved and (better := next(attempts, None)) is not None:
+            loss = better
     return loss
 
 
@@ -131,7 +133,7 @@ def well_scaled_sums(
 
     try:
         sums = sums_of(teacher, student)
-        if sums.comfortable:
+        if sums.comfortable or (sums.teacher_comfortable and largest_entry(student) == 0):
             return ScaledSums(teacher, student, sums, 1.0, same)
     except DegenerateKernel:  # overflow may look like a degenerate kernel; an all-zero teacher is one
         if largest_entry(teacher) == 0:
@@ -144,13 +146,11 @@ def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:
     """Both features times the power of two that brings the largest entry near 1, and what a kernel norm is then worth.
 
     Raises:
-        DegenerateKernel: if kernel norms cannot be written in float64 at all.
+        DegenerateKernel: features too large, or too far apart, for float64.
     """
-    exponent = math.frexp(max(largest_entry(teacher), largest_entry(student)))[1]
-    if exponent > 500:
-        raise DegenerateKernel(
-            f"features reach 2^{exponent}, whose kernel norms exceed float64; divide both by 2^{exponent}"
-        )
+    sizes = largest_entry(teacher), largest_entry(student)
+    require_together(teacher=sizes[0], student=sizes[1])
+    exponent = max(math.frexp(size)[1] for size in sizes if size or not any(sizes))
     scale = 2.0 ** min(1000, -exponent)  # a power of two, which rounds nothing, and the same for both networks
     return Affine(teacher, scale=scale), Affine(student, scale=scale), math.ldexp(1.0, 2 * max(exponent, -1000))
 
@@ -232,10 +232,12 @@ def storage_cost(X: Rows, trace: float, norm: float) -> float:
 
 def _comfortable(teacher: Rows, student: Rows, limit: float) -> tuple[Rows, Rows, float]:
     """The features, rescaled if their largest entry is beyond ``limit`` or below its inverse, and the unit of norms."""
-    largest = float(np.maximum(largest_entry(teacher), largest_entry(student)))
+    sizes = largest_entry(teacher), largest_entry(student)
+    largest = float(np.max(sizes))
     if not math.isfinite(largest):
         require_finite(teacher, "teacher features")
         require_finite(student, "student features")
+    require_together(teacher=sizes[0], student=sizes[1])
     if largest == 0 or 1 / limit < largest < limit:
         return teacher, student, 1.0
     return rescaled(teacher, student)

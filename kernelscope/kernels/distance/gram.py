@@ -102,6 +102,11 @@ class GramSums:
     @property
     def comfortable(self) -> bool:
         """Whether squares of the kernel norms are far from over- and underflow, so that nothing needs rescaling."""
+        return self.teacher_comfortable and COMFORTABLE[0] < self.norm_student
+
+    @property
+    def teacher_comfortable(self) -> bool:
+        """The same of a student that may be all zero, or so small that its norm was lost."""
         low, high = COMFORTABLE
         return low < self.norm_teacher < high and self.norm_student < high
 
@@ -264,8 +269,9 @@ def gram_sums(
 
     parts = _summed(teacher, student, device, means, parts=2 if halves else 1)
     grams = [part.gram() for part in parts]
-    gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
-    sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
+    with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite, or too large, are named next
+        gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
+        sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
     chain = summation_chain(n, block_rows(d_S + d_T)) + len(parts) - 1
     plain = GramSums(n, d_S, gram, sums, summation_errors(gram, d_S, chain))

@@ -39,7 +39,8 @@ class LayerSums:
     """Grams and column sums of every layer, and the cross products of every pair, each for even and for odd rows.
 
     ``lengths``: by layer and half, the lengths of slices that bound errors, where rows were sliced; ``same``: the
-    (teacher, student) layers that hold the same numbers; ``constant``: whether a layer is the same for all examples.
+    (teacher, student) layers that hold the same numbers; ``constant``: whether a layer is the same for all examples,
+    ``zero``: those that are all zero.
     """
 
     n: int
@@ -50,6 +51,7 @@ class LayerSums:
     same: frozenset[Key]
     row_errors: dict[Key, float]
     constant: dict[Key, bool]
+    zero: frozenset[Key]
     lengths: dict[Key, list[list[tuple[float, float]]]] = field(default_factory=dict)
 
     def pair(self, teacher_layer: str, student_layer: str) -> GramSums:
@@ -90,8 +92,8 @@ class LayerSums:
     @property
     def comfortable(self) -> bool:
         """Whether every layer's kernel norm is far from over- and underflow, so that no layer needs rescaling."""
-        norms = [frobenius(even[0] + odd[0]) for even, odd in self.own.values()]
-        return all(norm == 0 or COMFORTABLE[0] < norm < COMFORTABLE[1] for norm in norms)
+        norms = (frobenius(even[0] + odd[0]) for key, (even, odd) in self.own.items() if key not in self.zero)
+        return all(COMFORTABLE[0] < norm < COMFORTABLE[1] for norm in norms)
 
 
 def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once: bool = False) -> LayerSums:
@@ -122,7 +124,8 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once
         for first, half in enumerate(halves):
             half.add({key: np.ascontiguousarray(part[first::2], np.float64) for key, part in block.items()})
     own = {key: (halves[0].own(key), halves[1].own(key)) for key in layers}
-    _require_usable(layers, own)
+    zero = frozenset(key for key, seen in constant.items() if seen.zero)
+    _require_usable(layers, own, zero)
     lengths = {key: math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))) for key, (even, odd) in own.items()}
     return LayerSums(
         n=n,
@@ -133,17 +136,20 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once
         same=frozenset(same),
         row_errors={key: entry_error(layers[key], length) for key, length in lengths.items()},
         constant={key: seen.so_far for key, seen in constant.items()},
+        zero=zero,
         lengths={key: [half.lengths(key) for half in halves] for key in layers} if once else {},
     )
 
 
-def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]]) -> None:
-    """NaN, Inf and a zero teacher all show in the Grams, so looking for them costs no pass."""
+def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]], zero: frozenset[Key]) -> None:
+    """NaN and Inf show in the Grams, so looking for them costs no pass."""
     for (role, name), grams in own.items():
         if not all(np.isfinite(G).all() for G, _ in grams):
             require_finite(layers[role, name], f"{role} features of layer {name}")
-            raise DegenerateKernel(f"{role} features of layer {name} overflow when multiplied; divide by a factor")
-        if role == "teacher" and not any(G.any() for G, _ in grams):
+            raise DegenerateKernel(
+                f"{role} features of layer {name} are beyond 2^500, where products overflow; divide by a power of two"
+            )
+        if role == "teacher" and (role, name) in zero:
             raise DegenerateKernel(f"layer {name}: {ZERO_TEACHER}")
 
 

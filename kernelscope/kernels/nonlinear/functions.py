@@ -13,9 +13,12 @@ import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, gamma
+from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import Rows, numpy_block, row_blocks, take_rows
+from kernelscope.kernels.scales import near_one, require_squares
 
 SPECS = "linear, cosine, rbf, rbf:GAMMA, poly, poly:P, poly:P,C, ridge or ridge:RHO"
+SQUARABLE = 100  #: powers of two from 1 whose fourth powers float64 holds, summed over any examples
 MEDIAN_OF = 1000  #: examples whose distances set the width of an RBF kernel
 
 
@@ -72,11 +75,15 @@ class KernelBlocks:
 
     def __init__(self, X: Rows, kernel: Kernel, seed: int = 0) -> None:
         self.kernel, self.shape = kernel, X.shape
-        total, n = np.zeros(X.shape[1]), X.shape[0]
+        total, n, largest = np.zeros(X.shape[1]), X.shape[0], 0.0
         for _, block in row_blocks(X):
             total += block.sum(axis=0)
-        self.shift = total / n if kernel.name == "rbf" else np.zeros(X.shape[1])  # distances do not see a shift
-        self.X = X
+            largest = max(largest, float(np.abs(block).max()))
+        require_squares(largest)
+        self.unit = near_one(largest, SQUARABLE)
+        self.X = X = X if self.unit == 1 else Affine(X, scale=self.unit)
+        # distances do not see a shift
+        self.shift = total / n * self.unit if kernel.name == "rbf" else np.zeros(X.shape[1])
         self.squares = np.concatenate(
             [np.einsum("ij,ij->i", part, part) for _, block in row_blocks(X) for part in [block - self.shift]]
         )
@@ -85,9 +92,10 @@ class KernelBlocks:
     @property
     def label(self) -> str:
         """``rbf(gamma=0.0123)``: what this network's kernel is."""
+        scale = self.scale * self.unit * self.unit
         if self.kernel.name == "rbf":
-            return f"rbf(gamma={self.scale:.4g})"
-        return f"poly(degree={self.kernel.degree}, offset={self.kernel.offset:g}, scale={self.scale:.4g})"
+            return f"rbf(gamma={scale:.4g})"
+        return f"poly(degree={self.kernel.degree}, offset={self.kernel.offset:g}, scale={scale:.4g})"
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows ``start:stop`` as the kernel takes them."""
@@ -111,7 +119,8 @@ class KernelBlocks:
         products = gamma(self.shape[1] + 6) * self.squares * self.scale  # |x·y| <= (|x|² + |y|²) / 2
         if self.kernel.name == "rbf":
             # exp(−t) of t off by at most δ is off by at most e^δ − 1; t from three terms of at most |x|² + |y|²
-            of_exponential: np.ndarray = np.expm1(4 * products) + 4 * UNIT_ROUNDOFF
+            # and neither of two numbers from 0 to 1 is off by more than 1
+            of_exponential: np.ndarray = np.expm1(np.minimum(4 * products, 1.0)) + 4 * UNIT_ROUNDOFF
             return of_exponential
         largest = self._power(np.full(1, float(self.squares.max(initial=0.0)) * self.scale))[0]
         base = max(float(self.squares.max(initial=0.0)) * self.scale + self.kernel.offset, 1e-300)
@@ -138,7 +147,7 @@ class KernelBlocks:
                 raise DegenerateKernel("features are all zero, so their polynomial kernel is constant; check the layer")
             return 1 / mean
         if self.kernel.gamma is not None:
-            return self.kernel.gamma
+            return self.kernel.gamma / self.unit / self.unit
         n = self.shape[0]
         drawn = np.sort(np.random.default_rng(seed).choice(n, min(n, MEDIAN_OF), replace=False))
         rows, squares = take_rows(self.X, drawn) - self.shift, self.squares[drawn]

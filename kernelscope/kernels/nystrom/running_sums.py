@@ -73,7 +73,7 @@ class RunningSide:
             rank=len(sigma),
             spectrum=self.spectrum,
             A_norm_2=_spectral_root(coordinates_gram),
-            Y_norm_2=_spectral_root(coordinates_gram / np.outer(sigma, sigma)),
+            Y_norm_2=_spectral_root(coordinates_gram / sigma[:, None] / sigma),
             cut_C=float(cut[0]) * math.sqrt(float(np.trace(self.residual))) if len(cut) else 0.0,
             cut_W=float(np.sqrt(np.sum(cut**4))),
             longest=math.sqrt(self.longest_square),

@@ -32,6 +32,7 @@ from kernelscope.kernels.rows import (
     row_blocks,
     storage_roundoff,
 )
+from kernelscope.kernels.scales import near_one
 
 RHO = 1e-2  #: λ as a share of the mean eigenvalue of Σ
 CANCELS = 1e-4  #: share of T1 + T2 below which their difference would cancel, and whitened rows are compared
@@ -84,7 +85,7 @@ def whitened(X: Rows, rho: float = RHO, name: str = "features") -> Mapped:
             f"{name} are the same for all examples, so centring leaves nothing to whiten; check the layer"
         )
     middle = without_mean(X)
-    rows = Affine(middle, scale=2.0 ** -min(1000, math.frexp(largest_entry(middle))[1]))
+    rows = Affine(middle, scale=near_one(largest_entry(middle)))
     own, length = OwnSum(X.shape[1], means=False), 0.0
     for (_, block), (_, stored) in zip(row_blocks(rows), row_blocks(X)):
         own.add(np.ascontiguousarray(block))

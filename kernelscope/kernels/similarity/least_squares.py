@@ -21,7 +21,8 @@ class ScaledGram:
         self.present = lengths > 0
         self.inverse_lengths = 1 / lengths[self.present]
         self.columns, self.tolerance = len(self.inverse_lengths), tolerance
-        scaled = G[np.ix_(self.present, self.present)] * np.outer(self.inverse_lengths, self.inverse_lengths)
+        # in turn: the product of two inverse lengths may overflow
+        scaled = G[np.ix_(self.present, self.present)] * self.inverse_lengths[:, None] * self.inverse_lengths
         self.values: np.ndarray
         self.values, vectors = np.linalg.eigh(scaled) if self.columns else (np.zeros(0), np.zeros((0, 0)))
         self.largest = float(self.values[-1]) if self.columns else 0.0

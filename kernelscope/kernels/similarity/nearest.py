@@ -15,11 +15,14 @@ import numpy as np
 
 from kernelscope.kernels.full_precision import full_precision
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, gamma
+from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import Rows, numpy_block, row_blocks, take_rows
+from kernelscope.kernels.scales import near_one
 
 QUERY_ROWS, INDEX_ROWS = 4096, 4096
 CACHED_ROWS = 256  #: candidates measured at a time, so that their differences stay in cache
 GROUP = 64  #: columns whose maximum is compared first
+SQUARABLE = 30  #: powers of two from 1 whose squares float32 holds, of rows of any width
 MOST_CANDIDATES = 48  #: per query and neighbour; with more, as where many rows are equal, everything is measured
 
 
@@ -45,12 +48,15 @@ class Index:
     """Rows to be searched, held in float32 about their mean."""
 
     def __init__(self, X: Rows, device: str = "cpu") -> None:
-        self.X, self.device = X, device
+        self.device = device
         self.n, d = X.shape
-        total = np.zeros(d)
+        total, largest = np.zeros(d), 0.0
         for _, block in row_blocks(X):
             total += block.sum(axis=0)
-        self.mean = total / self.n
+            largest = max(largest, float(np.abs(block).max()))
+        self.scale = near_one(largest, SQUARABLE)
+        self.X = X = X if self.scale == 1 else Affine(X, scale=self.scale)
+        self.mean = total / self.n * self.scale
         self.error = gamma(d + 8, SINGLE_ROUNDOFF)
         self.lengths = np.empty(self.n)
         wide = np.zeros((self.n, d + 2), np.float32)
@@ -80,6 +86,8 @@ class Index:
             Q: where the queries' features are, shape ``(n, d)``; by default the index itself.
         """
         queries = numpy_block(self.X if Q is None else Q, start, stop).astype(np.float64)
+        if Q is not None:
+            queries *= self.scale
         found = self._candidates(queries - self.mean, start, k)
         if found is None:
             return self._all_measured(queries, start, k)

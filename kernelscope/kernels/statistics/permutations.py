@@ -83,7 +83,7 @@ def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed:
         K /= np.linalg.norm(K)
         return K
     side = KernelBlocks(X, kernel, seed)
-    rows, squares = take_rows(X, drawn) - side.shift, side.squares[drawn]
+    rows, squares = take_rows(side.X, drawn) - side.shift, side.squares[drawn]
     K = side.between(rows, squares, rows, squares)
     np.fill_diagonal(K, side.diagonal()[drawn])
     return centred_kernel(K)
