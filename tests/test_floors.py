@@ -13,6 +13,8 @@ FLOOR = {
     "terms": 1,
     "kernels": 1,
     "files": 1,
+    "isolated": 1,
+    "memory": 1,
     "devices": 1,
     "pickles": 1,
     "processes": 1,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernelscope import files
+from kernelscope import files, memory
 from kernelscope.checkpoints import archive, stubs, tensor_files, torch_program
 from kernelscope.checkpoints.archive import COPY, FIX
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
@@ -37,6 +37,7 @@ HEAD_BYTES = 512  #: by which a kind of file is recognised
 PROGRAM_BYTES = 2**26  #: in which an old file's pickles end; its tensors come after them
 #: a file from before torch 1.6 begins with magic number, protocol and system; its storages' keys follow the object
 LEGACY = {"before": 3, "after": 1}
+SMALLER = "free some or use a larger machine"
 UNCHECKED = "carries no checksums: damage to its numbers cannot be seen"
 _NOT_ALLOCATED = re.compile(r"you tried to allocate (\d+) bytes")
 
@@ -120,16 +121,6 @@ def _lacks_memory(error: Exception, path: str | os.PathLike[str]) -> bool:
     return isinstance(error, OSError) and error.errno == errno.ENOMEM
 
 
-def _require_memory(path: Path, size: int) -> None:
-    """Stop before the system has to stop us; where it does not tell what is free, go on."""
-    try:
-        free = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        return
-    if free is not None and size > int(free[1]) * 1024:
-        raise _too_large(path)
-
-
 def _file(path: Path) -> Contents:
     with path.open("rb") as stream:
         size, start = path.stat().st_size, stream.read(HEAD_BYTES)
@@ -139,7 +130,7 @@ def _file(path: Path) -> Contents:
             stream.seek(len(start))
             start += stream.read(PROGRAM_BYTES)  # followed before the rest is read: that may be gigabytes of nothing
             program = torch_program.survey(io.BytesIO(start), len(start), **LEGACY)
-        _require_memory(path, 2 * size)  # the bytes, and the tensors that they become
+        memory.require(2 * size, path, SMALLER)  # the bytes, and the tensors that they become
         stream.seek(len(start))
         content = start + stream.read()
     if tensor_files.is_safetensors(content, size):
@@ -187,7 +178,7 @@ def _quietly(load: Callable[[], object]) -> object:
 def _folder(folder: Path) -> Contents:
     """All tensors of a Hugging Face folder, one dict over its shards."""
     shards, names = tensor_files.shards_of(folder)
-    _require_memory(folder, sum(shard.stat().st_size for shard in shards))
+    memory.require(sum(shard.stat().st_size for shard in shards), folder, SMALLER)
     tensors: dict[object, object] = {}
     digests: list[tuple[str, str]] = []
     stubbed: set[str] = set()
@@ -208,7 +199,7 @@ def _folder(folder: Path) -> Contents:
 
 
 def _too_large(path: str | os.PathLike[str]) -> ResourceError:
-    return ResourceError(f"{path} needs more memory than there is; free some or use a larger machine")
+    return ResourceError(f"{path} needs more memory than there is; {SMALLER}")
 
 
 def _needs_code(path: str | os.PathLike[str], name: str, fix: str) -> UnreadableInput:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 INPUT_NAMES = ("inputs", "images", "x")
 LABEL_NAMES = ("labels", "y")
 CLASS_NAMES = "classes"
+TEXT_NAMES = (*LABEL_NAMES, CLASS_NAMES)
 TOKEN_NAMES = (TOKENS, MASK, "token_type_ids")
-BLOCK = 256  #: rows read at once
+BLOCK, BLOCK_BYTES = 256, 2**26  #: rows read at once, and as much of them
 LARGEST_EXTRACT = 2**36  #: what an .npz may unpack to
 
 
@@ -54,7 +55,7 @@ def _read(path: Path) -> Examples:
     try:
         if path.suffix.lower() == ".npy":
             return _examples(str(path), ALL, {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}, None, None)
-        arrays = _unpacked(path) if path.suffix.lower() == ".npz" else open_datasets(path)
+        arrays = _unpacked(path) if path.suffix.lower() == ".npz" else open_datasets(path, TEXT_NAMES)
         inputs, labels, classes = _named(arrays, path)
         return _examples(str(path), ALL, inputs, labels, classes)
     except KernelscopeError:
@@ -137,10 +138,14 @@ class _Rows:
     _block: dict[str, np.ndarray] = field(default_factory=dict)
 
     def item(self, position: int) -> tuple[Hash, Value]:
-        first = position // BLOCK * BLOCK
+        row_bytes = sum(array.nbytes // max(1, array.shape[0]) for array in self.arrays.values())
+        rows = max(1, min(BLOCK, BLOCK_BYTES // max(1, row_bytes)))
+        first = position // rows * rows
         if first != self._first:
             try:
-                self._block = {key: np.asarray(array[first : first + BLOCK]) for key, array in self.arrays.items()}
+                self._block = {key: np.asarray(array[first : first + rows]) for key, array in self.arrays.items()}
+            except KernelscopeError:
+                raise
             except (OSError, ValueError, RuntimeError) as error:
                 raise UnreadableInput(
                     f"{self.name} cannot be read at rows from {first} ({one_line(str(error), 70)}); save it again"

@@ -1,72 +1,101 @@
-"""Arrays at the root of a stranger's HDF5 file: plain numbers that lie in this file, and no more than it can hold."""
+"""Arrays at the root of a stranger's HDF5 file: plain numbers that lie in this file, and no more than it can hold.
+
+The HDF5 library meets the file in a child process alone (``isolated.py``); what that tells is checked here against the
+file, and rows are read from its plain bytes.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import math
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
+from kernelscope import isolated
+from kernelscope.datasets import hdf5_outline
+from kernelscope.datasets.hdf5_chunks import ChunkedRows, PlainRows
 from kernelscope.errors import UnreadableInput, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-FILTERS = {"gzip", "lzf", None}
 LARGEST_CHUNK = 2**28
-LARGEST_RATIO = 1100  #: of what is declared to what is stored; deflate reaches 1,032
+LARGEST_ROW = 2**30  #: bytes of one example
+MOST_SIDES = 32
+FIX = "save it again"
 
 
-def open_datasets(path: Path) -> dict[str, h5py.Dataset]:
+def open_datasets(path: Path, texts: Iterable[str]) -> dict[str, Any]:
     """Datasets at the root by name; the file stays open as long as one of them is used.
+
+    Args:
+        texts: names of datasets, in small letters, whose texts are wanted.
 
     Raises:
         UnreadableInput: features instead of inputs, links that lead elsewhere, data outside of the file, or more of
-            them than the file can hold.
+            them than the file can hold; a file that makes the HDF5 library crash or hang.
     """
-    file = h5py.File(path, "r")
+    file = isolated.OpenFile(path)
+    told = isolated.ask(hdf5_outline.__file__, path, ",".join(texts), fix=FIX)
+    outline = isolated.answered("outline", path, *told, fix=FIX)
     try:
-        return _datasets(file, path)
-    except BaseException:
-        file.close()
-        raise
+        if outline["format"] == "kernelscope.features":
+            raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
+        return {str(name): _array(path, file, str(name), stated) for name, stated in outline["datasets"].items()}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UnreadableInput(f"{path} has an outline that cannot be ({one_line(str(error), 60)}); {FIX}") from error
 
 
-def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
-    if file.attrs.get("format") == "kernelscope.features":
-        raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
-    found = {}
-    for name in list(file)[:1000]:
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            raise UnreadableInput(
-                f"{path} holds a link that leads elsewhere ({one_line(name, 40)}); save the arrays themselves"
-            )
-        entry = file[name]
-        if isinstance(entry, h5py.Dataset):
-            _require_stored_here(entry, path)
-            found[name] = entry
-    return found
+def _array(path: Path, file: isolated.OpenFile, name: str, stated: dict[str, Any]) -> Any:
+    where = f"{path} dataset {one_line(name, 40)}"
+    shape = tuple(int(side) for side in stated["shape"])
+    if "texts" in stated:
+        if stated["texts"] is None:
+            return np.broadcast_to(np.array("", object), shape)
+        return np.array(stated["texts"], object).reshape(shape)
+    dtype, size = np.dtype(stated["dtype"]), path.stat().st_size
+    if dtype.kind not in "uifb" or min(shape, default=0) < 0 or len(shape) > MOST_SIDES:
+        raise ValueError(f"{dtype} {shape}")
+    if math.prod(shape[1:]) * dtype.itemsize > LARGEST_ROW:
+        raise UnreadableInput(f"{where} has examples of over {LARGEST_ROW / 1e6:,.0f} MB; split them")
+    if "offset" in stated:
+        offset = int(stated["offset"])
+        if math.prod(shape) == 0:
+            return np.empty(shape, dtype)
+        if offset < 0 or offset + math.prod(shape) * dtype.itemsize > size:
+            raise ValueError(f"{name} at {offset}")
+        return PlainRows(where, file, shape, dtype, offset)
+    chunks = tuple(int(side) for side in stated["chunks"])
+    if len(chunks) != len(shape) or not chunks or min(chunks) < 1:
+        raise ValueError(f"chunks {chunks} of {shape}")
+    if math.prod(chunks) * dtype.itemsize > LARGEST_CHUNK:
+        raise UnreadableInput(f"{where} has chunks of over {LARGEST_CHUNK / 1e6:,.0f} MB; save it in smaller ones")
+    filters = [(int(number), [int(value) for value in values]) for number, values in stated["filters"]]
+    places = _places(where, base64.b64decode(stated["index"]), shape, chunks, size)
+    rows = ChunkedRows(where, file, shape, dtype, chunks, filters, places)
+    if not filters and (places[:, 1] != rows.chunk_bytes).any():
+        raise UnreadableInput(f"{where} has chunks of another size than they state; {FIX}")
+    return rows
 
 
-def _require_stored_here(dataset: h5py.Dataset, path: Path) -> None:
-    """The bytes of a dataset lie in this file, and chunks inflate to no more than deflate can."""
-    where = f"{path} dataset {one_line(dataset.name, 40)}"
-    if dataset.external or dataset.is_virtual:
-        raise UnreadableInput(f"{where} has its data in other files; save the array itself")
-    if dataset.dtype.kind in "SO" and (dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype)):
-        if dataset.size > 2**24:
-            raise UnreadableInput(f"{where} has {dataset.size:,} texts; save numbers")
-        return
-    if dataset.dtype.kind not in "uifb":
-        raise UnreadableInput(f"{where} has type {dataset.dtype}, expected plain numbers; save it so")
-    stored, declared = dataset.id.get_storage_size(), dataset.nbytes
-    if dataset.chunks is None:
-        offset = dataset.id.get_offset()
-        if declared and (stored != declared or offset is None or offset + declared > path.stat().st_size):
-            raise UnreadableInput(f"{where} declares {declared:,} bytes and the file holds fewer; save it again")
-        return
-    chunk = int(np.prod(dataset.chunks, dtype=np.float64)) * dataset.dtype.itemsize
-    if dataset.compression not in FILTERS or dataset.scaleoffset is not None:
-        raise UnreadableInput(f"{where} is compressed in a way that is not read; use gzip or lzf")
-    if chunk > LARGEST_CHUNK or declared > LARGEST_RATIO * max(stored, 1) + chunk:
-        raise UnreadableInput(f"{where} declares {declared:,} bytes, which {stored:,} cannot hold; save it again")
+def _places(where: str, index: bytes, shape: tuple[int, ...], chunks: tuple[int, ...], size: int) -> np.ndarray:
+    """First byte, length and left out filters of each chunk, in their order: every chunk once, in a place of its own.
+
+    A chunk that was never written would be read as zeros, as the rows of a writer that was interrupted.
+    """
+    count = math.prod(-(-side // chunk) for side, chunk in zip(shape, chunks))
+    entries = np.frombuffer(index, np.int64).reshape(-1, 4)
+    numbers, first, length = entries[:, 0], entries[:, 1], entries[:, 2]
+    if len(entries) < count:
+        declared = math.prod(shape)
+        raise UnreadableInput(
+            f"{where} declares {declared:,} numbers in {count:,} chunks and holds {len(entries):,} of them; {FIX}"
+        )
+    order = np.argsort(first, kind="stable")
+    apart = (first[order][1:] - first[order][:-1]) >= length[order][:-1]
+    inside = (first >= 0) & (length > 0) & (length <= size) & (first <= size - length)
+    if not np.array_equal(np.sort(numbers), np.arange(count)) or not apart.all() or not inside.all():
+        raise UnreadableInput(f"{where} has chunks that overlap or lie outside of the file; {FIX}")
+    return entries[np.argsort(numbers), 1:]

@@ -1,26 +1,25 @@
 """Untrusted HDF5 files: a child process reads the outline, this one reads plain bytes at the places it reports.
 
-The HDF5 library, which crashes or hangs on some damaged files, meets them only in the child, under limits of time and
-memory. What the child reports is checked against the file once more, so that no array reaches beyond its end.
+What the child reports (``isolated.py``) is checked against the file once more, so that no array reaches beyond its end.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import zlib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.errors import ResourceError, UnreadableInput
+from kernelscope import isolated
+from kernelscope.errors import UnreadableInput
 from kernelscope.features import outline as outlines
 from kernelscope.features.header import Place
+from kernelscope.isolated import read_at
 
-WAIT_SECONDS = 60  #: for the child on a busy machine; the processor time it may take is far less
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIX = "extract it again"
 TYPES = {np.dtype(f"<{kind}").str for kind in ("f2", "f4", "f8", "u4", "i8", "u1")}
 
 
@@ -53,7 +52,7 @@ def with_places(path: Path, outline: dict[str, Any]) -> dict[str, Any]:
 def _told_here(path: Path) -> dict[str, Any]:
     try:
         return outlines.read_outline(path)
-    except outlines.Refused as reason:
+    except isolated.Refused as reason:
         raise UnreadableInput(f"{path} {reason}") from reason
     except Exception as error:  # h5py raises a dozen kinds, all mean the same
         raise UnreadableInput(
@@ -62,19 +61,7 @@ def _told_here(path: Path) -> dict[str, Any]:
 
 
 def _told_by_child(path: Path) -> dict[str, Any]:
-    # where this process finds its modules the child finds them too; -P: not beside outline.py
-    paths = os.pathsep.join(entry for entry in sys.path if entry)
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-W", "ignore", str(Path(outlines.__file__)), str(path.absolute())]
-    try:
-        child = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_SECONDS, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UnreadableInput(f"{path} took longer than {WAIT_SECONDS} s to read; extract it again") from error
-    except (OSError, MemoryError) as error:
-        raise ResourceError(f"no process can look into {path} ({error}); free some memory") from error
-    return answered(path, child.returncode, child.stdout, child.stderr)
+    return answered(path, *isolated.ask(outlines.__file__, path, fix=FIX))
 
 
 def answered(path: Path, code: int, out: bytes, err: bytes) -> dict[str, Any]:
@@ -83,17 +70,8 @@ def answered(path: Path, code: int, out: bytes, err: bytes) -> dict[str, Any]:
     Raises:
         UnreadableInput: it refused the file, or died of it.
     """
-    if code < 0:
-        raise UnreadableInput(f"{path} makes the HDF5 library crash or hang; extract it again")
-    try:
-        answer = json.loads(out)
-        if "refused" in answer:
-            raise UnreadableInput(f"{path} {answer['refused']}")
-        outline: dict[str, Any] = answer["outline"]
-        return outline
-    except (ValueError, KeyError, TypeError) as error:
-        reason = err.decode(errors="replace").strip().splitlines()[-1:] or ["no answer"]
-        raise UnreadableInput(f"{path} cannot be looked into ({reason[0][:80]}); extract it again") from error
+    outline: dict[str, Any] = isolated.answered("outline", path, code, out, err, fix=FIX)
+    return outline
 
 
 def _place(stated: list[Any], size: int) -> Place:
@@ -102,22 +80,6 @@ def _place(stated: list[Any], size: int) -> Place:
     if kind not in TYPES or offset < 0 or min(shape, default=1) < 1 or offset + place.nbytes > size:
         raise ValueError(f"{kind} {tuple(shape)} at {offset}")
     return place
-
-
-def read_at(descriptor: int, offset: int, count: int) -> np.ndarray:
-    """``count`` bytes from ``offset`` on.
-
-    Raises:
-        EOFError: the file is shorter.
-    """
-    content = np.empty(count, np.uint8)
-    view, done = memoryview(content.data), 0
-    while done < count:
-        got = os.preadv(descriptor, [view[done:]], offset + done)
-        if got == 0:
-            raise EOFError(f"file ends at byte {offset + done}, expected {offset + count}")
-        done += got
-    return content
 
 
 def read_rows(descriptor: int, place: Place, start: int = 0, stop: int | None = None) -> np.ndarray:

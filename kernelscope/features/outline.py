@@ -1,8 +1,8 @@
 """What an HDF5 feature file holds and where its bytes lie, read without reading a row.
 
 ``python outline.py FILE`` prints it as JSON. A file from a stranger is read in such a child process, with limits
-on its time and memory, because the HDF5 library crashes or hangs on some damaged files (``features/opening.py``). This
-module therefore imports nothing of kernelscope: a child starts in a fifth of a second.
+on its time and memory, because the HDF5 library crashes or hangs on some damaged files (``isolated.py``). This module
+therefore imports little of kernelscope: a child starts in a fifth of a second.
 
 Everything a reader relies on is checked here: hard links only, no external, virtual, chunked or filtered data, types,
 shapes and attributes as kernelscope writes them, every array inside the file.
@@ -19,6 +19,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from kernelscope.isolated import Refused, answer
+
 FORMAT = "kernelscope.features"
 FORMAT_VERSION = 1
 CHECKED_ROWS = 4096  #: rows under one checksum
@@ -26,11 +28,7 @@ CHECKED_ROWS = 4096  #: rows under one checksum
 MOST_LAYERS, MOST_NAMES = 10_000, 64  #: in ``/layers``, and in every other group
 MOST_TEXT = 1 << 20  #: characters of one attribute
 MOST_CHARACTERS = 16 << 20  #: characters of one outline
-CPU_SECONDS, MEMORY_BYTES = 5, 2 << 30  #: of the child; a sound file takes a hundredth of a second
-
-
-class Refused(Exception):
-    """What is wrong with the file, without its name."""
+CPU_SECONDS = 5  #: of the child; a sound file takes a hundredth of a second
 
 
 def read_outline(path: str | Path) -> dict[str, Any]:
@@ -194,30 +192,9 @@ def _listed(owner: object, name: str, kind: type) -> list[Any]:
     raise Refused(f"has an attribute {name} that is no list of {kind.__name__}; extract it again")
 
 
-def _limit() -> None:
-    import resource
-
-    for what, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-    ):
-        hard = resource.getrlimit(what)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
-
-
 def main(path: str) -> None:
     """Print ``{"outline": ...}`` or ``{"refused": reason}``."""
-    _limit()
-    try:
-        answer: dict[str, Any] = {"outline": read_outline(path)}
-    except Refused as reason:
-        answer = {"refused": str(reason)}
-    except Exception as error:  # h5py raises a dozen kinds, all mean the same
-        answer = {"refused": f"is no readable feature file ({type(error).__name__}); extract it again"}
-    sys.stdout.write(json.dumps(answer))
+    answer("outline", lambda: read_outline(path), kind="feature file", cpu_seconds=CPU_SECONDS)
 
 
 if __name__ == "__main__":

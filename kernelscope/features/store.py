@@ -17,8 +17,6 @@ inside (``features/opening.py``), rows are plain bytes of this file, every block
 from __future__ import annotations
 
 import contextlib
-import os
-import weakref
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +27,10 @@ from kernelscope.features.ahead import Ahead
 from kernelscope.features.opening import outline_of, read_checked, read_rows
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
 from kernelscope.files import reading, require_readable
+from kernelscope.isolated import OpenFile
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from kernelscope.features.header import Place
@@ -38,23 +38,6 @@ if TYPE_CHECKING:
 AHEAD_BYTES = 1 << 20  #: a block that takes longer to read than a thread to start
 
 __all__ = ["CHECKED_ROWS", "FORMAT", "FORMAT_VERSION", "FeatureStore"]
-
-
-class OpenFile:
-    """A descriptor that closes with its last user."""
-
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
-        self._close = weakref.finalize(self, _close, self.number)
-
-    def close(self) -> None:
-        self.number = -1  # not a number that the next file to be opened may get
-        self._close()
-
-
-def _close(number: int) -> None:
-    with contextlib.suppress(OSError):  # nothing was written that could be lost
-        os.close(number)
 
 
 class CheckedRows:

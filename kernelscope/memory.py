@@ -1,0 +1,36 @@
+"""Whether memory is there, asked before the system has to stop us."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from kernelscope.errors import ResourceError
+
+_FREE, _LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+
+
+def free_bytes() -> int | None:
+    """What the system and a container's limit leave; None where neither tells."""
+    found = []
+    try:
+        free = re.search(r"MemAvailable:\s*(\d+) kB", _FREE.read_text())
+        found += [int(free[1]) * 1024] if free else []
+        limit = _LIMIT.read_text().strip()
+        found += [int(limit)] if limit.isdecimal() else []
+    except OSError:
+        pass
+    return min(found, default=None)
+
+
+def require(needed_bytes: int, what: object, fix: str) -> None:
+    """Stop before any work; where the system does not tell what is free, go on.
+
+    Raises:
+        ResourceError: ``what`` takes more than there is.
+    """
+    free = free_bytes()
+    if free is not None and needed_bytes > free:
+        raise ResourceError(
+            f"{what} needs more memory than there is ({needed_bytes / 1e6:,.0f} MB of {free / 1e6:,.0f} MB); {fix}"
+        )
