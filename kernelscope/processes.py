@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import subprocess
-import sys
-import time
+import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
-from kernelscope.errors import ResourceError, UsageError
+from kernelscope.devices import require_device
+from kernelscope.errors import ResourceError, UsageError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GRACE_SECONDS = 20  #: between asking a process to end and ending it
+RENDEZVOUS_SECONDS = 15  #: that processes wait for one another at the start
+LOST = "the connection to the other processes broke"
+#: what gloo and NCCL say when another process has gone
+BROKEN = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|peer|socket", re.IGNORECASE)
 
 
 def count() -> int:
@@ -47,25 +50,32 @@ def launched() -> bool:
 
 @contextlib.contextmanager
 def together(device: str) -> Iterator[str]:
-    """Join the processes that torchrun started, and yield the device of this one (``cuda`` becomes ``cuda:RANK``).
+    """Join the processes that were started beside this one, and yield its device (``cuda`` becomes ``cuda:RANK``).
 
     Raises:
-        ResourceError: the others cannot be reached.
+        UsageError: more processes than devices. ResourceError: the others cannot be reached, or are lost on the way.
     """
     if not launched():
         yield device
         return
     on_gpu = device.startswith("cuda")
     if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = require_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     if on_gpu:
         torch.cuda.set_device(device)
     try:
-        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        store, number, size = next(rendezvous("env://", timeout=timedelta(seconds=RENDEZVOUS_SECONDS)))
+        backend = "nccl" if on_gpu else "gloo"
+        distributed.init_process_group(backend, store=store, rank=number, world_size=size)
     except (RuntimeError, ValueError) as error:
-        raise ResourceError(f"the other processes cannot be reached ({error}); start them with torchrun") from error
+        reason = one_line(str(error), 80)
+        raise ResourceError(f"the other processes cannot be reached ({reason}); start them with torchrun") from error
     try:
         yield device
+    except RuntimeError as error:
+        if BROKEN.search(str(error)):
+            raise ResourceError(f"{LOST} ({one_line(str(error), 60)}); see what they say") from error
+        raise
     finally:
         distributed.destroy_process_group()
 
@@ -133,52 +143,3 @@ def broadcast_buffers_(network: nn.Module) -> None:
 
 def _together() -> bool:
     return distributed.is_available() and distributed.is_initialized()
-
-
-def launch(processes: int, arguments: list[str]) -> int:
-    """Run ``kernelscope ARGUMENTS`` in several processes on this machine, as torchrun would; the exit code.
-
-    Rank 0 alone prints. If one fails the others are ended; a signal reaches all.
-    """
-    port = _free_port()
-    threads = str(max(1, (os.cpu_count() or 1) // processes))
-    children = []
-    for number in range(processes):
-        variables = {
-            "OMP_NUM_THREADS": threads,
-            **os.environ,
-            "RANK": str(number),
-            "LOCAL_RANK": str(number),
-            "WORLD_SIZE": str(processes),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        }
-        quiet = None if number == 0 else subprocess.DEVNULL
-        command = [sys.executable, "-m", "kernelscope", *arguments]
-        children.append(subprocess.Popen(command, env=variables, stdout=quiet, stderr=quiet))
-    try:
-        while any(child.poll() is None for child in children) and not any(child.returncode for child in children):
-            time.sleep(0.05)
-        time.sleep(1.0 if any(child.returncode for child in children) else 0.0)  # rank 0 may be about to print why
-    finally:
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
-        codes = [_ended(child) for child in children]
-    failed = [code for code in codes if code > 0] or [128 - code for code in codes if code < 0]
-    return failed[0] if failed else 0
-
-
-def _ended(child: subprocess.Popen[bytes]) -> int:
-    """Its exit code; it may save what it has, but not wait for ever for processes that are gone."""
-    try:
-        return child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        return child.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -77,11 +78,13 @@ def command(arguments: list[str], /, **given: Any) -> int:
     The test split is looked at once, at the end. Runs that differ only in their method share initial weights, order
     of examples and augmentation. The state of a run lies beside --out until it is finished, for --resume.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a lost connection is logged with C++'s own stack
     from kernelscope import processes
+    from kernelscope.distill import launching
 
     if given["nproc"] > 1 and not processes.launched():
-        return processes.launch(given["nproc"], arguments)
-    with processes.together(given["device"]) as device:
+        return launching.launch(given["nproc"], arguments)
+    with launching.reporting(), processes.together(given["device"]) as device:
         _train({**given, "device": device, "quiet": given["quiet"] or not processes.is_first()})
     return 0
 
