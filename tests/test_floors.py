@@ -15,6 +15,7 @@ FLOOR = {
     "files": 1,
     "isolated": 1,
     "memory": 1,
+    "numpy_files": 2,
     "devices": 1,
     "pickles": 1,
     "processes": 1,

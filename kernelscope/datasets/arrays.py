@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope import files
+from kernelscope import files, memory
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.hdf5_inputs import open_datasets
 from kernelscope.datasets.inputs import MASK, TOKENS, Fields, Hash, Value, content_hash, look_over
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, UnreadableInput, one_line
+from kernelscope.numpy_files import open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,6 @@ CLASS_NAMES = "classes"
 TEXT_NAMES = (*LABEL_NAMES, CLASS_NAMES)
 TOKEN_NAMES = (TOKENS, MASK, "token_type_ids")
 BLOCK, BLOCK_BYTES = 256, 2**26  #: rows read at once, and as much of them
-LARGEST_EXTRACT = 2**36  #: what an .npz may unpack to
 
 
 def array_file(path: Path, *, seed: int = 0) -> Splits:
@@ -54,8 +54,9 @@ def examples_in_memory(
 def _read(path: Path) -> Examples:
     try:
         if path.suffix.lower() == ".npy":
-            return _examples(str(path), ALL, {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}, None, None)
-        arrays = _unpacked(path) if path.suffix.lower() == ".npz" else open_datasets(path, TEXT_NAMES)
+            return _examples(str(path), ALL, {"inputs": open_npy(path)}, None, None)
+        zipped = path.suffix.lower() == ".npz"
+        arrays = open_npz(path, _is_known) if zipped else open_datasets(path, TEXT_NAMES)
         inputs, labels, classes = _named(arrays, path)
         return _examples(str(path), ALL, inputs, labels, classes)
     except KernelscopeError:
@@ -67,16 +68,8 @@ def _read(path: Path) -> Examples:
         raise UnreadableInput(f"{path} cannot be read as inputs ({reason}); save it again") from error
 
 
-def _unpacked(path: Path) -> dict[str, Any]:
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > LARGEST_EXTRACT:
-        raise UnreadableInput(f"{path} unpacks to {size:,} bytes; write .npy or .h5, which are streamed")
-    with np.load(path, allow_pickle=False) as archive:
-        known = (*INPUT_NAMES, *LABEL_NAMES, CLASS_NAMES, *TOKEN_NAMES)
-        return {key: archive[key] if key.lower() in known else None for key in archive.files}
+def _is_known(name: str) -> bool:
+    return name.lower() in (*INPUT_NAMES, *LABEL_NAMES, CLASS_NAMES, *TOKEN_NAMES)
 
 
 def _named(arrays: dict[str, Any], path: Path) -> tuple[dict[str, Any], Any, Any]:
@@ -103,6 +96,7 @@ def _examples(name: str, split: str, inputs: dict[str, Any], labels: object, cla
     numbers, class_names = labels_and_classes(labels, classes, n, name)
     shared: dict[str, Any] = {"name": name, "split": split, "labels": numbers, "classes": class_names}
     if "inputs" not in inputs:
+        memory.require(sum(values.nbytes for values in inputs.values()), name, "use fewer examples")
         arrays = {key: np.asarray(values[:]) for key, values in inputs.items()}
         if any(values.dtype.kind not in "iu" for values in arrays.values()):
             raise UnreadableInput(f"{name} holds tokens that are no whole numbers; save them as int64")
@@ -179,6 +173,8 @@ def labels_and_classes(labels: Any, classes: Any, n: int, name: str) -> tuple[np
     """
     if labels is None:
         return None, ()
+    if len(labels) != n:
+        raise Mismatch(f"{name} has labels of shape {tuple(labels.shape)}, expected ({n},); give one per example")
     values = np.asarray(labels[:])
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -203,7 +199,7 @@ def _require_alike(name: str, inputs: dict[str, Any]) -> int:
     if any(length != n for length in lengths.values()):
         found = ", ".join(f"{key} {length}" for key, length in lengths.items())
         raise Mismatch(f"{name} has arrays of different lengths ({found}); give one row per example")
-    if not n:
+    if not n or not all(values.nbytes for values in inputs.values()):
         raise UnreadableInput(f"{name} holds no examples; save it again")
     return n
 

@@ -6,29 +6,35 @@ trained so), transparency is dropped, 16-bit grey becomes 8-bit, and of several 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.inputs import Hash, look_over
 from kernelscope.datasets.preprocess import usual
+from kernelscope.datasets.whole_images import require_plausible, require_rows, to_decode
 from kernelscope.errors import UnreadableInput, encodable, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 89_478_485  #: Pillow's own limit for a warning; here it is the end
 LARGEST_FILE = 2**29
+STRIP_ROWS = 256  #: converted at once
+_ONE_AT_A_TIME = threading.RLock()  #: what Pillow is told holds for the whole process
 FIX = "replace it, or pass --skip-unreadable"
 
 
@@ -114,7 +120,7 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableInput(f"image {named(path)} cannot be read ({error.strerror}); {FIX}") from error
 
 
-def opened(content: bytes, path: Path) -> Image.Image:
+def opened(content: bytes, path: Path) -> ImageFile.ImageFile:
     """The image, its header read and its size within bounds, not yet decoded.
 
     Raises:
@@ -142,13 +148,33 @@ def decoded(content: bytes, path: Path) -> np.ndarray:
     """
     image = opened(content, path)
     try:
-        with warnings.catch_warnings():
+        with strictly(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            require_plausible(image, len(content))
+            image = opened(to_decode(content), path)
+            image.load()
+            require_rows(content, image)
             return rgb(image)
-    except MemoryError:
+    except (MemoryError, UnreadableInput):
         raise
     except Exception as error:
         raise _broken(path, error) from error
+
+
+@contextlib.contextmanager
+def strictly() -> Iterator[None]:
+    """Files that end early are errors, whatever the program around has set, and libraries in C say nothing."""
+    with _ONE_AT_A_TIME:
+        lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
 def rgb(image: Image.Image) -> np.ndarray:
@@ -162,9 +188,13 @@ def rgb(image: Image.Image) -> np.ndarray:
         return np.repeat(grey[None], 3, axis=0)
     if image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode} have no range")
-    if image.mode in ("P", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+    out = np.empty((3, image.height, image.width), np.uint8)
+    for top in range(0, image.height, STRIP_ROWS):  # a converted image beside the first one would double its memory
+        strip = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+        if strip.mode in ("P", "PA") or "transparency" in strip.info:
+            strip = strip.convert("RGBA")
+        out[:, top : top + STRIP_ROWS] = np.asarray(strip.convert("RGB")).transpose(2, 0, 1)
+    return out
 
 
 def named(path: Path) -> str:

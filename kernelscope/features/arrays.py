@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+from kernelscope.errors import UnreadableInput
 from kernelscope.kernels.rows import Rows, as_rows
+from kernelscope.numpy_files import open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ASSUMED = "rows carry no ids, so they are taken to correspond"
 ROW_KEYS = ("labels", "ids")  #: arrays of an ``.npz`` that describe rows and are not layers
-MOST_INFLATION = 200  #: times its own size that an archive may unpack to; sparse features reach about 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,30 +59,13 @@ def open_arrays(path: Path) -> ArrayFeatures:
     Raises:
         UnreadableInput: damaged, pickled, or without a matrix. ResourceError: more than memory holds.
     """
-    try:
-        return _arrays(path)
-    except KernelscopeError:
-        raise
-    except MemoryError as error:
-        raise ResourceError(f"{path} needs more memory than there is; save it in parts") from error
-    except Exception as error:  # the door to a stranger's file: numpy, zipfile and zlib raise a dozen kinds
-        reason = one_line(f"{type(error).__name__}: {error}", 80)
-        raise UnreadableInput(f"{path} cannot be read as a NumPy file ({reason}); save it again") from error
-
-
-def _arrays(path: Path) -> ArrayFeatures:
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     if not zipped:
-        X = np.load(path, mmap_mode="r", allow_pickle=False)
+        X = open_npy(path)
         _require_numbers(X, path)
         return ArrayFeatures(str(path), {"features": as_rows(X, str(path))})
-    with zipfile.ZipFile(path) as archive:
-        needed = sum(member.file_size for member in archive.infolist())
-    if needed > MOST_INFLATION * path.stat().st_size + (64 << 20):
-        raise UnreadableInput(f"{path} unpacks to {needed / 1e6:,.0f} MB, which no feature file needs; save it again")
-    with np.load(path, allow_pickle=False) as loaded:
-        content = {key: loaded[key] for key in loaded.files}
+    content = open_npz(path)
     matrices = {key: X for key, X in content.items() if X.ndim == 2 and X.dtype.kind == "f" and key not in ROW_KEYS}
     if not matrices:
         raise UnreadableInput(f"{path} holds no matrix of floats (n, d); save features with numpy.savez")

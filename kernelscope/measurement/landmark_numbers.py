@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from kernelscope.errors import UnreadableInput
+from kernelscope.files import require_readable
 from kernelscope.kernels.nystrom.anova import anova
 from kernelscope.kernels.nystrom.bounds import NAMES, bounds
 from kernelscope.kernels.nystrom.choosing import parse
 from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
+from kernelscope.numpy_files import open_npy
 from kernelscope.report import fields
 
 if TYPE_CHECKING:
     import os
+
+    import numpy as np
 
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
@@ -45,13 +46,7 @@ def choose_landmarks(asked: str | Landmarks | None, examples: Examples, scaled: 
 
 
 def _read_rows(path: str | os.PathLike[str]) -> np.ndarray:
-    try:
-        rows: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UnreadableInput(
-            f"landmark rows {path} cannot be read as .npy ({error}); save them with numpy.save"
-        ) from error
-    return rows
+    return open_npy(require_readable(path))
 
 
 def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from kernelscope.activations.layer_names import among, split
-from kernelscope.errors import Mismatch, UnreadableInput, UsageError
+from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.pair import FeaturePair
+from kernelscope.files import require_readable
+from kernelscope.numpy_files import open_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -197,10 +198,7 @@ def _one_per_example(given: object, n: int, name: str, noun: str) -> np.ndarray:
         UnreadableInput: a file that is no array. Mismatch: not one whole number per example.
     """
     if isinstance(given, (str, os.PathLike)):
-        try:
-            given = np.load(Path(given), allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UnreadableInput(f"{name} {given} cannot be read as .npy ({error}); save with numpy.save") from error
+        given = open_npy(require_readable(given))
     values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
     if values.ndim != 1 or len(values) != n:
         raise Mismatch(f"{name} have shape {values.shape}, expected ({n},); give one {noun} per example")

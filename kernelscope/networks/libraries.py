@@ -77,9 +77,11 @@ def _from_folder(folder: Path) -> Factory:
     """The class that ``config.json`` names, if it is one of transformers' own; never code from the folder."""
     config = folder / "config.json"
     try:
+        if config.exists() and not config.is_file():
+            raise ValueError("it is no regular file")
         content = json.loads(config.read_bytes())
         names = [name for name in content.get("architectures") or [] if isinstance(name, str)]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UnreadableInput(f"{config} cannot be read ({_in_words(error)}); name a folder that holds it") from error
     transformers = _library("hf", "transformers")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import files
-from kernelscope.errors import UnreadableInput, UsageError
+from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.report.csv_text import csv_text
 from kernelscope.report.document import Scalar, build, build_pair, by_key, flat_fields
 from kernelscope.report.fields import Comparison, Interval, NetworkReport, PairReport
@@ -114,14 +114,14 @@ class TransferReport:
                 pairs=tuple(build_pair(pair) for pair in document["pairs"]),
                 comparisons=tuple(build(Comparison, each) for each in document.get("comparisons", ())),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UnreadableInput(f"report is damaged ({error}); measure again") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise UnreadableInput(f"report is damaged ({one_line(str(error), 80)}); measure again") from error
 
     @classmethod
     def from_json(cls, text: str) -> TransferReport:
         try:
             document = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnreadableInput(f"report is not valid JSON ({error}); measure again") from error
         return cls.from_dict(document)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kernelscope.cli.main import main
-from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
+from kernelscope.errors import KernelscopeError, UnreadableInput, one_line
 from kernelscope.features.kinds import is_feature_file, open_features
 from kernelscope.features.store import FeatureStore
 from tests.features.mutants import everything, mutated
@@ -193,7 +193,7 @@ NUMPY = {
     "pickled": (pickled, UnreadableInput),
     "pickled inside": (lambda d: written(d, "a.npz", a=np.array([[{}]], dtype=object)), UnreadableInput),
     "a bomb": (bomb, UnreadableInput),
-    "an exabyte": (unbelievable, ResourceError),
+    "an exabyte": (unbelievable, UnreadableInput),
     "no rows": (lambda d: written(d, "b.npz", a=X[:0]), UnreadableInput),
     "only vectors": (lambda d: written(d, "c.npz", a=X[0]), UnreadableInput),
     "layers of other lengths": (lambda d: written(d, "d.npz", a=X, b=X[:9]), UnreadableInput),
