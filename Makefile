@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OUT    ?= out
 WORKERS ?= 2
+SECONDS ?= 60
 
 # two test workers with two threads each on two cores wait for one another
-test test-long coverage: export OMP_NUM_THREADS = 1
-test test-long coverage: export OPENBLAS_NUM_THREADS = 1
+test test-long coverage fuzz: export OMP_NUM_THREADS = 1
+test test-long coverage fuzz: export OPENBLAS_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long coverage check format docs bench clean
+.PHONY: help install demo test test-long coverage check format docs bench fuzz clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +58,11 @@ docs: $(READY)  ## write docs/cli.md and the tables of columns and figures from 
 
 bench: $(READY)  ## every benchmark; each prints its table of ratios
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+fuzz: $(READY)  ## every reader of strangers' files under atheris, SECONDS for each; what is found lies in out/fuzz
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	for target in $$($(BIN)/python -c "from tests.fuzz.targets import TARGETS; print(*TARGETS)"); do \
+		$(BIN)/python -m tests.fuzz.run $$target $(SECONDS) $(OUT)/fuzz/$$target || exit 1; done
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -126,7 +126,7 @@ def _file(path: Path) -> Contents:
         size, start = path.stat().st_size, stream.read(HEAD_BYTES)
         _refuse_other_kinds(path, start, size)
         program = None
-        if start.startswith(b"\x80") and not zipfile.is_zipfile(stream):
+        if _may_be_pickle(start, size) and not zipfile.is_zipfile(stream):
             stream.seek(len(start))
             start += stream.read(PROGRAM_BYTES)  # followed before the rest is read: that may be gigabytes of nothing
             program = torch_program.survey(io.BytesIO(start), len(start), **LEGACY)
@@ -143,6 +143,11 @@ def _file(path: Path) -> Contents:
     if program is None or content[257:262] == b"ustar":
         raise UnreadableInput(f"{path} is not a torch file; {FIX}")
     return _legacy(path, content, program)
+
+
+def _may_be_pickle(head: bytes, size: int) -> bool:
+    """Whether a file begins as a pickle does; so does every thirty-second of safetensors, by the length it states."""
+    return head.startswith(b"\x80") and not tensor_files.is_safetensors(head, size)
 
 
 def _sha256(content: bytes) -> str:
@@ -220,7 +225,7 @@ def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
         raise UnreadableInput(f"{path} is a tar archive; unpack it, or save its state_dict by a newer torch")
     if text.startswith((b"{", b"[")) and not tensor_files.is_safetensors(head, size):
         raise UnreadableInput(f"{path} is JSON text, not a checkpoint; {FIX}")
-    if head.startswith(b"\x80") and len(head) > 1 and head[1] > 2:
+    if _may_be_pickle(head, size) and len(head) > 1 and head[1] > 2:
         raise UnreadableInput(
             f"{path} is a pickle of protocol {head[1]}, which may run code; save its state_dict by torch.save"
         )

@@ -39,7 +39,15 @@ def open_datasets(path: Path, texts: Iterable[str]) -> dict[str, Any]:
     """
     file = isolated.OpenFile(path)
     told = isolated.ask(hdf5_outline.__file__, path, ",".join(texts), fix=FIX)
-    outline = isolated.answered("outline", path, *told, fix=FIX)
+    return arrays_of(path, file, isolated.answered("outline", path, *told, fix=FIX))
+
+
+def arrays_of(path: Path, file: isolated.OpenFile, outline: dict[str, Any]) -> dict[str, Any]:
+    """The arrays that a child told of.
+
+    Raises:
+        UnreadableInput: features instead of inputs, or what the file cannot hold.
+    """
     try:
         if outline["format"] == "kernelscope.features":
             raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
