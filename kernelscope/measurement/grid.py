@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.layer_grid import Key, LayerSums, layer_sums
@@ -102,8 +103,11 @@ def _measure(
             constant=(sums.constant["student", s], sums.constant["teacher", t]),
         )
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
-        scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
-        require_norms(scaled.unit)
+        try:
+            scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
+            require_norms(scaled.unit)
+        except DegenerateKernel as error:
+            raise DegenerateKernel(f"layers {t}={s}: {error}") from error
     loss = loss_from_sums(scaled, rtol=settings.rtol)
     centred = centre(scaled)
     grams = known.grams.setdefault(s, StudentGrams(scaled)) if sums.comfortable else None

@@ -16,13 +16,13 @@ from kernelscope.checkpoints.checkpoint import load_checkpoint
 DATA = "shapes(size=8,classes=4,n=99,difficulty=0)"
 MLP = ("--arch", "mlp", "--arch-kwargs", json.dumps({"hidden": 48, "in_features": 192}))
 WORDS = ("train", "--data", DATA, *MLP, "--batch-size", 32)
-SECONDS = 30  #: in which everything is over after a fault, the start not counted
+SECONDS = 30  #: in which everything is over after a fault
 
 #: what the process of rank FAULT_RANK does at its third step
 FAULTS = """
 import os, signal
 
-if os.environ.get("FAULT") and os.environ.get("RANK") in os.environ["FAULT_RANK"].split(","):
+if "FAULT" in os.environ and os.environ.get("RANK") in os.environ["FAULT_RANK"].split(","):
     from kernelscope.distill import resuming
     from kernelscope.distill.student import Student
 
@@ -33,10 +33,11 @@ if os.environ.get("FAULT") and os.environ.get("RANK") in os.environ["FAULT_RANK"
         step(*given)
         taken.append(given)
         if len(taken) == int(os.environ.get("FAULT_STEP", "3")):
+            open(os.environ["FAULT_SEEN"], "w").close()
             exec(os.environ["FAULT"])
 
     Student.step = counted
-elif os.environ.get("FAULT"):
+elif "FAULT" in os.environ:
     from kernelscope.distill import resuming
 
     resuming.SECONDS = 0
@@ -49,7 +50,7 @@ def site(tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(FAULTS)
     paths = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": paths}
+    return {**os.environ, "PYTHONPATH": paths, "FAULT_SEEN": str(tmp_path / "seen")}
 
 
 def command(*words):
@@ -70,7 +71,7 @@ def failed(site, tmp_path, rank, fault, *words):
     out = tmp_path / "s.pt"
     environment = {**site, "FAULT": fault, "FAULT_RANK": str(rank)}
     words = (*WORDS, "--epochs", 1000, "--nproc", 2, "--quiet", "--out", out, *words)
-    done = subprocess.run(command(*words), env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command(*words), env=environment, capture_output=True, text=True, timeout=150)
     assert done.stdout == "" and not of(out) and not out.exists()
     return done.returncode, done.stderr
 
@@ -95,12 +96,12 @@ EVERY = [
 
 @pytest.mark.parametrize(("fault", "rank"), EVERY)
 def test_a_process_that_fails_is_named_in_one_line_with_its_code(site, tmp_path, fault, rank):
-    began = time.monotonic()
     code, said = failed(site, tmp_path, rank, fault)
+    took = time.time() - (tmp_path / "seen").stat().st_mtime
     expected, line = CASES[fault]
     assert code == expected and said.count("\n") == 1 and len(said) <= 201
     assert said.startswith("kernelscope: error: " + line.format(f"process {rank} of 2"))
-    assert time.monotonic() - began < SECONDS + 15
+    assert took < SECONDS
 
 
 @pytest.mark.long
@@ -120,11 +121,11 @@ def test_what_all_processes_say_is_said_once(site, tmp_path):
 def started(site, tmp_path, **options):
     """A launcher whose processes train, without end, and they."""
     out = tmp_path / "s.pt"
-    environment = {**site, "FAULT": f"open({str(tmp_path / 'begun')!r}, 'w').close()", "FAULT_RANK": "1"}
+    environment = {**site, "FAULT": "", "FAULT_RANK": "1"}
     words = (*WORDS, "--epochs", 10**6, "--nproc", 2, "--out", out)
     launcher = subprocess.Popen(command(*words), env=environment, stderr=subprocess.PIPE, text=True, **options)
     until = time.monotonic() + 60
-    while not (tmp_path / "begun").exists():
+    while not (tmp_path / "seen").exists():
         assert time.monotonic() < until and launcher.poll() is None
         time.sleep(0.05)
     assert len(of(out)) == 3
@@ -159,12 +160,12 @@ def test_a_signal_saves_and_ends_them_all(site, tmp_path, number, whole_group):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_run_goes_on_after_a_death_and_ends_with_the_same_bits(site, tmp_path, rank):
     words = (*WORDS, "--epochs", 4, "--nproc", 2, "--quiet", "--out")
-    assert subprocess.run(command(*words, tmp_path / "whole.pt"), timeout=90, capture_output=True).returncode == 0
+    assert subprocess.run(command(*words, tmp_path / "whole.pt"), timeout=150, capture_output=True).returncode == 0
     out = tmp_path / "s.pt"
     environment = {**site, "FAULT": "os.kill(os.getpid(), signal.SIGKILL)", "FAULT_RANK": str(rank), "FAULT_STEP": "8"}
-    done = subprocess.run(command(*words, out), env=environment, timeout=90, capture_output=True)
+    done = subprocess.run(command(*words, out), env=environment, timeout=150, capture_output=True)
     assert done.returncode == 7 and (tmp_path / "s.pt.state").exists()
-    done = subprocess.run(command(*words, out, "--resume"), timeout=90, capture_output=True, text=True)
+    done = subprocess.run(command(*words, out, "--resume"), timeout=150, capture_output=True, text=True)
     assert (done.returncode, done.stdout.count("top-1")) == (0, 1), done.stderr
     whole, resumed = (load_checkpoint(tmp_path / name).state_dict for name in ("whole.pt", "s.pt"))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

@@ -148,6 +148,8 @@ def log_ticks(ax: Axes, axis: Literal["x", "y"]) -> None:
 
 def power_of_ten(value: float) -> str:
     """``0.01``, ``1,000``, ``10⁶``."""
+    if not 0 < value < math.inf:  # a margin that left float64
+        return ""
     exponent = round(math.log10(value))
     if -3 <= exponent < 0:
         return f"{value:.{-exponent}f}"
