@@ -8,6 +8,7 @@ import click
 
 from kernelscope.cli import options
 from kernelscope.cli.outputs import Outputs
+from kernelscope.errors import KernelscopeError, UnreadableInput, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,4 +22,11 @@ def command(path: Path, **given: Any) -> None:
     from kernelscope.report.report import TransferReport
 
     outputs = Outputs.take(given)
-    outputs.write(TransferReport.load(path))
+    report = TransferReport.load(path)
+    try:
+        outputs.write(report)
+    except (KernelscopeError, OSError, MemoryError):
+        raise
+    except Exception as error:  # the door to a stranger's file: each of its numbers may be sound, and all no report
+        reason = one_line(f"{type(error).__name__}: {error}", 60)
+        raise UnreadableInput(f"{path} holds numbers that do not fit together ({reason}); measure again") from error

@@ -148,10 +148,11 @@ def decoded(content: bytes, path: Path) -> np.ndarray:
     """
     image = opened(content, path)
     try:
-        with strictly(), warnings.catch_warnings():
+        with _strictly(), warnings.catch_warnings(), _silently(image.format == "TIFF"):
             warnings.simplefilter("ignore")
             require_plausible(image, len(content))
-            image = opened(to_decode(content), path)
+            if (ended := to_decode(content)) is not content:
+                image = opened(ended, path)
             image.load()
             require_rows(content, image)
             return rgb(image)
@@ -162,19 +163,34 @@ def decoded(content: bytes, path: Path) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def strictly() -> Iterator[None]:
-    """Files that end early are errors, whatever the program around has set, and libraries in C say nothing."""
+def _strictly() -> Iterator[None]:
+    """Files that end early are errors, whatever the program around has told Pillow."""
     with _ONE_AT_A_TIME:
         lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-        saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         try:
-            os.dup2(nowhere, 2)
             yield
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            os.close(nowhere)
             ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+
+
+@contextlib.contextmanager
+def _silently(by_libtiff: bool) -> Iterator[None]:
+    """Without what libtiff prints of a damaged file; it writes to the process's stderr itself."""
+    try:
+        kept = os.dup(2) if by_libtiff else -1
+    except OSError:  # there is no stderr
+        kept = -1
+    if kept < 0:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def rgb(image: Image.Image) -> np.ndarray:
