@@ -18,7 +18,7 @@ from kernelscope.datasets.hdf5_inputs import open_datasets
 from kernelscope.datasets.inputs import MASK, TOKENS, Fields, Hash, Value, content_hash, look_over
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, Splits
-from kernelscope.errors import KernelscopeError, Mismatch, ResourceError, UnreadableInput, one_line
+from kernelscope.errors import KernelscopeError, Mismatch, UnreadableInput, one_line
 from kernelscope.numpy_files import open_npy, open_npz
 
 if TYPE_CHECKING:
@@ -59,13 +59,8 @@ def _read(path: Path) -> Examples:
         arrays = open_npz(path, _is_known) if zipped else open_datasets(path, TEXT_NAMES)
         inputs, labels, classes = _named(arrays, path)
         return _examples(str(path), ALL, inputs, labels, classes)
-    except KernelscopeError:
-        raise
-    except MemoryError as error:
-        raise ResourceError(f"{path} needs more memory than there is; write .npy or .h5, which are streamed") from error
     except Exception as error:  # the door to a stranger's file
-        reason = one_line(f"{type(error).__name__}: {error}", 80)
-        raise UnreadableInput(f"{path} cannot be read as inputs ({reason}); save it again") from error
+        raise files.not_read(path, error, "save it again; .npy and .h5 are streamed") from error
 
 
 def _is_known(name: str) -> bool:

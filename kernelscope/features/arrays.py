@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from kernelscope.errors import UnreadableInput
+from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
-from kernelscope.numpy_files import open_npy, open_npz
+from kernelscope.numpy_files import ArrayFile, open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,12 +55,12 @@ class ArrayFeatures:
 
 
 def open_arrays(path: Path) -> ArrayFeatures:
-    """An ``.npy`` matrix (memory-mapped), or an ``.npz`` of matrices by layer with optional ``labels`` and ``ids``.
+    """An ``.npy`` matrix, or an ``.npz`` of matrices by layer with optional ``labels`` and ``ids``.
 
     Raises:
         UnreadableInput: damaged, pickled, or without a matrix. ResourceError: more than memory holds.
     """
-    with path.open("rb") as stream:
+    with reading(path), path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     if not zipped:
         X = open_npy(path)
@@ -90,9 +91,9 @@ def _labels(labels: np.ndarray | None, path: Path) -> tuple[np.ndarray | None, t
     return labels.astype(np.int64), ()
 
 
-def _require_numbers(X: np.ndarray, path: Path, *, texts: bool = False) -> None:
+def _require_numbers(X: np.ndarray | ArrayFile, path: Path, *, texts: bool = False) -> None:
     """One entry at least, and of real numbers (or texts): records and dates are of no use as rows."""
-    if X.dtype.kind not in ("biufUS" if texts else "biuf") or X.size == 0:
+    if X.dtype.kind not in ("biufUS" if texts else "biuf") or 0 in X.shape:
         raise UnreadableInput(
             f"{path} holds an array {X.shape} of {str(X.dtype)[:40]}, expected numbers; save it again"
         )

@@ -5,20 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.files import require_readable
 from kernelscope.kernels.nystrom.anova import anova
 from kernelscope.kernels.nystrom.bounds import NAMES, bounds
 from kernelscope.kernels.nystrom.choosing import parse
 from kernelscope.kernels.nystrom.intervals import Theorem2, theorem2
 from kernelscope.kernels.nystrom.landmarks import Landmarks
-from kernelscope.numpy_files import open_npy
+from kernelscope.numpy_files import load_npy
 from kernelscope.report import fields
 
 if TYPE_CHECKING:
-    import os
-
-    import numpy as np
-
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
     from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
@@ -40,13 +35,7 @@ def choose_landmarks(asked: str | Landmarks | None, examples: Examples, scaled: 
     """The landmarks asked for; by default class means where labels are known, else k-means cells."""
     if isinstance(asked, Landmarks):
         return asked
-    return parse(
-        asked, n=scaled.sums.n, labels=examples.labels, teacher=scaled.teacher, seed=seed, read_rows=_read_rows
-    )
-
-
-def _read_rows(path: str | os.PathLike[str]) -> np.ndarray:
-    return open_npy(require_readable(path))
+    return parse(asked, n=scaled.sums.n, labels=examples.labels, teacher=scaled.teacher, seed=seed, read_rows=load_npy)
 
 
 def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:

@@ -11,8 +11,7 @@ import numpy as np
 from kernelscope.activations.layer_names import among, split
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.pair import FeaturePair
-from kernelscope.files import require_readable
-from kernelscope.numpy_files import open_npy
+from kernelscope.numpy_files import load_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -198,7 +197,7 @@ def _one_per_example(given: object, n: int, name: str, noun: str) -> np.ndarray:
         UnreadableInput: a file that is no array. Mismatch: not one whole number per example.
     """
     if isinstance(given, (str, os.PathLike)):
-        given = open_npy(require_readable(given))
+        given = load_npy(given)
     values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
     if values.ndim != 1 or len(values) != n:
         raise Mismatch(f"{name} have shape {values.shape}, expected ({n},); give one {noun} per example")
