@@ -13,10 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-import weakref
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from kernelscope.errors import ResourceError, UnreadableInput
 
@@ -111,31 +108,3 @@ def answered(key: str, path: Path, code: int, out: bytes, err: bytes, *, fix: st
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no answer"]
         raise UnreadableInput(f"{path} cannot be looked into ({last[0][:80]}); {fix}") from error
-
-
-class OpenFile:
-    """A descriptor that closes with its last user."""
-
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
-        self._close = weakref.finalize(self, os.close, self.number)
-
-    def close(self) -> None:
-        self.number = -1  # not a number that the next file to be opened may get
-        self._close()
-
-
-def read_at(descriptor: int, offset: int, count: int) -> np.ndarray:
-    """``count`` bytes from ``offset`` on.
-
-    Raises:
-        EOFError: the file is shorter.
-    """
-    content = np.empty(count, np.uint8)
-    view, done = memoryview(content.data), 0
-    while done < count:
-        got = os.preadv(descriptor, [view[done:]], offset + done)
-        if got == 0:
-            raise EOFError(f"file ends at byte {offset + done}, expected {offset + count}")
-        done += got
-    return content

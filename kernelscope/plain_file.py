@@ -33,15 +33,15 @@ class OpenFile:
         Raises:
             UnreadableInput: the file was written since it was opened. EOFError: it is shorter.
         """
-        content = np.empty(count, np.uint8)
-        view, done = memoryview(content.data), 0
-        while done < count and (got := os.preadv(self.number, [view[done:]], offset + done)):
-            done += got
+        try:
+            return read_at(self.number, offset, count)
+        finally:
+            self.require_unchanged()
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that was written since it was opened."""
         if self._stated() != self._state:
             raise UnreadableInput(f"{shown(self.path)} changed while it was read; run again when nothing writes it")
-        if done < count:
-            raise EOFError(f"file ends at byte {offset + done}, expected {offset + count}")
-        return content
 
     def close(self) -> None:
         self.number = -1  # not a number that the next file to be opened may get
@@ -55,3 +55,19 @@ class OpenFile:
 def _close(number: int) -> None:
     with contextlib.suppress(OSError):  # nothing was written that could be lost
         os.close(number)
+
+
+def read_at(descriptor: int, offset: int, count: int) -> np.ndarray:
+    """``count`` bytes from ``offset`` on.
+
+    Raises:
+        EOFError: the file is shorter.
+    """
+    content = np.empty(count, np.uint8)
+    view, done = memoryview(content.data), 0
+    while done < count:
+        got = os.preadv(descriptor, [view[done:]], offset + done)
+        if got == 0:
+            raise EOFError(f"file ends at byte {offset + done}, expected {offset + count}")
+        done += got
+    return content

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import UnreadableInput
-from kernelscope.isolated import OpenFile, read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kernelscope.plain_file import OpenFile
 
 BLOCK_BYTES = 2**27  #: rows kept from one reading to the next
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  #: HDF5's numbers of filters
@@ -50,7 +51,7 @@ class PlainRows:
         start, stop, step = rows.indices(self.shape[0])
         count, row_bytes = max(0, stop - start), self.nbytes // self.shape[0]
         try:
-            content = read_at(self.file.number, self.offset + start * row_bytes, count * row_bytes)
+            content = self.file.read_at(self.offset + start * row_bytes, count * row_bytes)
         except EOFError as error:
             raise UnreadableInput(f"{self.where} is cut short ({error}); save it again") from error
         return content.view(self.dtype).reshape(count, *self.shape[1:])[::step]
@@ -134,7 +135,7 @@ class ChunkedRows:
     def _chunk(self, number: int) -> np.ndarray:
         offset, length, left_out = (int(value) for value in self.places[number])
         try:
-            content = read_at(self.file.number, offset, length).tobytes()
+            content = self.file.read_at(offset, length).tobytes()
             for position, (kind, values) in reversed(list(enumerate(self.filters))):
                 if not left_out >> position & 1:
                     content = undone(kind, values, content, self.chunk_bytes + SUM_BYTES * len(self.filters))

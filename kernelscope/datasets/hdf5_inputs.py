@@ -16,6 +16,7 @@ from kernelscope import isolated
 from kernelscope.datasets import hdf5_outline
 from kernelscope.datasets.hdf5_chunks import ChunkedRows, PlainRows
 from kernelscope.errors import UnreadableInput, one_line
+from kernelscope.plain_file import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ def open_datasets(path: Path, texts: Iterable[str]) -> dict[str, Any]:
         UnreadableInput: features instead of inputs, links that lead elsewhere, data outside of the file, or more of
             them than the file can hold; a file that makes the HDF5 library crash or hang.
     """
-    file = isolated.OpenFile(path)
+    file = OpenFile(path)
     told = isolated.ask(hdf5_outline.__file__, path, ",".join(texts), fix=FIX)
     return arrays_of(path, file, isolated.answered("outline", path, *told, fix=FIX))
 
@@ -56,7 +57,7 @@ def arrays_of(path: Path, file: isolated.OpenFile, outline: dict[str, Any]) -> d
         raise UnreadableInput(f"{path} has an outline that cannot be ({one_line(str(error), 60)}); {FIX}") from error
 
 
-def _array(path: Path, file: isolated.OpenFile, name: str, stated: dict[str, Any]) -> Any:
+def _array(path: Path, file: OpenFile, name: str, stated: dict[str, Any]) -> Any:
     where = f"{path} dataset {one_line(name, 40)}"
     shape = tuple(int(side) for side in stated["shape"])
     if "texts" in stated:

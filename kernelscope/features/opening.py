@@ -14,7 +14,7 @@ from kernelscope import isolated
 from kernelscope.errors import UnreadableInput
 from kernelscope.features import outline as outlines
 from kernelscope.features.header import Place
-from kernelscope.isolated import read_at
+from kernelscope.plain_file import read_at
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,7 @@ from kernelscope.features.ahead import Ahead
 from kernelscope.features.opening import outline_of, read_checked, read_rows
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
 from kernelscope.files import reading, require_readable
-from kernelscope.isolated import OpenFile
+from kernelscope.plain_file import OpenFile
 
 if TYPE_CHECKING:
     import os
@@ -83,7 +83,12 @@ class CheckedRows:
     def _read(self, number: int) -> np.ndarray:
         first, last = number * CHECKED_ROWS, min((number + 1) * CHECKED_ROWS, self.shape[0])
         try:
-            block = read_rows(self._file.number, self._data, first, last)
+            try:
+                block = read_rows(self._file.number, self._data, first, last)
+            finally:
+                self._file.require_unchanged()
+        except UnreadableInput:
+            raise
         except (OSError, EOFError) as error:
             raise UnreadableInput(f"{self._where} cannot be read ({error}); check the disk") from error
         except MemoryError as error:

@@ -23,7 +23,7 @@ from kernelscope.features.column import Column, narrowed, write_at
 from kernelscope.features.header import Frame, Place, Samples, completed, lay_out
 from kernelscope.features.opening import outline_of, read_rows
 from kernelscope.features.store import FeatureStore
-from kernelscope.isolated import read_at
+from kernelscope.plain_file import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

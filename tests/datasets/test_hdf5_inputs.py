@@ -16,7 +16,7 @@ from kernelscope.datasets.hdf5_chunks import ChunkedRows, undone
 from kernelscope.datasets.hdf5_inputs import open_datasets
 from kernelscope.datasets.sources import load
 from kernelscope.errors import UnreadableInput
-from kernelscope.isolated import OpenFile
+from kernelscope.plain_file import OpenFile
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 40, (53, 3, 7, 5)).astype(np.float32)

@@ -1,6 +1,7 @@
 """A file that is read forwards is read one block ahead, by a thread that nobody has to end."""
 
 import _thread
+import gc
 import os
 import signal
 import subprocess
@@ -85,6 +86,7 @@ def test_single_rows_here_and_there_start_no_thread(path, readers):
 
 
 def test_whoever_stops_early_leaves_no_thread_and_no_open_file(path):
+    gc.collect()  # of other tests
     before = in_use()
     for closed in (True, False):
         store = FeatureStore.open(path)
