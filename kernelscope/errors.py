@@ -78,3 +78,9 @@ def encodable(text: str) -> str:
 def plain(text: object) -> str:
     """``text`` without control, direction and other invisible characters, which can forge what a reader sees."""
     return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+def shown(path: object) -> str:
+    """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
+    text = one_line(encodable(str(path)), 4096)
+    return text if len(text) <= 100 else f"…{text[-99:]}"

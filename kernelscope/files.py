@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, encodable, one_line
+from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,12 +82,6 @@ def writing(path: object) -> Iterator[None]:
         yield
     except OSError as error:
         raise not_written(path, error) from error
-
-
-def shown(path: object) -> str:
-    """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
-    text = one_line(encodable(str(path)), 4096)
-    return text if len(text) <= 100 else f"…{text[-99:]}"
 
 
 @contextlib.contextmanager

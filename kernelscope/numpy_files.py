@@ -18,8 +18,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from kernelscope import memory
-from kernelscope.errors import UnreadableInput, one_line
-from kernelscope.files import not_read, reading, require_readable, shown
+from kernelscope.errors import UnreadableInput, one_line, shown
+from kernelscope.files import not_read, reading, require_readable
 from kernelscope.plain_file import OpenFile
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.errors import UnreadableInput
-from kernelscope.files import shown
+from kernelscope.errors import UnreadableInput, shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ FLOOR = {
     "isolated": 1,
     "memory": 1,
     "numpy_files": 2,
-    "plain_file": 2,
+    "plain_file": 1,
     "devices": 1,
     "pickles": 1,
     "processes": 1,

@@ -43,7 +43,7 @@ def open_datasets(path: Path, texts: Iterable[str]) -> dict[str, Any]:
     return arrays_of(path, file, isolated.answered("outline", path, *told, fix=FIX))
 
 
-def arrays_of(path: Path, file: isolated.OpenFile, outline: dict[str, Any]) -> dict[str, Any]:
+def arrays_of(path: Path, file: OpenFile, outline: dict[str, Any]) -> dict[str, Any]:
     """The arrays that a child told of.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import time
 import tracemalloc
 import zlib
@@ -85,6 +86,7 @@ def test_checksums_are_those_of_the_library(tmp_path):
         for name, x in arrays.items():
             file.create_dataset(name, data=x, chunks=x.shape, fletcher32=True)
     found = open_datasets(tmp_path / "x.h5", TEXT_NAMES)
+    written_at = (tmp_path / "x.h5").stat().st_mtime_ns
     with (tmp_path / "x.h5").open("r+b") as stream:
         for name, rows in found.items():
             np.testing.assert_array_equal(rows[:], arrays[name])
@@ -92,6 +94,7 @@ def test_checksums_are_those_of_the_library(tmp_path):
             stream.seek(int(rows.places[0, 0]) + len(rows) // 2)
             stream.write(bytes([arrays[name][len(rows) // 2] ^ 4]))
             stream.flush()
+            os.utime(tmp_path / "x.h5", ns=(written_at, written_at))  # a disk that decays says nothing of it
             with pytest.raises(UnreadableInput, match=r"damaged chunk 0 \(its checksum does not fit\)"):
                 rows[:]
 
@@ -245,7 +248,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_refused(tmp_path):
     rows = read(path)
     with path.open("r+b") as stream:
         stream.truncate(100)
-    with pytest.raises(UnreadableInput, match="cut short"):
+    with pytest.raises(UnreadableInput, match="changed while it was read"):
         rows[:]
 
 

@@ -132,7 +132,7 @@ def test_a_read_only_the_owner_changed_meanwhile_is_told(tmp_path):
     write(tmp_path / "f.h5", features(9000))
     with FeatureStore.open(tmp_path / "f.h5", ours=True) as store:
         (tmp_path / "f.h5").write_bytes(b"")
-        with pytest.raises(UnreadableInput, match="cannot be read"):
+        with pytest.raises(UnreadableInput, match="changed while it was read"):
             store.features("embedding")[:10]
 
 
