@@ -22,7 +22,7 @@ from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
 from kernelscope.errors import KernelscopeError
 from kernelscope.features.kinds import open_features
-from kernelscope.measurement.landmark_numbers import _read_rows
+from kernelscope.numpy_files import load_npy
 from kernelscope.report.report import TransferReport
 from tests.checkpoints.hostile_files import saved
 
@@ -127,7 +127,7 @@ for rows in ROWS:
         f"inputs .npz {rows}": (read_inputs, named("x.npz", zipped([("x.npy", header((rows, 8)) + bytes(64))]))),
         f"inputs .npz of nothing {rows}": (read_inputs, named("x.npz", zipped([("x.npy", header((rows, 0)))]))),
         f"inputs .npz whose directory lies {rows}": (read_inputs, named("x.npz", npz_that_lies(rows))),
-        f"landmarks {rows}": (_read_rows, named("x.npy", header((rows,), "<i8") + bytes(640))),
+        f"landmarks {rows}": (load_npy, named("x.npy", header((rows,), "<i8") + bytes(640))),
         f"safetensors {rows}": (read_weights, named("t.safetensors", safetensors(rows))),
         f"old torch {rows}": (read_weights, named("t.pt", old_torch(rows))),
     }

@@ -19,7 +19,7 @@ from kernelscope.datasets.inputs import MASK, TOKENS, Fields, Hash, Value, conte
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, UnreadableInput, one_line
-from kernelscope.numpy_files import open_npy, open_npz
+from kernelscope.numpy_files import are_whole, open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,7 +179,7 @@ def labels_and_classes(labels: Any, classes: Any, n: int, name: str) -> tuple[np
     if values.dtype.kind in "USO":
         words, numbers = np.unique([_word(value) for value in values], return_inverse=True)
         return numbers.astype(np.int64), tuple(map(str, words))
-    if values.dtype.kind not in "iub" and not (values.dtype.kind == "f" and np.array_equal(values, np.round(values))):
+    if not are_whole(values):
         raise Mismatch(f"{name} has labels that are no whole numbers; give class indices")
     numbers = values.astype(np.int64)
     if n and (numbers.min() < 0 or numbers.max() >= 2**20):

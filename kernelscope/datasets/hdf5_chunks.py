@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import KernelscopeError, UnreadableInput, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,8 +141,12 @@ class ChunkedRows:
                     content = undone(kind, values, content, self.chunk_bytes + SUM_BYTES * len(self.filters))
             if len(content) != self.chunk_bytes:
                 raise ValueError(f"it has {len(content):,} of {self.chunk_bytes:,} bytes")
-        except (ValueError, IndexError, EOFError, zlib.error) as error:
-            raise UnreadableInput(f"{self.where} has a damaged chunk {number} ({error}); save it again") from error
+        except (KernelscopeError, MemoryError):
+            raise
+        except Exception as error:  # the door to a stranger's bytes
+            raise UnreadableInput(
+                f"{self.where} has a damaged chunk {number} ({one_line(str(error), 60)}); save it again"
+            ) from error
         return np.frombuffer(content, self.dtype).reshape(self.chunks)
 
 
@@ -150,7 +154,7 @@ def undone(kind: int, values: list[int], content: bytes, most: int) -> bytes:
     """What a filter was applied to, of ``most`` bytes.
 
     Raises:
-        ValueError, IndexError, zlib.error: content that the filter does not make, or that holds more.
+        ValueError, IndexError, ArithmeticError, zlib.error: content that the filter does not make, or that holds more.
     """
     if kind == DEFLATE:
         stream = zlib.decompressobj()

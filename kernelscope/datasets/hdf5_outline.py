@@ -78,7 +78,7 @@ def _index(dataset: h5py.Dataset, where: str) -> bytes:
     grid = [-(-side // chunk) for side, chunk in zip(dataset.shape, dataset.chunks)]
     strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
     if math.prod(grid) > MOST_CHUNKS:
-        raise Refused(f"{where} declares {dataset.nbytes:,} bytes in {math.prod(grid):,} chunks; save it again")
+        raise Refused(f"{where} declares over {MOST_CHUNKS:,} chunks; save it in larger ones")
     found = array("q")
 
     def note(chunk: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from kernelscope.errors import UnreadableInput
 from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
-from kernelscope.numpy_files import ArrayFile, open_npy, open_npz
+from kernelscope.numpy_files import ArrayFile, are_whole, open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def _labels(labels: np.ndarray | None, path: Path) -> tuple[np.ndarray | None, t
     """Class of each example as a whole number, and the classes' names if the file has names instead."""
     if labels is None:
         return None, ()
-    if labels.ndim != 1 or (labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels))):
+    if labels.ndim != 1 or not (labels.dtype.kind in "US" or are_whole(labels)):
         raise UnreadableInput(f"{path} holds labels that are no whole numbers (n,); give class indices")
     if labels.dtype.kind in "US":
         names, numbers = np.unique(labels.astype(str), return_inverse=True)

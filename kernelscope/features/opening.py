@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope import isolated
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import UnreadableInput, one_line
 from kernelscope.features import outline as outlines
 from kernelscope.features.header import Place
 from kernelscope.plain_file import read_at
@@ -45,8 +45,9 @@ def with_places(path: Path, outline: dict[str, Any]) -> dict[str, Any]:
         ):
             owner.update({key: _place(owner[key], size) for key in keys if key in owner})
         return outline
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableInput(f"{path} has an outline that cannot be (of {error}); extract it again") from error
+    except Exception as error:  # a library that was made to lie tells anything, and types alone fail in many ways
+        reason = one_line(f"{type(error).__name__}: {error}", 60)
+        raise UnreadableInput(f"{path} has an outline that cannot be ({reason}); extract it again") from error
 
 
 def _told_here(path: Path) -> dict[str, Any]:
@@ -76,8 +77,10 @@ def answered(path: Path, code: int, out: bytes, err: bytes) -> dict[str, Any]:
 
 def _place(stated: list[Any], size: int) -> Place:
     offset, shape, kind = stated
+    if kind not in TYPES:
+        raise ValueError(f"type {kind}")
     place = Place(int(offset), tuple(int(length) for length in shape), np.dtype(kind))
-    if kind not in TYPES or offset < 0 or min(shape, default=1) < 1 or offset + place.nbytes > size:
+    if offset < 0 or min(shape, default=1) < 1 or offset + place.nbytes > size:
         raise ValueError(f"{kind} {tuple(shape)} at {offset}")
     return place
 

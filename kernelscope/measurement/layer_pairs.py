@@ -11,7 +11,7 @@ import numpy as np
 from kernelscope.activations.layer_names import among, split
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.pair import FeaturePair
-from kernelscope.numpy_files import load_npy
+from kernelscope.numpy_files import are_whole, load_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -201,7 +201,7 @@ def _one_per_example(given: object, n: int, name: str, noun: str) -> np.ndarray:
     values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
     if values.ndim != 1 or len(values) != n:
         raise Mismatch(f"{name} have shape {values.shape}, expected ({n},); give one {noun} per example")
-    if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
+    if values.dtype.kind not in "US" and not are_whole(values):
         raise Mismatch(f"{name} are not whole numbers; give {noun} indices")
     return np.unique(values, return_inverse=True)[1] if values.dtype.kind in "US" else values.astype(np.int64)
 

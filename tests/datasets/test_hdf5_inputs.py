@@ -160,6 +160,11 @@ LIES = {
     "other sides": told(GOOD, chunks=[2]),
     "objects": told(GOOD, dtype="|O"),
     "no type": told(GOOD, dtype="what"),
+    "a type that NumPy cannot parse": told(GOOD, dtype=",|u1"),
+    "a list of datasets": {"format": None, "datasets": []},
+    "filters that are none": told(GOOD, filters=[[1]]),
+    "numbers of no width": told(GOOD, filters=[[2, [0]]]),
+    "a filter without its number": told(GOOD, filters=[[2, []]]),
     "a negative side": told(GOOD, shape=[-8, 4]),
     "a plain array beyond the end": {"format": None, "datasets": {"x": {"shape": [9], "dtype": "|u1", "offset": 4090}}},
     "nothing": {"format": None},
@@ -173,7 +178,7 @@ def test_an_index_that_lies_is_refused(lie, tmp_path, monkeypatch):
     answer = json.dumps({"outline": LIES[lie]}).encode()
     monkeypatch.setattr(hdf5_inputs.isolated, "ask", lambda *given, **more: (0, answer, b""))
     with pytest.raises(UnreadableInput) as caught:
-        read(path)
+        read(path)[:]
     assert str(caught.value).isprintable() and str(path) in str(caught.value)
 
 
@@ -187,7 +192,7 @@ def test_the_index_that_the_lies_are_told_about_is_read(tmp_path, monkeypatch):
 def test_rows_that_were_never_written_are_missing_and_not_zeros(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", (20, 4), "u1", chunks=(5, 4), compression="gzip")[:10] = 1
-    with pytest.raises(UnreadableInput, match="in 4 chunks and holds 2 of them"):
+    with pytest.raises(UnreadableInput, match="declares 4 chunks and holds 2 of them"):
         load(str(tmp_path / "x.h5"))
 
 

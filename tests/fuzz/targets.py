@@ -29,6 +29,7 @@ from kernelscope.features import opening, outline
 from kernelscope.features.arrays import open_arrays
 from kernelscope.features.store import FeatureStore
 from kernelscope.measurement.layer_pairs import _one_per_example
+from kernelscope.plain_file import OpenFile
 from kernelscope.report.report import TransferReport
 from tests.checkpoints.hostile_files import saved
 from tests.datasets.foreign_layouts import python2_pickle
@@ -129,7 +130,7 @@ def read_told(path: Path) -> None:
 
 
 def _rows_of(path: Path, stated: object) -> None:
-    for rows in hdf5_inputs.arrays_of(path, isolated.OpenFile(path), stated).values():
+    for rows in hdf5_inputs.arrays_of(path, OpenFile(path), stated).values():
         if getattr(rows, "ndim", 0) and len(rows) and rows.nbytes // len(rows) < 2**20:
             np.asarray(rows[:300])
 
