@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import UnreadableInput, one_line
 from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
 from kernelscope.numpy_files import ArrayFile, are_whole, open_npy, open_npz
@@ -76,7 +76,12 @@ def open_arrays(path: Path) -> ArrayFeatures:
             raise UnreadableInput(f"{path} holds {key} of shape {X.shape}, expected {n} rows; save it again")
         _require_numbers(X, path, texts=key in ROW_KEYS)
     labels, classes = _labels(content.get("labels"), path)
-    return ArrayFeatures(str(path), matrices, labels=labels, ids=content.get("ids"), classes=classes)
+    notes = tuple(
+        f"{path.name} also holds {one_line(key, 60)} of {X.dtype} {X.shape}, which is no matrix of floats: not measured"
+        for key, X in content.items()
+        if key not in (*matrices, *ROW_KEYS)
+    )
+    return ArrayFeatures(str(path), matrices, labels=labels, ids=content.get("ids"), classes=classes, notes=notes)
 
 
 def _labels(labels: np.ndarray | None, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:

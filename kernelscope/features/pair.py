@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.errors import Mismatch
+from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.arrays import ASSUMED
 from kernelscope.kernels.row_views import Reordered
 from kernelscope.kernels.rows import BLOCK_ROWS
@@ -35,7 +35,12 @@ class FeaturePair:
                 f"teacher {teacher.path} has {teacher.n} examples and student {student.path} {student.n}; "
                 "extract both from the same data"
             )
+        if align not in (None, "ids"):
+            raise UsageError(f"align is {align!r}, expected 'ids'; leave it out for rows that stand in one order")
         if teacher.ids is None or student.ids is None:
+            if align == "ids":
+                without = teacher.path if teacher.ids is None else student.path
+                raise Mismatch(f"{without} has no ids to align by; store ids, or leave out --align")
             self.notes = (ASSUMED,)
         elif not _same(teacher.ids, student.ids):
             self._order = self._other_order(teacher.ids[:], student.ids[:], align)

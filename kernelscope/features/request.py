@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelscope.datasets.reading import Reading
+from kernelscope.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Progress = Callable[[str, int, int], None]
+#: what is about running networks
+OF_NETWORKS = ("data", "split", "skip_unreadable", "preprocess", "pool", "batch_size", "dtype", "features")
 T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """How features of networks are obtained; of no effect on feature files and arrays.
+    """How features of networks are obtained; of files and arrays, only which of their first rows are measured.
 
     Attributes:
         data, split, limit, n, skip_unreadable, preprocess: which examples, and what is done to them before they are
@@ -46,6 +49,19 @@ class Request:
     features: bool = True
     accuracy_check: bool = True
     progress: Progress | None = None
+
+    def require_for_features(self) -> None:
+        """Refuse what is about running networks, where only features were given.
+
+        Raises:
+            UsageError: naming the option.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            plain = isinstance(value, (str, int, float))  # of an array, == would be an array
+            if field.name in OF_NETWORKS and value is not field.default and not (plain and value == field.default):
+                option = "--no-features" if field.name == "features" else f"--{field.name.replace('_', '-')}"
+                raise UsageError(f"{option} is about running networks, and only features were given; leave it out")
 
     def reading(self, seed: int = 0) -> Reading:
         """How a data set is read."""

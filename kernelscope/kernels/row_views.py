@@ -247,6 +247,18 @@ class Leading(_Picked):
         return numpy_block(self.X, start, stop)[:, : self.shape[1]]
 
 
+class First(_Picked):
+    """Rows ``X[:n]``."""
+
+    def __init__(self, X: Rows, n: int) -> None:
+        super().__init__(X)
+        self.shape = (n, *self.shape[1:])
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        return numpy_block(self.X, start, stop)
+
+
 class Reordered(_Picked):
     """Row ``order[i]`` of X for each i, gathered block by block."""
 

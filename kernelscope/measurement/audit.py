@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import devices
+from kernelscope.errors import UsageError
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
@@ -65,6 +66,8 @@ def audit(
         UnreadableInput, Mismatch, NumericalError, ResourceError, UsageError: see :mod:`kernelscope.errors`.
     """
     device = devices.require_device(device)
+    if groups is not None:
+        raise UsageError("audit has no interval over examples, which groups are for; leave them out")
     asked = dict(locals())  # each value below takes the keywords that it has fields for
     request = taking(Request, asked)
     given = Given.of(

@@ -98,12 +98,17 @@ def open_inputs(given: Given, request: Request) -> Inputs:
     students = [opened(*each) for each in zip(given.students, roles, given.student_archs, strict=True)]
     references = {name: opened(each, name, given.teacher_arch) for name, each in given.references.items()}
     fresh = [None if given.untrained is None else untrained_copy(each, given.untrained) for each in students]
-    examples = _examples([teacher, *students, *references.values()], request)
+    everything = [teacher, *students, *references.values()]
+    if not any(isinstance(each, Network) for each in everything):
+        request.require_for_features()
+        if given.untrained is not None:
+            raise UsageError("--untrained is about networks, and only features were given; leave it out")
+    examples = _examples(everything, request)
     of_teacher, of_student = given.layers(request)
 
     def features(network: NetworkInput | Network, layers: Layers) -> NetworkInput:
         if isinstance(network, NetworkInput):
-            return network
+            return network.first(n=request.n, limit=request.limit)
         assert examples is not None  # there is a network, so examples were looked for
         return _run(network, examples, request.of(layers))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from kernelscope.activations.layer_names import among, split
-from kernelscope.errors import Mismatch, UsageError
+from kernelscope.errors import Mismatch, UsageError, one_line
 from kernelscope.features.pair import FeaturePair
 from kernelscope.numpy_files import are_whole, load_npy
 
@@ -156,15 +157,17 @@ def _match(
 ) -> Match:
     features = FeaturePair(teacher.features, student.features, align=wanted.align)
     labels, groups, n = wanted.labels, wanted.groups, features.n
-    if groups is None:
-        groups = _inputs(features.ids, features.pools)
+    given = teacher.rows_given or student.rows_given or n  # labels stand beside all rows, measured or not
+    groups = (
+        _inputs(features.ids, features.pools) if groups is None else _one_per_example(groups, given, "groups", "group")
+    )
     examples = Examples(
-        features.labels if labels is None else _one_per_example(labels, n, "labels", "class"),
+        features.labels if labels is None else _one_per_example(labels, given, "labels", "class")[:n],
         features.ids,
         features.classes,
         features.order_sha256,
         student.split,
-        None if groups is None else _one_per_example(groups, n, "groups", "group"),
+        None if groups is None else groups[:n],
         labels_of_rows=labels is not None or features.pools.isdisjoint(POSITIONS),
     )
     beside = {
@@ -229,14 +232,28 @@ def _layer_pairs(
                     f"student: {', '.join(student_layers)}"
                 )
         return found
-    if len(teacher_layers) == len(student_layers) == 1:
-        return [(teacher_layers[0], student_layers[0])]
     shared = [name for name in teacher_layers if name in student_layers]
     if layers:
+        _require_known(split(layers), teacher_layers, student_layers)
         shared = among(split(layers), shared)
+    elif len(teacher_layers) == len(student_layers) == 1:
+        return [(teacher_layers[0], student_layers[0])]
     if not shared:
         raise UsageError(
             f"no layer is in both; teacher: {', '.join(teacher_layers)}; student: {', '.join(student_layers)}; "
             "pass --pairs T=S"
         )
     return [(name, name) for name in shared]
+
+
+def _require_known(words: Sequence[str], *of_networks: Sequence[str]) -> None:
+    """Every word stands for a layer of one network at least; networks that ran have refused others already.
+
+    Raises:
+        UsageError: with the nearest names.
+    """
+    known = list(dict.fromkeys(name for names in of_networks for name in names))
+    for word in words:
+        if not among([word], known):
+            near = difflib.get_close_matches(word, known, n=3, cutoff=0.4) or known[:6]
+            raise UsageError(f"unknown layer {one_line(word, 60)!r}; nearest: {', '.join(near)}")

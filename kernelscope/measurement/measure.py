@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope import devices
-from kernelscope.errors import UsageError
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
@@ -20,6 +19,7 @@ from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
 from kernelscope.measurement.grid import measure_grid, search
+from kernelscope.measurement.honoured import needs_own_passes, require_of_kernel, require_one_pass
 from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.kernel_numbers import measure_with_kernel
 from kernelscope.measurement.layer_pairs import Correspondence, Match, matches
@@ -131,7 +131,8 @@ def measure(
     chosen = parse_kernel(kernel)
     preparation = Preparation(chosen, centre, normalize)
     if not features:
-        _require_one_pass(preparation, asked)
+        require_one_pass(preparation, asked)
+    require_of_kernel(chosen, asked)
     request = taking(Request, asked)
     settings = taking(PairSettings, {**asked, "dims": None if dims is None else require_dims(dims)})
     given = Given.of(
@@ -151,29 +152,17 @@ def measure(
     measured = []
     for match in matched:
         with within_float64(**_layers(match)):
-            measured += _measure(match, settings, preparation, baselines)
+            together = match.grid and preparation.leaves_rows and not needs_own_passes(asked)
+            if match.streamed or together:
+                measured += measure_grid(match, settings)
+            else:
+                measured += _measure(match, settings, preparation, baselines)
     return TransferReport(
         meta=_meta(settings),
         networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),
         pairs=tuple(_with_verdict(each.report) for each in measured),
         comparisons=compare([(each.report, each.parts) for each in measured]),
     )
-
-
-def _require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None:
-    """Refuse what cannot come from networks that run once, straight into the sums."""
-    route = asked["route"]
-    beyond = {
-        "another kernel": not preparation.leaves_rows,
-        f"the route {route}": route not in ("auto", "gram"),
-        "landmarks": asked["landmarks"] is not None,
-        "neighbours": bool(asked["neighbours"]),
-        "baselines": bool(asked["references"]) or asked["untrained"],
-        "groups": asked["groups"] is not None,
-        "prefixes": asked["dims"] is not None,
-    }
-    if names := [name for name, given in beyond.items() if given]:
-        raise UsageError(f"{names[0]} cannot come from one pass; leave out --no-features")
 
 
 def _meta(settings: PairSettings) -> dict[str, Any]:
@@ -200,9 +189,7 @@ def _layers(match: Match) -> dict[str, Rows]:
 
 
 def _measure(match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines) -> list[Measured]:
-    """Every pair of layers of one student; all against all in one pass where nothing is done to the rows first."""
-    if match.streamed or (match.grid and preparation.leaves_rows):
-        return measure_grid(match, settings)
+    """Every pair of layers of one student, one by one."""
     found = search(map(preparation.of, match.pairs()), settings.seed, preparation.kernel) if match.grid else {}
     measured = []
     for pair in match.pairs():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kernelscope.errors import UsageError, encodable
 from kernelscope.features.arrays import ArrayFeatures
+from kernelscope.features.first_rows import first_rows
 from kernelscope.features.kinds import is_feature_file, open_features
 from kernelscope.features.protocol import Features
 from kernelscope.files import is_folder, require_readable
@@ -28,19 +29,36 @@ Arch = tuple[str | None, dict[str, Any] | None]  #: an architecture and its argu
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """One network as measured: its features by layer, and what the report states of it."""
+    """One network as measured: its features by layer, and what the report states of it.
+
+    ``rows_given``: how many rows there were, where only the first of them are measured.
+    """
 
     name: str
     features: Features
     described: NetworkReport
     split: str | None = None
     notes: tuple[str, ...] = ()
+    rows_given: int | None = None
 
     @property
     def report(self) -> NetworkReport:
         """Where rows come straight from a network, its top-1 is known only once they were read."""
         top1 = self.features.top1
         return self.described if top1 is None else replace(self.described, top1=top1)
+
+    def first(self, *, n: int | None, limit: int | None) -> NetworkInput:
+        """Of its first examples alone."""
+        features = first_rows(self.features, n=n, limit=limit)
+        if features is self.features:
+            return self
+        return replace(
+            self,
+            features=features,
+            notes=features.notes,
+            described=replace(self.described, top1=None),
+            rows_given=self.features.n,
+        )
 
     def renamed(self, name: str) -> NetworkInput:
         return replace(self, name=name, described=replace(self.described, name=name))
@@ -64,6 +82,8 @@ def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
     """
     if isinstance(given, NetworkInput):
         return given
+    if any(arch) and not isinstance(given, (str, os.PathLike)):
+        raise UsageError(f"{role} is in memory, which needs no architecture; drop the option")
     if isinstance(given, (str, os.PathLike)):
         return _opened_path(Path(given), role, arch)
     if _is_module(given):
