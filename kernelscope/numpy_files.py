@@ -126,7 +126,8 @@ def open_npz(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> d
 def are_whole(values: np.ndarray) -> bool:
     """Whether these are whole numbers that 64 bits hold, of any type."""
     if values.dtype.kind == "f":
-        return bool((np.abs(values) < 2.0**53).all()) and np.array_equal(values, np.round(values))
+        with np.errstate(over="ignore"):  # to small floats the bound is infinity
+            return bool((np.abs(values) < 2.0**53).all()) and np.array_equal(values, np.round(values))
     return values.dtype.kind in "biu"
 
 
