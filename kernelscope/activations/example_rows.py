@@ -6,23 +6,28 @@ several, side by side. Extraction writes the rows to disk, streaming adds them u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
 from torch import nn
 
-from kernelscope.activations.capture import MASK, Capture
+from kernelscope.activations.batch import MASK
+from kernelscope.activations.capture import Capture
 from kernelscope.activations.pooling import UNITS, pool, positions
+from kernelscope.activations.resolving import OUTPUT, may_be_passed_over, resolve_layers
+from kernelscope.activations.trial import FEW
+from kernelscope.activations.undisturbed import traceless
 from kernelscope.datasets.examples import Examples, order_fingerprint
-from kernelscope.errors import Mismatch
+from kernelscope.errors import Mismatch, UsageError, one_line
 from kernelscope.kernels.full_precision import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from kernelscope.activations.batch import Batch
     from kernelscope.checkpoints.loaded import Loaded
     from kernelscope.datasets.preprocess import Operations
 
@@ -61,40 +66,67 @@ class ForwardPass:
     """A network in eval mode over examples, with activations captured; it is left as it was on leaving.
 
     Args:
-        layers: names, already resolved.
+        layers: names or globs (see ``activations/tap.py``); None for ``embedding,logits``, of a network without a head
+            ``embedding,output``.
         pooling: as :func:`kernelscope.activations.pooling.pool` takes it, or ``token`` or ``patch``.
         operations: what is done to examples first; None for what they state.
+        trial: run a few examples of the first batch ahead, so that what the network gives for them shows which axis
+            they lie along and whether it depends on chance or on the rest of the batch.
 
     Attributes:
+        layers: those of the rows; without names of patterns that gave none, after the first batch.
         described: of each layer its shape and type, after the first batch.
+
+    Raises:
+        UsageError: an unknown layer.
     """
 
     def __init__(
         self,
         network: nn.Module,
         examples: Examples,
-        layers: Sequence[str],
+        layers: str | Sequence[str] | None,
         *,
         name: str,
         operations: Operations | None = None,
         pooling: str = "auto",
         device: str = "cpu",
+        trial: bool = True,
     ) -> None:
-        self.network, self.examples, self.layers = network, examples, list(layers)
+        self.network, self.examples = network, examples
+        named, self._notes = ((), ()) if layers is not None and not len(layers) else resolve_layers(network, layers)
+        self.layers, self._default = list(named), layers is None
         self.operations = examples.preprocess if operations is None else operations
         self.pooling, self.device = pooling, device
         self.described: dict[str, LayerShape] = {}
         self._counts: np.ndarray | None = None
         self._logits: torch.Tensor | None = None
+        self._compared = not trial
+        self._asked = frozenset(named)
+        self._captured = list(self.layers)  # by the names in the network; the default logits may be its output
         captured = self.layers if "logits" in self.layers else [*self.layers, "logits"]
-        self._capture = Capture(network, captured, name=name, keep=self._keep, device=device)
+        optional = (may_be_passed_over(network, layers) & set(named)) | (set(captured) - set(named))
+        self._capture = Capture(network, captured, name=name, keep=self._keep, device=device, optional=optional)
 
     @classmethod
-    def of(cls, loaded: Loaded, examples: Examples, layers: Sequence[str], *, pooling: str, device: str) -> ForwardPass:
+    def of(
+        cls,
+        loaded: Loaded,
+        examples: Examples,
+        layers: str | Sequence[str] | None,
+        *,
+        pooling: str,
+        device: str,
+    ) -> ForwardPass:
         """With the preprocessing that the network's file states, if it states any."""
-        operations = None if loaded.checkpoint is None else loaded.checkpoint.preprocess
         return cls(
-            loaded.module, examples, layers, name=loaded.name, operations=operations, pooling=pooling, device=device
+            loaded.module,
+            examples,
+            layers,
+            name=loaded.name,
+            operations=None if loaded.checkpoint is None else loaded.checkpoint.preprocess,
+            pooling=pooling,
+            device=device,
         )
 
     def __enter__(self) -> ForwardPass:
@@ -120,25 +152,69 @@ class ForwardPass:
             UsageError: a layer that did not run.
         """
         batch = self.examples.batch(start, stop, self.operations)
+        if self._compared:
+            return self._forward(batch, stop - start)[0]
+        self._try_out(batch)
+        found, captured = self._forward(batch, stop - start)
+        with traceless(self.network), torch.inference_mode(), full_precision():
+            self._capture.compare(captured)
+        self._compared = True
+        return found
+
+    def _forward(self, batch: Batch, n: int) -> tuple[BatchRows, dict[str, torch.Tensor]]:
         self._counts, self._logits = None, None
         with torch.inference_mode(), full_precision():
             captured = self._capture.run(batch)
-        rows = {name: captured[name] for name in self.layers}
-        counts = np.ones(stop - start, np.int64) if self._counts is None else self._counts
+        return self._rows(captured, n), captured
+
+    def _try_out(self, batch: Batch) -> None:
+        with traceless(self.network), torch.inference_mode(), full_precision():
+            self._capture.try_out(batch)
+        if self._default and self._capture.headless:
+            self.layers = [OUTPUT if name == "logits" else name for name in self.layers]
+
+    def _rows(self, captured: dict[str, torch.Tensor], n: int) -> BatchRows:
+        """Of a batch of n examples, those of every layer that gives as many."""
+        wanted = bool(self._captured)
+        left = [(name, layer) for name, layer in zip(self._captured, self.layers) if name in captured]
+        self._captured, self.layers = [name for name, _ in left], [layer for _, layer in left]
+        if wanted and not left:
+            raise UsageError(f"no layer gives rows: {one_line(self._on_passed_over(), 120)}; name others")
+        rows = {layer: captured[name] for name, layer in left}
+        counts = np.ones(n, np.int64) if self._counts is None else self._counts
         for name, tensor in rows.items():
             if len(tensor) != counts.sum():
                 raise Mismatch(
                     f"layer {name} gives {len(tensor)} rows for {counts.sum()} "
                     f"{'examples' if self._counts is None else 'positions'}; choose another layer or pooling"
                 )
-        return BatchRows(rows, counts, _predicted(self._logits, stop - start))
+        logits = None if self._capture.headless else self._logits
+        return BatchRows(rows, counts, _predicted(logits, n))
+
+    def notes(self) -> list[str]:
+        """What is to be known of the layers, once the first batch was run."""
+        shown = dict(zip(self._captured, self.layers))
+        remarks = [
+            replace(remark, layer=shown[remark.layer]) for remark in self._capture.remarks() if remark.layer in shown
+        ]
+        passed_over = self._on_passed_over()
+        return [*self._notes, *map(str, remarks), *([passed_over] if passed_over else [])]
+
+    def _on_passed_over(self) -> str:
+        listed = [f"{layer} ({why})" for layer, why in self._capture.passed_over.items() if layer in self._asked]
+        if not listed:
+            return ""
+        more = f" and {len(listed) - 6} more" if len(listed) > 6 else ""
+        return f"layers that were passed over: {', '.join(listed[:6])}{more}"
 
     def example_rows(self) -> ExampleRows:
         """The rows that all examples give. Where positions are rows, this runs a first example and reads all masks."""
         examples = self.examples
         if self.pooling not in UNITS:
             return ExampleRows(np.arange(examples.n + 1), examples.ids, examples.labels, examples.order_sha256)
-        first = int(self.run(0, 1).counts[0])
+        if not self._compared:
+            self._try_out(examples.batch(0, min(FEW, examples.n), self.operations))
+        first = int(self._forward(examples.batch(0, 1, self.operations), 1)[0].counts[0])
         masked = self._capture.mask is not None
         counts = np.concatenate([self._real_positions(i) for i in range(examples.n)]) if masked else None
         counts = np.full(examples.n, first) if counts is None else counts
@@ -157,9 +233,9 @@ class ForwardPass:
     def _keep(self, name: str, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if name == "logits":
             self._logits = x
-            if name not in self.layers:
+            if name not in self._captured:
                 return x[:0]
-        self.described[name] = {
+        self.described[dict(zip(self._captured, self.layers))[name]] = {
             "raw_shape": list(x.shape[1:]),
             "torch_dtype": str(x.dtype).removeprefix("torch."),
         }

@@ -1,14 +1,43 @@
-"""The language of layer names, without a network: lists, sides, calls, globs and regular expressions."""
+"""The language of layer names, without a network: lists, members, sides, calls, axes, globs, regular expressions."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_MEMBERS = r"(?:\[[^\[\]]*\])*"
+_NAME = re.compile(rf"(.*?)({_MEMBERS})(:in|:out|)({_MEMBERS})(@\d+|)(#\d+|)", re.DOTALL)
+#: of a regular expression brackets are its own, unless they follow a side
+_EXPRESSION = re.compile(rf"(re:.*?)()(?:(:in|:out)({_MEMBERS})|()())(@\d+|)(#\d+|)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class LayerName:
+    """``path[member]:side@call#axis``; every part but the path may be empty.
+
+    Attributes:
+        member: of several tensors, which one: ``[1]``, ``[out]``, ``[1][0]``.
+        side: ``:in``, ``:out`` or nothing, which is ``:out``.
+        call: which of several in one forward pass; nothing for the last.
+        axis: along which the tensor's examples lie; nothing where that is to be found.
+    """
+
+    path: str
+    member: str = ""
+    side: str = ""
+    call: str = ""
+    axis: str = ""
+
+    @property
+    def ending(self) -> str:
+        """All but the path."""
+        return self.member + self.side + self.call + self.axis
 
 
 def split(layers: str | Sequence[str]) -> list[str]:
@@ -25,11 +54,26 @@ def split(layers: str | Sequence[str]) -> list[str]:
     return [word.strip() for word in words if word.strip()]
 
 
-def parts(name: str) -> tuple[str, str, str]:
-    """Path, ``:in`` or ``:out`` or nothing, ``@`` and a number or nothing."""
-    match = re.fullmatch(r"(.*?)(:in|:out|)(@\d+|)", name, flags=re.DOTALL)
-    assert match is not None  # its parts may all be empty
-    return match[1], match[2], match[3]
+def parts(name: str) -> LayerName:
+    """A name taken apart."""
+    match = (_EXPRESSION if name.startswith("re:") else _NAME).fullmatch(name)
+    assert match is not None  # all parts but the path may be empty, and the path is anything
+    if name.startswith("re:"):
+        path, _, side, member, _, _, call, axis = match.groups(default="")
+        return LayerName(path, member, side, call, axis)
+    path, before, side, after, call, axis = match.groups()
+    return LayerName(path, before + after, side, call, axis)
+
+
+def member_keys(member: str) -> list[str]:
+    """``[1][out]`` as its keys, ``1`` and ``out``."""
+    return re.findall(r"\[([^\[\]]*)\]", member)
+
+
+def is_pattern(word: str) -> bool:
+    """Whether a word may stand for several layers."""
+    path = parts(word).path
+    return path.startswith("re:") or "*" in path or "?" in path
 
 
 def pattern(word: str) -> re.Pattern[str]:
@@ -38,7 +82,7 @@ def pattern(word: str) -> re.Pattern[str]:
     Raises:
         UsageError: a pattern that is no regular expression.
     """
-    path = parts(word)[0]
+    path = parts(word).path
     if path.startswith("re:"):
         text = path[3:]
     else:
@@ -53,9 +97,10 @@ def pattern(word: str) -> re.Pattern[str]:
 
 def among(words: Sequence[str], names: Sequence[str]) -> list[str]:
     """The names that any of the words stands for, in the names' order."""
-    asked = [(pattern(word), *parts(word)[1:]) for word in words]
+    asked = [(pattern(word), parts(word).ending) for word in words]
+    known = {name: parts(name) for name in names}
     return [
         name
-        for name in names
-        if name in words or any(p.fullmatch(parts(name)[0]) and parts(name)[1:] == (s, c) for p, s, c in asked)
+        for name, of_name in known.items()
+        if name in words or any(p.fullmatch(of_name.path) and of_name.ending == ending for p, ending in asked)
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from kernelscope.activations.tap import first_tensor
+from kernelscope.activations.outputs import member_of, the_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +48,8 @@ def layer_rows(network: nn.Module, shape: Sequence[int] | None) -> list[LayerRow
     def hook(path: str, module: nn.Module) -> None:
         def after(module: nn.Module, inputs: object, output: object) -> None:
             calls[path] += 1
-            tensor = first_tensor(output)
-            if tensor is not None:
+            if (found := the_tensor(output)) is not None:
+                tensor: Any = member_of(output, found[0], path)
                 shapes[path] = tuple(tensor.shape[1:])
 
         handles.append(module.register_forward_hook(after))

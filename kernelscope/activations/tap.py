@@ -1,58 +1,28 @@
 """Tap: what named layers of a network take in and put out, captured by forward hooks; the network stays as it is.
 
 Layer names: ``named_modules()`` paths (``layer3.1``), ``fc:in`` (what a module takes in), ``fc:out`` (the default),
-``name@1`` (second call in one forward; without ``@`` the last), globs ``layer*.1`` (a star stays within one level),
-``re:...`` (the whole path), and two words: ``embedding`` (the input of the last ``nn.Linear`` to run, the paper's
-"before the last FC") and ``logits`` (what the network returns).
+``lstm[1][0]`` (of several tensors that one; without brackets the first), ``name@1`` (second call in one forward;
+without ``@`` the last), ``lstm#1`` (examples lie along axis 1), globs ``layer*.1`` (a star stays within one level),
+``re:...`` (the whole path), and three words: ``embedding`` (the input of the last ``nn.Linear`` to run, the paper's
+"before the last FC"; of a sentence encoder its output), ``logits`` (what the network returns; of several tensors see
+:func:`kernelscope.activations.outputs.the_tensor`) and ``output`` (the same, unless a module bears that name).
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from kernelscope.activations.layer_names import parts, pattern, split
-from kernelscope.errors import Mismatch, UsageError, one_line
+from kernelscope.activations import fast_path
+from kernelscope.activations.outputs import member_of, the_tensor
+from kernelscope.activations.resolving import Wanted, is_embedder, resolve_layers, wanted_layer
+from kernelscope.errors import KernelscopeError, Mismatch, UsageError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
-
-WORDS = ("embedding", "logits")  #: a module that bears one of these names is reached as ``logits:out``
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """One layer to capture: the name as asked, the module's path, its side (in, out, or a word), and which call."""
-
-    name: str
-    path: str
-    side: str
-    call: int | None
-
-
-def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """``(names, notes)``: globs and ``re:`` opened up, every name checked before any data is read.
-
-    ``None`` means the default, ``embedding,logits``; a default that does not exist is dropped with a note.
-
-    Raises:
-        UsageError: an unknown name, with the nearest ones.
-    """
-    if layers is None:
-        if any(isinstance(module, nn.Linear) for module in net.modules()):
-            return WORDS, ()
-        return ("logits",), ("no embedding: the network has no nn.Linear",)
-    names: list[str] = []
-    for word in split(layers):
-        names += [name for name in _matches(net, word) if name not in names]
-    if not names:
-        raise UsageError("no layer named; give for example embedding,logits")
-    return tuple(names), ()
 
 
 class Tap:
@@ -69,6 +39,11 @@ class Tap:
     Args:
         training: mode to run in while open; None leaves the network as it is.
         keep: what to keep of a layer's tensor, given its name and the tensor; by default all of it.
+        optional: layers that may do without rows; ``passed_over`` then says why.
+
+    Attributes:
+        chosen: of layers that gave several tensors, which one was taken.
+        last_linear: path of the linear layer that ``embedding`` is the input of.
     """
 
     def __init__(
@@ -79,22 +54,33 @@ class Tap:
         detach: bool = True,
         training: bool | None = None,
         keep: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+        optional: Collection[str] = (),
     ) -> None:
         self.net = net
         self.detach = detach
         self.keep = keep
         self.training = training
         names, _ = resolve_layers(net, list(layers))
-        self.wanted = [_parse(name) for name in names]
+        paths = {path for path, _ in net.named_modules()}
+        self.wanted = [wanted_layer(name, paths) for name in names]
+        self.optional = set(optional)
+        self.passed_over: dict[str, str] = {}
+        self.chosen: dict[str, str] = {}
+        self.last_linear: str | None = None
         self._captured: dict[str, torch.Tensor] = {}
         self._calls: dict[tuple[str, str], int] = {}
         self._linear = self._linear_before = 0  # how many linear layers ran in this forward, and in the one before
         self._maybe_last: Any = None
+        self._put_out: torch.Tensor | None = None  # by the last linear layer, until what is meant by logits is known
+        self._logits: str | None = None
         self._handles: list[Any] = []
         self._modes: dict[nn.Module, bool] = {}
+        self._is_open = False
 
     def __enter__(self) -> Tap:
         self._modes = {module: module.training for module in self.net.modules()}
+        fast_path.switch_off()
+        self._is_open = True
         try:
             self._hook()
             if self.training is not None:
@@ -116,6 +102,9 @@ class Tap:
         self._handles.clear()
         for module, mode in self._modes.items():
             module.training = mode
+        if self._is_open:
+            fast_path.restore()
+        self._is_open = False
 
     @property
     def features(self) -> dict[str, torch.Tensor]:
@@ -128,22 +117,26 @@ class Tap:
             if w.name not in self._captured:
                 calls = self._calls.get((w.path, w.side), 0)
                 ran = f"ran {calls} times in the forward pass, not {(w.call or 0) + 1}" if calls else "did not run"
-                raise UsageError(f"layer {w.name} {ran}; choose a layer that is used")
-        return {w.name: self._captured[w.name] for w in self.wanted}
+                if w.name not in self.optional:
+                    raise UsageError(f"layer {w.name} {ran}; choose a layer that is used")
+                self.passed_over.setdefault(w.name, ran)
+        return {w.name: self._captured[w.name] for w in self.wanted if w.name in self._captured}
+
+    def settle(self) -> None:
+        """Let go for good of the layers that were passed over; from now on every other one must give its rows."""
+        self.wanted = [w for w in self.wanted if w.name not in self.passed_over]
+        self.optional.clear()
 
     def _hook(self) -> None:
         modules = dict(self.net.named_modules())
         self._handles.append(self.net.register_forward_pre_hook(self._forget))
         for path in {w.path for w in self.wanted if w.side != "word"}:
             self._hook_module(modules[path], path)
-        words = {w.name for w in self.wanted if w.side == "word"}
-        if "embedding" in words:
-            for module in modules.values():
+        if words := {"output" if self._is_output(w) else w.path for w in self.wanted if w.side == "word"}:
+            for path, module in modules.items():
                 if isinstance(module, nn.Linear):
-                    self._handles.append(module.register_forward_pre_hook(self._capture_embedding, with_kwargs=True))
-            self._handles.append(self.net.register_forward_hook(self._settle_embedding))
-        if "logits" in words:
-            self._handles.append(self.net.register_forward_hook(self._capture_logits))
+                    self._hook_linear(module, path, words)
+            self._handles.append(self.net.register_forward_hook(self._after))
 
     def _forget(self, module: nn.Module, inputs: object) -> None:
         self._linear_before, self._linear = self._linear, 0
@@ -152,7 +145,7 @@ class Tap:
 
     def _hook_module(self, module: nn.Module, path: str) -> None:
         def before(module: nn.Module, inputs: Any, named: Any) -> None:
-            self._capture(path, "in", inputs or tuple(named.values()))
+            self._capture(path, "in", inputs if not named else {**dict(enumerate(inputs)), **named})
 
         def after(module: nn.Module, inputs: object, output: object) -> None:
             self._capture(path, "out", output)
@@ -165,65 +158,74 @@ class Tap:
         self._calls[path, side] = call + 1
         for w in self.wanted:
             if w.path == path and w.side == side and w.call in (None, call):
-                self._keep(w.name, value)
+                self._keep(w, value)
 
-    def _capture_embedding(self, module: nn.Module, inputs: Any, named: Any) -> None:
+    def _hook_linear(self, module: nn.Module, path: str, words: set[str]) -> None:
         """Any linear layer may be the last; from the second forward on only those are copied that were before."""
-        self._linear += 1
-        value = inputs or tuple(named.values())
-        if self._linear >= self._linear_before:
-            self._keep("embedding", value)
-        else:
-            self._maybe_last = value
 
-    def _settle_embedding(self, module: nn.Module, inputs: object, output: object) -> None:
-        if "embedding" not in self._captured and self._linear:  # fewer linear layers ran than in the forward before
-            self._keep("embedding", self._maybe_last)
+        def before(module: nn.Module, inputs: Any, named: Any) -> None:
+            self._linear += 1
+            self.last_linear = path
+            value = inputs or tuple(named.values())
+            if self._linear >= self._linear_before:
+                self._keep_embedding(value)
+            else:
+                self._maybe_last = value
+
+        def after(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            if self._logits is None:
+                self._put_out = output
+
+        if "embedding" in words:
+            self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        if words != {"embedding"}:
+            self._handles.append(module.register_forward_hook(after))
+
+    def _keep_embedding(self, value: object) -> None:
+        for w in self.wanted:
+            if w.side == "word" and w.path == "embedding":
+                self._keep(w, value)
+
+    def _after(self, module: nn.Module, inputs: object, output: object) -> None:
+        if self._linear and self._maybe_last is not None and not self._has_embedding():
+            self._keep_embedding(self._maybe_last)  # fewer linear layers ran than in the forward before
         self._maybe_last = None
+        of_output = [w for w in self.wanted if self._is_output(w)]
+        if of_output and self._logits is None:
+            found = the_tensor(output, self._put_out)
+            self._logits, why = found or ("", "")
+            self._put_out = None
+            if why:
+                self.chosen.update({w.name: why for w in of_output if not w.member})
+        for w in of_output:
+            self._keep(w, output)
 
-    def _capture_logits(self, module: nn.Module, inputs: object, output: object) -> None:
-        self._keep("logits", output)
+    def _is_output(self, w: Wanted) -> bool:
+        """Whether a word stands for what the network returns."""
+        return w.side == "word" and (w.path != "embedding" or is_embedder(self.net))
 
-    def _keep(self, name: str, value: object) -> None:
-        tensor = first_tensor(value)
-        if tensor is None:
-            raise Mismatch(f"layer {name} gives a {type(value).__name__} without a tensor; choose another layer")
-        value = tensor.detach() if self.detach else tensor
-        kept = value if self.keep is None else self.keep(name, value)
-        shared = kept.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
-        self._captured[name] = kept.clone() if shared else kept
+    def _has_embedding(self) -> bool:
+        return any(w.name in self._captured for w in self.wanted if w.side == "word" and w.path == "embedding")
 
+    def _keep(self, w: Wanted, value: object) -> None:
+        try:
+            self._captured[w.name] = self._kept(w, value)
+        except KernelscopeError as error:
+            if w.name not in self.optional:
+                raise
+            self.passed_over.setdefault(w.name, one_line(str(error), 80))
 
-def _parse(name: str) -> _Wanted:
-    if name in WORDS:
-        return _Wanted(name, name, "word", None)
-    path, side, call = parts(name)
-    return _Wanted(name, path, side.removeprefix(":") or "out", int(call[1:]) if call else None)
-
-
-def _matches(net: nn.Module, word: str) -> list[str]:
-    """Names that ``word`` stands for."""
-    paths = [path for path, _ in net.named_modules() if path]
-    if word in WORDS:
-        return [word]
-    path, side, call = parts(word)
-    wanted = pattern(word)
-    found = [known for known in paths if wanted.fullmatch(known)]
-    if not found:
-        known = [*WORDS, *paths]
-        near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or known[:6]
-        raise UsageError(f"unknown layer {one_line(word, 60)!r}; nearest: {', '.join(near)}")
-    return [path + side + call for path in found]
-
-
-def first_tensor(value: object) -> torch.Tensor | None:
-    """The tensor in what a module takes in or puts out: itself, its ``logits``, or the first of a sequence."""
-    if isinstance(value, torch.Tensor):
-        return value
-    if hasattr(value, "logits"):
-        return first_tensor(value.logits)
-    if isinstance(value, dict):
-        return first_tensor(value.get("logits", tuple(value.values())))
-    if isinstance(value, (tuple, list)):
-        return next((t for t in map(first_tensor, value) if t is not None), None)
-    return None
+    def _kept(self, w: Wanted, value: object) -> torch.Tensor:
+        member = w.member or (self._logits if self._is_output(w) else "") or ""
+        part = member_of(value, member, w.name) if member else value
+        if not isinstance(part, torch.Tensor) and (found := the_tensor(part)) is not None:
+            inner, why = found
+            part = member_of(part, inner, w.name)
+            if why:
+                self.chosen.setdefault(w.name, why)
+        if not isinstance(part, torch.Tensor):
+            raise Mismatch(f"layer {w.name} gives a {type(part).__name__} without a tensor; choose another layer")
+        detached = part.detach() if self.detach else part
+        kept = detached if self.keep is None else self.keep(w.name, detached)
+        shared = kept.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()
+        return kept.clone() if shared else kept

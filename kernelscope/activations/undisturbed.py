@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from kernelscope.activations.capture import Batch, Capture, batch_length
+from kernelscope.activations.batch import Batch, batch_length
+from kernelscope.activations.capture import Capture
 from kernelscope.activations.pooling import pool
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.full_precision import full_precision
@@ -22,19 +23,31 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Whatever runs inside finds no gradients and no autocast, and leaves random generators and buffers as they were.
+def traceless(network: nn.Module) -> Iterator[None]:
+    """Whatever runs inside leaves random generators and buffers as they were.
 
     Generators are Python's, NumPy's global one, and torch's on the CPU and on the network's devices.
     """
-    devices = {x.device for x in chain(network.parameters(), network.buffers()) if x.device.type not in ("cpu", "meta")}
     with contextlib.ExitStack() as stack:
         stack.callback(random.setstate, random.getstate())
         stack.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002
         stack.enter_context(torch.random.fork_rng(devices=[]))
-        for device in devices:
+        for device in _accelerators(network):
             stack.enter_context(torch.random.fork_rng(devices=[device], device_type=device.type))
-        for kind in {"cpu", *(device.type for device in devices)}:
+        stack.callback(_restore_buffers, _buffers(network))
+        yield
+
+
+def _accelerators(network: nn.Module) -> set[torch.device]:
+    return {x.device for x in chain(network.parameters(), network.buffers()) if x.device.type not in ("cpu", "meta")}
+
+
+@contextlib.contextmanager
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Whatever runs inside is :func:`traceless`, and finds no gradients and no autocast."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(traceless(network))
+        for kind in {"cpu", *(device.type for device in _accelerators(network))}:
             if torch.amp.is_autocast_available(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(full_precision())
@@ -42,15 +55,16 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.no_grad())
         if "torch._dynamo" in sys.modules:  # where something is compiled, other batch sizes must not compile it anew
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.callback(_restore_buffers, _buffers(network))
         stack.callback(_restore_forward, network, network.__dict__.get("forward"))
         if (own := network.__dict__.get("_original_forward")) is not None:
             network.forward = own  # the one in its place enters autocast: Hugging Face's accelerate does that
         yield
 
 
-def rows_of(network: nn.Module, batches: Sequence[Batch], layers: Sequence[str], *, name: str) -> dict[str, np.ndarray]:
-    """Rows ``(n, d)`` in float32 of each layer, in eval mode; the network is left as it was, also by an exception.
+def rows_of(
+    network: nn.Module, batches: Sequence[Batch], layers: Sequence[str], *, name: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Rows ``(n, d)`` in float32 of each layer, in eval mode, and warnings; the network is left as it was.
 
     Batches are taken to the network's device and, where they are no whole numbers, to the type of its weights. Rows
     are pooled as ``measure`` does it: maps and tokens averaged, those outside ``attention_mask`` left out.
@@ -65,13 +79,18 @@ def rows_of(network: nn.Module, batches: Sequence[Batch], layers: Sequence[str],
         network, layers, name=name, keep=lambda layer, x, mask: pool(x, "auto", mask), device=device, dtype=dtype
     )
     with undisturbed(network), capture:
-        for batch in batches:
-            size = batch_length(batch)
-            for layer, x in capture.run(batch).items():
+        with traceless(network):
+            capture.try_out(batches[0])
+        for number, batch in enumerate(batches):
+            size, rows = batch_length(batch), capture.run(batch)
+            if number == 0:
+                capture.compare(rows)
+            for layer, x in rows.items():
                 if len(x) != size:
                     raise Mismatch(f"{name}: layer {layer} gives {len(x)} rows for {size} examples; choose another")
                 found[layer].append(x.float().cpu())
-    return {layer: torch.cat(parts).numpy() for layer, parts in found.items()}
+    warnings = [f"{remark.layer}: {remark.text}" for remark in capture.remarks() if remark.code]
+    return {layer: torch.cat(parts).numpy() for layer, parts in found.items()}, warnings
 
 
 def _place(network: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -10,8 +10,10 @@ from kernelscope.checkpoints import containers, fitting, recognition, weights_fi
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be_named
 from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
+from kernelscope.checkpoints.sentence_folder import load_sentence_encoder
 from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.networks import libraries
+from kernelscope.networks.sentence_encoder import is_sentence_folder
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +32,8 @@ def load(
 
     Args:
         path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
-            prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder.
+            prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder; a
+            sentence-transformers folder, which needs no architecture.
         arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
             the file does not describe itself and none of the built-in ones fits; goes before what the file states.
         arch_kwargs: arguments of that architecture; by default the file's own if it names the same one, and that is
@@ -47,6 +50,8 @@ def load(
     if arch is None and arch_kwargs:
         raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
     path = Path(path)
+    if arch is None and is_sentence_folder(path):
+        return load_sentence_encoder(path)
     with weights_file.opened(path) as contents:
         checkpoint = checkpoint_in(contents, path)
         if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):

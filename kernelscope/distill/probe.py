@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from kernelscope import devices, processes
-from kernelscope.activations.tap import resolve_layers
+from kernelscope.activations.resolving import resolve_layers
 from kernelscope.activations.undisturbed import rows_of, undisturbed
 from kernelscope.checkpoints.checkpoint import Checkpoint
 from kernelscope.checkpoints.loaded import Loaded, loaded_module, unwrapped
@@ -121,7 +121,9 @@ class Probe:
                     "preprocess=[] if they are prepared already, else give the data raw"
                 )
             batches = _batches(self.examples, checkpoint.preprocess, batch_size)
-        rows = rows_of(loaded.module, batches, [t for t, _ in self.layers.values()], name="the teacher")
+        rows, self._of_teacher = rows_of(
+            loaded.module, batches, [t for t, _ in self.layers.values()], name="the teacher"
+        )
         teachers = {}
         for name, (layer, _) in self.layers.items():
             if not rows[layer].any():
@@ -150,9 +152,9 @@ class Probe:
         _finish_queued_work(network)
         started = time.perf_counter()
         of_student = self._of_student(network)
-        rows = rows_of(network, self._batches, list(of_student.values()), name="the student")
+        rows, notes = rows_of(network, self._batches, list(of_student.values()), name="the student")
         layers: dict[str, Any] = {}
-        notes = []
+        notes += [] if self.trajectory else [f"the teacher's {warning}" for warning in self._of_teacher]
         for name, layer in of_student.items():
             try:
                 layers[name] = plain(self._teachers[name].against(rows[layer]).to_dict())

@@ -9,6 +9,7 @@ from scipy.stats import binom
 
 from kernelscope import processes
 from kernelscope.activations.capture import Capture
+from kernelscope.activations.undisturbed import traceless
 from kernelscope.datasets.preprocess import Operations, apply
 from kernelscope.distill.batches import Batch, Splits, labels_of
 from kernelscope.distill.precision import autocast
@@ -50,6 +51,7 @@ class Teacher:
         self.operations, self._prepared_alike = operations, operations == splits.operations
         # unknown layers are refused here
         self._capture = Capture(self.network, self.layers, name=f"teacher {loaded.name}", device=device)
+        self._tried = False
 
     def __enter__(self) -> Teacher:
         self._capture.__enter__()
@@ -68,6 +70,10 @@ class Teacher:
         """
         x = x.clone() if self._prepared_alike else apply(self.operations, batch.images)
         with torch.no_grad(), autocast(self.device, self.amp):
+            if not self._tried:  # once: along which axis a layer of a foreign network holds its examples
+                with traceless(self.network):
+                    self._capture.try_out(x)
+                self._tried = True
             features = self._capture.run(x)
         return {name: processes.all_gather_rows(rows, len(batch.labels)) for name, rows in features.items()}
 

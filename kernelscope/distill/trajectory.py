@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from kernelscope.activations.example_rows import ForwardPass
-from kernelscope.activations.tap import resolve_layers
+from kernelscope.activations.resolving import resolve_layers
 from kernelscope.distill.batches import labels_of
 from kernelscope.errors import KernelscopeError
 from kernelscope.kernels.snapshot import Teacher
@@ -35,10 +35,17 @@ def evaluate(
     device: str,
     layers: Sequence[str] = (),
     operations: Operations | None = None,
+    *,
+    trial: bool = False,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Predicted classes ``(n,)``, and rows of ``layers`` of the first examples; the network's mode is restored."""
+    """Predicted classes ``(n,)``, and rows of ``layers`` of the first examples; the network's mode is restored.
+
+    ``trial``: of a network that is not ours, whose examples may lie along any axis.
+    """
     predictions, rows = [], {layer: list[torch.Tensor]() for layer in layers}
-    with ForwardPass(network, examples, layers, name="the network", operations=operations, device=device) as forward:
+    with ForwardPass(
+        network, examples, layers, name="the network", operations=operations, device=device, trial=trial
+    ) as forward:
         for start, batch in forward.batches(BATCH):
             predictions.append(batch.predicted)
             if start < MOST:
@@ -64,7 +71,7 @@ class Trajectory:
         self.layers = self.of(layers)
         checkpoint = loaded.checkpoint
         operations = None if checkpoint is None else checkpoint.preprocess
-        self.predictions, rows = evaluate(loaded.module, examples, device, self.layers, operations)
+        self.predictions, rows = evaluate(loaded.module, examples, device, self.layers, operations, trial=True)
         labels = labels_of(examples).numpy()[:MOST]
         self._teachers: dict[str, Teacher] = {}
         for layer, X_T in rows.items():

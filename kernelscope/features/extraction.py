@@ -14,7 +14,6 @@ from kernelscope import devices
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.pooling import UNITS
-from kernelscope.activations.tap import resolve_layers
 from kernelscope.errors import encodable
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.header import Samples
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from kernelscope.checkpoints.loaded import Loaded
     from kernelscope.datasets.examples import Examples
     from kernelscope.features.store import FeatureStore
+
+RULES = 2  #: of what a layer's name stands for and what notes say of it; features kept by other rules are not ours
 
 
 def extract(
@@ -84,20 +85,20 @@ class Extraction:
 
     def __init__(self, loaded: Loaded, examples: Examples, request: Request) -> None:
         self.loaded, self.examples, self.request = loaded, examples, request
-        names, self.notes = resolve_layers(loaded.module, request.layers)
-        self.forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
+        self.forward = ForwardPass.of(loaded, examples, request.layers, pooling=request.pool, device=request.device)
         self.config = {
             "network": fingerprint(loaded.module),
             "arch": loaded.arch,
             "data": [examples.name, examples.split, examples.order_sha256],
             "preprocess": self.forward.operations,
-            "layers": self.forward.layers,
+            "layers": list(self.forward.layers),
             "pool": request.pool,
             "batch_size": request.batch_size,
             "device": torch.device(request.device).type,
             "dtype": request.dtype,
             "torch": str(torch.__version__),
             "kernelscope": __version__,
+            "rules": RULES,
         }
 
     @devices.faults()
@@ -122,7 +123,7 @@ class Extraction:
                     checkpoint_sha256=loaded.sha256,
                     arch=loaded.arch,
                     top1=accuracy,
-                    notes=json.dumps([encodable(note) for note in (*self.notes, *examples.notes)]),
+                    notes=json.dumps([encodable(note) for note in (*writer.layer_notes, *examples.notes)]),
                     versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
                     config_sha256=config_sha256(self.config),
                 )
@@ -146,7 +147,8 @@ def _write(writer: FeatureWriter, start: int, forward: ForwardPass, batch: Batch
             {
                 name: {"width": rows.shape[1], "pool": forward.pooling, **forward.described[name]}
                 for name, rows in batch.rows.items()
-            }
+            },
+            [encodable(note) for note in forward.notes()],
         )
     rows = {name: rows.float().cpu().numpy() for name, rows in batch.rows.items()}
     # where positions are rows, no class is predicted for them

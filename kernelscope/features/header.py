@@ -128,17 +128,23 @@ class Samples:
 
 
 def lay_out(
-    samples: Samples, described: dict[str, dict[str, Any]], config: str, dtype: str, crc: dict[str, int]
+    samples: Samples,
+    described: dict[str, dict[str, Any]],
+    config: str,
+    dtype: str,
+    crc: dict[str, int],
+    notes: str = "[]",
 ) -> tuple[Frame, dict[str, Place]]:
     """An unfinished file for these examples and layers, and where each of its arrays belongs.
 
     Args:
         described: ``{name: {"width", "pool", "raw_shape", "torch_dtype"}}``.
         crc: checksum of ``id`` and, with labels, of ``label``.
+        notes: on the layers, a list in JSON.
     """
     frame, places, n = Frame(), {}, samples.n
     with h5py.File(frame, "w") as file:
-        file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, status="partial", config=config)
+        file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, status="partial", config=config, notes=notes)
         file.create_group("samples")
 
         def reserve(name: str, shape: tuple[int, ...], kind: str) -> h5py.Dataset:

@@ -180,6 +180,11 @@ class FeatureStore:
         pool: str | None = self._stated[layer]["pool"]
         return pool
 
+    def raw_shape(self, layer: str) -> list[int]:
+        """Of the layer for one example, before it was pooled; empty where the file does not state it."""
+        shape: list[int] = self._stated[layer]["raw_shape"]
+        return shape
+
     def verify(self) -> None:
         """Check every checksum.
 

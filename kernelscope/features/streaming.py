@@ -13,7 +13,6 @@ import numpy as np
 
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ForwardPass, top1
-from kernelscope.activations.tap import resolve_layers
 from kernelscope.features.column import narrowed
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ class StreamedFeatures:
     """
 
     def __init__(self, loaded: Loaded, examples: Examples, request: Request) -> None:
-        names, self.notes = resolve_layers(loaded.module, request.layers)
-        self.path, self.layers, self.classes = loaded.name, names, examples.classes
+        self.path, self.classes = loaded.name, examples.classes
         self.checkpoint_sha256, self.arch = loaded.sha256, loaded.arch
         self.dtype = np.dtype(request.dtype)
         self._loaded, self._examples, self._request = loaded, examples, request
@@ -44,12 +42,13 @@ class StreamedFeatures:
         self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
         self.beside: tuple[StreamedFeatures, ...] = ()
-        self._forward = ForwardPass.of(loaded, examples, names, pooling=request.pool, device=request.device)
+        self._forward = ForwardPass.of(loaded, examples, request.layers, pooling=request.pool, device=request.device)
         with self._forward:
             self._samples = self._forward.example_rows()
             self.ids, self.labels = self._samples.ids, self._samples.labels
             self.order_sha256 = self._samples.order_sha256
             self._rows = {name: StreamedRows(self, name, X.shape[1]) for name, X in self._of_batch(0).items()}
+            self.layers, self.notes = tuple(self._rows), tuple(self._forward.notes())
 
     kept = False
 
@@ -68,6 +67,9 @@ class StreamedFeatures:
 
     def pool(self, layer: str) -> str:
         return self._request.pool
+
+    def raw_shape(self, layer: str) -> list[int]:
+        return self._forward.described[layer]["raw_shape"]
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows ``start:stop`` of every layer; the last block is kept, as its layers are asked for in turn."""

@@ -26,7 +26,7 @@ from kernelscope.features.store import FeatureStore
 from kernelscope.plain_file import read_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOM_TO_COMPLETE = 1 << 18  #: bytes reserved for the attributes of the finished file
 SYNC_BYTES = 64 << 20  #: rows that a power cut may cost
@@ -44,6 +44,9 @@ class FeatureWriter:
         self._classes: Column | None = None
         self._attributes: dict[str, Any] = {}
         self._unsynced = 0
+        self.layer_notes: list[
+            str
+        ] = []  #: of the layers as the first batch showed them, from this run or the one before
         self.rows_done = 0  #: rows that every layer holds already, their checksums verified
 
     @property
@@ -56,13 +59,13 @@ class FeatureWriter:
         """Class of each example by the network, as far as written; None without labels."""
         return None if self._classes is None else read_rows(self._file, self._classes.data)
 
-    def create_layers(self, described: dict[str, dict[str, Any]]) -> None:
+    def create_layers(self, described: dict[str, dict[str, Any]], notes: Sequence[str] = ()) -> None:
         """Lay out every layer at full size: ``{name: {"width", "pool", "raw_shape", "torch_dtype"}}``.
 
         Raises:
             ResourceError: if the disk cannot take them.
         """
-        places = self._plan(described)
+        places = self._plan(described, notes)
         files.require_space(self._partial.parent, self._frame.size + ROOM_TO_COMPLETE)
         self._file = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
@@ -96,7 +99,7 @@ class FeatureWriter:
         }
         if not described or outline["samples"]["id"].shape[0] != self._samples.n:
             return
-        places = self._plan(described)
+        places = self._plan(described, outline["notes"])
         self._file = os.open(self._partial, os.O_RDWR)
         sound = all(_holds(self._file, offset, content) for offset, content in self._frame.pieces())
         if sound and self._holds_samples(places):
@@ -147,13 +150,13 @@ class FeatureWriter:
             os.close(self._file)
         self._file = -1
 
-    def _plan(self, described: dict[str, dict[str, Any]]) -> dict[str, Place]:
+    def _plan(self, described: dict[str, dict[str, Any]], notes: Sequence[str]) -> dict[str, Place]:
         """Frame, columns and counters for these layers."""
-        samples = self._samples
+        samples, self.layer_notes = self._samples, list(notes)
         crc = {"id": zlib.crc32(np.ascontiguousarray(samples.ids).data)}
         if samples.labels is not None:
             crc["label"] = zlib.crc32(samples.labels.astype("<i8").data)
-        self._frame, places = lay_out(samples, described, self._config, self._dtype, crc)
+        self._frame, places = lay_out(samples, described, self._config, self._dtype, crc, json.dumps(self.layer_notes))
         groups = {name: f"layers/{number:04d}" for number, name in enumerate(described)}
         self._layers = {
             name: Column(places[f"{group}/features"], places[f"{group}/crc32"]) for name, group in groups.items()

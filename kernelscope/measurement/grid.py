@@ -122,7 +122,7 @@ def _measure(
         **distance_fields(centred, with_gulp=False),
         prefixes=prefixes,
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
-        warnings=tuple(head_cautions(scaled.sums.n, scaled.sums.d_student, rungs.head)),
+        warnings=(*pair.warnings, *head_cautions(scaled.sums.n, scaled.sums.d_student, rungs.head)),
         notes=(*pair.notes, ONE_PASS if known.moments is not None else STREAMED, *on_chance, *on_prefixes),
     )
     return Measured(report, None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UsageError, encodable
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
-from kernelscope.measurement.opening import Arch, Network, NetworkInput, opened, untrained_copy
+from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, opened, untrained_copy
 from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
@@ -157,7 +157,12 @@ def _run(network: Network, examples: Examples, request: Request) -> NetworkInput
     )
     notes = (*loaded.notes, *([other] if other else []), *examples.notes, *features.notes)
     return NetworkInput(
-        network.name, features, described, split=encodable(f"{examples.name}/{examples.split}"), notes=notes
+        network.name,
+        features,
+        described,
+        split=encodable(f"{examples.name}/{examples.split}"),
+        notes=notes,
+        ran=Ran(loaded, examples, request),
     )
 
 

@@ -162,7 +162,7 @@ def _measure(
         **companion_fields(loss, both, centred, own, rungs, null, spectra),
         procrustes=procrustes_of_kernels(centred),
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
-        warnings=tuple(head_cautions(both.n, both.d_student, rungs.head)),
+        warnings=(*pair.warnings, *head_cautions(both.n, both.d_student, rungs.head)),
         notes=(*pair.notes, ONE_PASS, *on_chance),
     )
     return Measured(report, None)

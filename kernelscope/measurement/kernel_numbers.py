@@ -92,7 +92,7 @@ def _from_sums(
         **found.sampled(),
         worst=worst(sums.rows, pair.examples),
         **_centred_fields(sums, loss, null),
-        warnings=tuple(sampling_cautions(found.estimate, pair.examples)),
+        warnings=(*pair.warnings, *sampling_cautions(found.estimate, pair.examples)),
         notes=(*pair.notes, NO_FEATURES, *found.notes(pair.examples, (low, high)), *on_chance),
     )
     return Measured(replace(report, intervals=_intervals(sums, report)), found.parts)
@@ -200,5 +200,6 @@ def _from_estimate(pair: LayerPair, estimate: PairsEstimate, label: str, setting
         optimal_scale=estimate.inner / estimate.norm_student**2,
         ladder=fields.Ladder(estimate.value, _left(alignment), None, None, None, None),
         null=fields.Null(None, None, None, None, None, None),
+        warnings=pair.warnings,
         notes=(*pair.notes, NO_FEATURES, note),
     )

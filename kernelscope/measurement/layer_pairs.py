@@ -12,6 +12,8 @@ import numpy as np
 from kernelscope.activations.layer_names import among, split
 from kernelscope.errors import Mismatch, UsageError, one_line
 from kernelscope.features.pair import FeaturePair
+from kernelscope.measurement.layer_remarks import on_layers, on_networks
+from kernelscope.measurement.position_outputs import Positions
 from kernelscope.numpy_files import are_whole, load_npy
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.rows import Rows
     from kernelscope.measurement.inputs import Inputs
     from kernelscope.measurement.opening import NetworkInput
+    from kernelscope.report.fields import Warning
 
 UNTRAINED = "untrained student"
 POSITIONS = ("token", "patch")  #: poolings that leave every position a row
@@ -60,7 +63,8 @@ class LayerNames(TypedDict):
 class LayerPair:
     """Two layers' features of the same examples in the same order, and the fields of a report that name them.
 
-    ``as_given``: the pair before anything was done to its rows; None if nothing was.
+    ``as_given``: the pair before anything was done to its rows; None if nothing was. ``warnings``: of the layers, as
+    their networks ran. ``positions``: of logits that are pooled, every position's.
     """
 
     teacher: Rows
@@ -70,6 +74,8 @@ class LayerPair:
     notes: tuple[str, ...]
     kernel: str = "linear"
     as_given: LayerPair | None = None
+    warnings: tuple[Warning, ...] = ()
+    positions: Positions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +109,10 @@ class Match:
             pool=self.student.features.pool(student_layer),
             unit=self.unit(student_layer),
         )
-        notes = tuple(dict.fromkeys((*self.teacher.notes, *self.student.notes, *self.features.notes)))
-        return LayerPair(X_T, X_S, self.examples, names, notes)
+        notes, warnings = on_layers(self.teacher, teacher_layer, self.student, student_layer)
+        notes = tuple(dict.fromkeys((*on_networks(self.teacher, self.student), *self.features.notes, *notes)))
+        positions = Positions.of((self.teacher, teacher_layer), (self.student, student_layer))
+        return LayerPair(X_T, X_S, self.examples, names, notes, warnings=warnings, positions=positions)
 
     def unit(self, student_layer: str) -> str:
         """What a row is: an example, or one of its tokens or patches."""

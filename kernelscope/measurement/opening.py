@@ -22,16 +22,27 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kernelscope.checkpoints.loaded import Loaded
+    from kernelscope.datasets.examples import Examples
+    from kernelscope.features.request import Request
 
 PARTS = {name for name in dir(Features) if not name.startswith("_")}
 Arch = tuple[str | None, dict[str, Any] | None]  #: an architecture and its arguments, as far as the caller names them
+
+
+@dataclass(frozen=True, eq=False)
+class Ran:
+    """How a network's features were obtained, to run it once more in the same way."""
+
+    loaded: Loaded
+    examples: Examples
+    request: Request
 
 
 @dataclass(frozen=True)
 class NetworkInput:
     """One network as measured: its features by layer, and what the report states of it.
 
-    ``rows_given``: how many rows there were, where only the first of them are measured.
+    ``rows_given``: how many rows there were, where only the first of them are measured. ``ran``: how, if it did.
     """
 
     name: str
@@ -40,6 +51,7 @@ class NetworkInput:
     split: str | None = None
     notes: tuple[str, ...] = ()
     rows_given: int | None = None
+    ran: Ran | None = None
 
     @property
     def report(self) -> NetworkReport:

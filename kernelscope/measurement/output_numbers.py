@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kernelscope.activations.layer_names import parts
 from kernelscope.kernels.similarity import outputs
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
 from kernelscope.report import similarity_fields as fields
@@ -20,11 +21,23 @@ NOT_CLASSES = "labels are no numbers of the logits' classes: answers are compare
 
 
 def output_fields(pair: LayerPair) -> tuple[fields.Outputs | None, tuple[str, ...]]:
-    """Numbers of the logits, and notes on what is left out; None unless both layers are logits of equal classes."""
+    """Numbers of the logits, and notes on what is left out; None unless both layers are logits of equal classes.
+
+    Of outputs with positions they are those of every position, however the features are pooled.
+    """
     given = pair.as_given or pair
-    layers = {pair.names["teacher_layer"], pair.names["student_layer"]}
-    if layers != {"logits"} or given.teacher.shape != given.student.shape:
+    if not all(_are_logits(pair.names[side]) for side in ("teacher_layer", "student_layer")):
         return None, ()
+    if given.positions is not None:
+        rows, note = given.positions.rows()
+        if rows is None:
+            return None, (note,)
+        of_inputs = () if given.examples.labels is None else (NOT_OF_ROWS,)
+        answered = outputs.outputs(teacher=rows[0], student=rows[1])
+        return fields.Outputs(answered.agreement, answered.kl, answered.changed, answered.top_k), (note, *of_inputs)
+    if given.teacher.shape != given.student.shape:
+        classes = given.teacher.shape[1], given.student.shape[1]
+        return None, (f"logits are of {classes[0]} and {classes[1]} classes, so answers are not compared",)
     labels, notes = _marks(given)
     found = outputs.outputs(teacher=given.teacher, student=given.student, labels=labels)
     grouped = found.flips is not None and given.examples.groups is not None
@@ -37,6 +50,12 @@ def output_fields(pair: LayerPair) -> tuple[fields.Outputs | None, tuple[str, ..
         calibration=found.calibration,
     )
     return answers, (*notes, *([NO_INTERVAL] if grouped else []))
+
+
+def _are_logits(layer: str) -> bool:
+    """Whether a layer is what a network answers: ``logits``, or one of several outputs."""
+    name = parts(layer)
+    return name.path == "logits" and not name.side
 
 
 def _marks(pair: LayerPair) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -115,6 +115,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         outliers=outliers,
         intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals(spectrum, scaled.unit),
         warnings=(
+            *pair.warnings,
             *cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head, outliers),
             *sampling_cautions(attribution.estimate, examples),
         ),

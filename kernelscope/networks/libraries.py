@@ -97,6 +97,29 @@ def _from_folder(folder: Path) -> Factory:
     return make
 
 
+def bare_transformer(folder: Path) -> nn.Module:
+    """The network of ``config.json`` without any head, whose first output are token embeddings; random weights.
+
+    Raises:
+        UsageError: transformers is missing. UnreadableInput: a folder without a readable ``config.json``.
+    """
+    transformers = _library("hf", "transformers")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            settings = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            network = transformers.AutoModel.from_config(settings, trust_remote_code=False)
+    except Exception as error:  # another library's code may fail in any way
+        raise UnreadableInput(f"{folder} holds no transformer ({_in_words(error)}); save the model again") from error
+    made: nn.Module = network
+    return made
+
+
+def leave_out_pooler(network: nn.Module) -> None:
+    """Token embeddings do not need the layer behind them, and files may lack it."""
+    if isinstance(getattr(network, "pooler", None), nn.Module):
+        network.register_module("pooler", None)
+
+
 def _named(module_name: str, attribute: str, arch: str) -> Factory:
     folder = str(Path.cwd())
     if folder not in sys.path:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from kernelscope.activations.pooling import pool
-from kernelscope.activations.tap import Tap, resolve_layers
+from kernelscope.activations.resolving import resolve_layers
+from kernelscope.activations.tap import Tap
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.networks import zoo
 

@@ -257,7 +257,7 @@ def test_preprocessing_that_is_in_doubt_is_refused(files):
         ({"student": 3}, "the student is a int"),
         ({"data": torch.randn(9, 3, 8, 8)}, r"the teacher does not take inputs of shape \(9, 3, 8, 8\)"),
         ({"student": nn.Linear(5, 3)}, r"the student does not take inputs of shape \(2, 1, 8, 8\)"),
-        ({"student": nn.Flatten(0)}, "layer logits gives 128 rows for 2 examples"),
+        ({"student": nn.Flatten(0)}, r"layer logits gives \(128,\), whose axis 0 holds 128 for 2 examples"),
     ],
 )
 def test_bad_input_is_told_in_one_line(options, message):
