@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
 from kernelscope.kernels.distance.batch_sums import BatchSums, begun
 from kernelscope.kernels.distance.centring import centre
@@ -28,6 +26,7 @@ from kernelscope.kernels.similarity import neighbours
 from kernelscope.kernels.similarity import procrustes as _procrustes
 from kernelscope.kernels.similarity import within_class as _within_class
 from kernelscope.kernels.statistics.moments import both_moments
+from kernelscope.labels import one_per_example
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -123,17 +122,14 @@ def within_class_cka(X: Features, Y: Features, labels: ArrayLike) -> float:
 
     Args:
         X, Y: features ``(n, d_X)`` and ``(n, d_Y)`` of the same examples.
-        labels: the class of each example, shape ``(n,)``: numbers or words.
+        labels: the class of each example, shape ``(n,)``: whole numbers from 0 on or words.
 
     Raises:
-        Mismatch: rows or labels that do not correspond. NumericalError: NaN or infinite features.
+        Mismatch: rows or labels that do not correspond, or are masked. NumericalError: NaN or infinite features.
         DegenerateKernel: features that are the same within every class, or no class of two examples.
     """
-    values = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
     scaled = _sums(X, Y)
-    if values.shape != (scaled.sums.n,):
-        raise Mismatch(f"labels have shape {values.shape}, expected ({scaled.sums.n},); give one class per example")
-    found = _within_class.within_class_cka(scaled, np.unique(values, return_inverse=True)[1])
+    found = _within_class.within_class_cka(scaled, one_per_example(labels, scaled.sums.n)[0])
     if found is None:
         raise DegenerateKernel(
             "no class has two examples that differ in both X and Y, so nothing is left within classes"

@@ -123,14 +123,6 @@ def open_npz(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> d
         return {name: _array(archive, member, path) if wanted(name) else None for name, member in members.items()}
 
 
-def are_whole(values: np.ndarray) -> bool:
-    """Whether these are whole numbers that 64 bits hold, of any type."""
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # to small floats the bound is infinity
-            return bool((np.abs(values) < 2.0**53).all()) and np.array_equal(values, np.round(values))
-    return values.dtype.kind in "biu"
-
-
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     """By name, every one once, apart from one another, and no larger than their packed bytes allow."""
     found = archive.infolist()

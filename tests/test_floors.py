@@ -14,6 +14,8 @@ FLOOR = {
     "kernels": 1,
     "files": 1,
     "isolated": 1,
+    "labels": 1,
+    "masked": 1,
     "memory": 1,
     "numpy_files": 2,
     "plain_file": 1,
@@ -32,11 +34,17 @@ FLOOR = {
     "rendering": 7,
     "cli": 9,
 }
-ALSO_ALLOWED = {("kernels", "processes"), ("kernels", "devices"), ("processes", "devices")}
+ALSO_ALLOWED = {
+    ("kernels", "masked"),
+    ("labels", "masked"),
+    ("kernels", "processes"),
+    ("kernels", "devices"),
+    ("processes", "devices"),
+}
 ONLY = {
     "networks": {"errors"},
     "rendering": {"report", "errors", "files"},
-    "kernels": {"errors", "processes", "devices"},
+    "kernels": {"errors", "processes", "devices", "masked"},
 }
 NEVER = {("datasets", "kernels"), ("checkpoints", "kernels"), ("measurement", "distill")}
 FRONT_DOOR = {"__init__", "__main__"}

@@ -19,7 +19,9 @@ from kernelscope.datasets.inputs import MASK, TOKENS, Fields, Hash, Value, conte
 from kernelscope.datasets.preprocess import usual
 from kernelscope.datasets.splitting import ALL, Splits
 from kernelscope.errors import KernelscopeError, Mismatch, UnreadableInput, one_line
-from kernelscope.numpy_files import are_whole, open_npy, open_npz
+from kernelscope.labels import one_per_example, renumbered
+from kernelscope.masked import require_unmasked
+from kernelscope.numpy_files import open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +31,7 @@ LABEL_NAMES = ("labels", "y")
 CLASS_NAMES = "classes"
 TEXT_NAMES = (*LABEL_NAMES, CLASS_NAMES)
 TOKEN_NAMES = (TOKENS, MASK, "token_type_ids")
+MOST_CLASSES = 2**20
 BLOCK, BLOCK_BYTES = 256, 2**26  #: rows read at once, and as much of them
 
 
@@ -46,9 +49,13 @@ def array_file(path: Path, *, seed: int = 0) -> Splits:
 def examples_in_memory(
     inputs: object, labels: object = None, *, name: str, split: str = ALL, classes: object = None
 ) -> Examples:
-    """Arrays or tensors as examples."""
-    inputs, labels, classes = (_plain(given) for given in (inputs, labels, classes))
-    return _examples(name, split, {"inputs": inputs}, labels, classes)
+    """Arrays or tensors as examples.
+
+    Raises:
+        Mismatch: masked arrays, or labels that do not fit.
+    """
+    require_unmasked(inputs, "inputs")
+    return _examples(name, split, {"inputs": _plain(inputs)}, labels, classes)
 
 
 def _read(path: Path) -> Examples:
@@ -168,23 +175,18 @@ def labels_and_classes(labels: Any, classes: Any, n: int, name: str) -> tuple[np
     """
     if labels is None:
         return None, ()
-    if len(labels) != n:
-        raise Mismatch(f"{name} has labels of shape {tuple(labels.shape)}, expected ({n},); give one per example")
-    values = np.asarray(labels[:])
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.shape != (n,):
-        raise Mismatch(f"{name} has labels of shape {values.shape}, expected ({n},); give one per example")
+    if hasattr(labels, "shape") and tuple(labels.shape[:1]) != (n,):  # before all of it is read
+        raise Mismatch(f"{name} labels have shape {tuple(labels.shape)}, expected ({n},); give one class per example")
+    numbers, words = one_per_example(labels, n, f"{name} labels")
     names = () if classes is None else tuple(_word(word) for word in np.asarray(classes[:]).ravel())
-    if values.dtype.kind in "USO":
-        words, numbers = np.unique([_word(value) for value in values], return_inverse=True)
-        return numbers.astype(np.int64), tuple(map(str, words))
-    if not are_whole(values):
-        raise Mismatch(f"{name} has labels that are no whole numbers; give class indices")
-    numbers = values.astype(np.int64)
-    if n and (numbers.min() < 0 or numbers.max() >= 2**20):
-        worst = numbers.min() if numbers.min() < 0 else numbers.max()
-        raise Mismatch(f"{name} has label {worst}, expected class indices from 0; correct the labels or leave them out")
+    if words and names:
+        return renumbered(numbers, words, names, f"{name} labels"), names
+    if words:
+        return numbers, words
+    if n and numbers.max() >= MOST_CLASSES:
+        raise Mismatch(
+            f"{name} labels hold {numbers.max()}, expected class indices from 0; correct the labels or leave them out"
+        )
     return numbers, names or tuple(map(str, range(int(numbers.max()) + 1)))
 
 
@@ -203,7 +205,7 @@ def _plain(given: object) -> Any:
     """A tensor as an array; anything else as it is, if it can be sliced."""
     if hasattr(given, "detach"):
         return given.detach().cpu().numpy()
-    return given if given is None or hasattr(given, "shape") else np.asarray(given)
+    return given if hasattr(given, "shape") else np.asarray(given)
 
 
 def _word(value: object) -> str:

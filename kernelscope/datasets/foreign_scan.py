@@ -16,7 +16,7 @@ import numpy as np
 from kernelscope.datasets.arrays import labels_and_classes
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.inputs import MASK, TOKENS, Hash, Value, content_hash, look_over, refused
-from kernelscope.datasets.items import example_of, label_name, unbatched
+from kernelscope.datasets.items import example_of, label_name, parts_of, unbatched
 from kernelscope.datasets.preprocess import Operations, usual
 from kernelscope.errors import KernelscopeError, Mismatch, UsageError, one_line
 
@@ -46,6 +46,7 @@ def examples_of(
     seen = look_over(source, range(count), scan.content, skip_unreadable=reading.skip_unreadable, noun="example")
     source.masked = scan.needs_masks
     labels, classes = _labelled(scan.labels_at(seen.inputs.positions), _class_names(inner), name)
+    more = () if source.parts <= 2 else (_of_more(source.parts, labels, seen.inputs.positions, name),)
     return Examples(
         name=name,
         split=split,
@@ -54,8 +55,19 @@ def examples_of(
         ids=seen.ids,
         classes=classes,
         preprocess=scan.preprocess,
-        notes=seen.notes,
+        notes=(*seen.notes, *more),
     )
+
+
+def _of_more(parts: int, labels: np.ndarray | None, positions: np.ndarray, name: str) -> str:
+    """What was taken of examples of more than two parts.
+
+    Raises:
+        Mismatch: the second is no label but counts the examples.
+    """
+    if labels is not None and len(labels) > 2 and np.array_equal(labels, positions):
+        raise Mismatch(f"{name} gives {parts} things an example, the second its position; give (input, label)")
+    return f"of the {parts} things that {name} gives for an example, the first is its input and the second its label"
 
 
 class _Scan:
@@ -93,9 +105,15 @@ class _Scan:
 
 
 class _Given(ABC):
-    """Examples of somebody else's data set; ``masked``: of token sequences without a mask, one is made."""
+    """Examples of somebody else's data set.
+
+    Attributes:
+        masked: of token sequences without a mask, one is made.
+        parts: the most that one example consists of.
+    """
 
     masked = False
+    parts = 1
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,6 +129,10 @@ class _Given(ABC):
             value = {**value, MASK: np.ones(len(value[TOKENS]), np.int64)}
         return content, value
 
+    def _told(self, item: object, where: str) -> tuple[Value, object]:
+        self.parts = max(self.parts, parts_of(item))
+        return example_of(item, where)
+
 
 class _Indexed(_Given):
     """Examples that a data set has by number."""
@@ -122,7 +144,7 @@ class _Indexed(_Given):
     def example(self, position: int) -> tuple[Value, object]:
         where = f"{self.name} example {position}"
         try:
-            return example_of(self._data[position], where)
+            return self._told(self._data[position], where)
         except (KernelscopeError, MemoryError):
             raise
         except Exception as error:  # somebody else's code may fail in any way
@@ -148,7 +170,7 @@ class _Stream(_Given):
             while self._next <= position:
                 item = next(self._iterator)
                 self._next += 1
-            return example_of(item, where)
+            return self._told(item, where)
         except StopIteration as error:
             raise Mismatch(f"{self.name} ended after {self._next} examples; lower --n, or give it again") from error
         except (KernelscopeError, MemoryError):
@@ -208,9 +230,7 @@ def _labelled(
         return None, ()
     if without:
         raise Mismatch(f"{name} has labels for {len(found) - without} of {len(found)} examples; give one each, or none")
-    if len({type(label) for label in found}) > 1:
-        raise Mismatch(f"{name} has both numbers and words as labels; give one kind")
-    return labels_and_classes(np.array(found), classes, len(found), name)
+    return labels_and_classes(found, classes, len(found), name)
 
 
 def _class_names(data: Any) -> tuple[str, ...] | None:

@@ -1,7 +1,7 @@
 """What a data set of somebody else gives for one example, made into an input and a label.
 
-A pair ``(x, y)``, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file, an array or a tensor, or
-a dict with the numbers of tokens.
+A pair ``(x, y)``, which more may follow, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file,
+an array or a tensor, or a dict with the numbers of tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from kernelscope.datasets.arrays import TOKEN_NAMES, arranged, arrangement
 from kernelscope.datasets.image_files import decoded, rgb
 from kernelscope.datasets.inputs import TOKENS, Value
 from kernelscope.errors import Mismatch, one_line
+from kernelscope.masked import require_unmasked
 
 IMAGE_NAMES = (
     "image", "img", "images", "pixel_values", "inputs", "x", "jpg", "jpeg", "png", "webp", "ppm", "pgm",
@@ -24,7 +25,7 @@ LABEL_NAMES = ("label", "labels", "y", "fine_label", "cls", "target")
 
 
 def example_of(item: object, where: str) -> tuple[Value, int | str | None]:
-    """One example's input, and its label if it has one.
+    """One example's input, and its label if it has one: of a longer tuple the first two.
 
     Raises:
         Mismatch: neither of the forms above, naming the place.
@@ -32,13 +33,16 @@ def example_of(item: object, where: str) -> tuple[Value, int | str | None]:
     if isinstance(item, Mapping):
         return _of_mapping(item, where)
     if isinstance(item, (tuple, list)):
-        if len(item) not in (1, 2):
-            raise Mismatch(
-                f"{where} is a {type(item).__name__} of {len(item)}, expected (x, y) or x; give one of those"
-            )
+        if not item:
+            raise Mismatch(f"{where} is an empty {type(item).__name__}, expected (x, y) or x; give one of those")
         value, label = example_of(item[0], where) if isinstance(item[0], Mapping) else (_value(item[0], where), None)
-        return value, _label(item[1], where) if len(item) == 2 else label
+        return value, _label(item[1], where) if len(item) > 1 else label
     return _value(item, where), None
+
+
+def parts_of(item: object) -> int:
+    """How many things a data set gives for one example."""
+    return len(item) if isinstance(item, (tuple, list)) else 1
 
 
 def unbatched(batch: Any) -> Iterator[Any]:
@@ -76,7 +80,7 @@ def _value(x: Any, where: str) -> np.ndarray:
         return decoded(x, Path(where))
     if hasattr(x, "convert") and hasattr(x, "mode"):  # a Pillow image
         return rgb(x)
-    array = _array(x)
+    array = _array(x, where)
     if array is None or array.dtype.kind not in "uifb" or array.ndim < 1:
         raise Mismatch(
             f"{where} is a {type(x).__name__}, expected an image, an array or a tensor; convert it in the data set"
@@ -85,14 +89,15 @@ def _value(x: Any, where: str) -> np.ndarray:
 
 
 def _tokens(values: object, where: str) -> np.ndarray:
-    array = _array(values)
+    array = _array(values, where)
     if array is None or array.dtype.kind not in "iu":
         raise Mismatch(f"{where} is no list of whole numbers; tokenize in the data set")
     return array.astype(np.int64)
 
 
-def _array(x: Any) -> np.ndarray | None:
+def _array(x: Any, where: str) -> np.ndarray | None:
     """An array, a tensor or a list of numbers as an array; None for anything else."""
+    require_unmasked(x, where)
     if hasattr(x, "detach"):
         x = x.detach().cpu()
         return np.asarray((x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy())
@@ -107,6 +112,7 @@ def _label(y: Any, where: str) -> int | str | None:
     if isinstance(y, bytes):
         y = y.decode("ascii", "replace").strip()
         return int(y) if y.lstrip("-").isdigit() else y
+    require_unmasked(y, f"label of {where}")
     if hasattr(y, "detach") or isinstance(y, (np.ndarray, np.generic)):
         if int(np.prod(y.shape)) != 1:
             raise Mismatch(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from kernelscope.errors import UnreadableInput, one_line
+from kernelscope.errors import Mismatch, UnreadableInput, one_line
 from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
-from kernelscope.numpy_files import ArrayFile, are_whole, open_npy, open_npz
+from kernelscope.labels import one_per_example
+from kernelscope.numpy_files import ArrayFile, open_npy, open_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
 ASSUMED = "rows carry no ids, so they are taken to correspond"
 ROW_KEYS = ("labels", "ids")  #: arrays of an ``.npz`` that describe rows and are not layers
@@ -88,12 +89,10 @@ def _labels(labels: np.ndarray | None, path: Path) -> tuple[np.ndarray | None, t
     """Class of each example as a whole number, and the classes' names if the file has names instead."""
     if labels is None:
         return None, ()
-    if labels.ndim != 1 or not (labels.dtype.kind in "US" or are_whole(labels)):
-        raise UnreadableInput(f"{path} holds labels that are no whole numbers (n,); give class indices")
-    if labels.dtype.kind in "US":
-        names, numbers = np.unique(labels.astype(str), return_inverse=True)
-        return numbers, tuple(map(str, names))
-    return labels.astype(np.int64), ()
+    try:
+        return one_per_example(labels, len(labels), f"{path} labels")
+    except Mismatch as error:
+        raise UnreadableInput(str(error)) from error
 
 
 def _require_numbers(X: np.ndarray | ArrayFile, path: Path, *, texts: bool = False) -> None:

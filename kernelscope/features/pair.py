@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.errors import Mismatch, UsageError
+from kernelscope.errors import Mismatch, UsageError, one_line, shown
 from kernelscope.features.arrays import ASSUMED
 from kernelscope.kernels.row_views import Reordered
 from kernelscope.kernels.rows import BLOCK_ROWS
@@ -23,7 +23,7 @@ class FeaturePair:
         align: ``"ids"`` pairs a student whose examples stand in another order.
 
     Raises:
-        Mismatch: other examples, another order, or other labels.
+        Mismatch: other examples, another order, other labels, or to be paired by ids that repeat.
     """
 
     def __init__(self, teacher: Features, student: Features, *, align: str | None = None) -> None:
@@ -42,9 +42,8 @@ class FeaturePair:
                 without = teacher.path if teacher.ids is None else student.path
                 raise Mismatch(f"{without} has no ids to align by; store ids, or leave out --align")
             self.notes = (ASSUMED,)
-        elif not _same(teacher.ids, student.ids):
-            self._order = self._other_order(teacher.ids[:], student.ids[:], align)
-            self.notes = ("rows of the student were re-ordered by example id",)
+        else:
+            self._pair_by_ids(teacher.ids, student.ids, align)
         self._require_same_labels()
 
     @property
@@ -81,10 +80,18 @@ class FeaturePair:
         X_S = self.student.features(student_layer)
         return self.teacher.features(teacher_layer), X_S if self._order is None else Reordered(X_S, self._order)
 
+    def _pair_by_ids(self, of_teacher: Rows, of_student: Rows, align: str | None) -> None:
+        if align == "ids":
+            _require_distinct("teacher", self.teacher.path, of_teacher)
+            _require_distinct("student", self.student.path, of_student)
+        if not _same(of_teacher, of_student):
+            self._order = self._other_order(of_teacher[:], of_student[:], align)
+            self.notes = ("rows of the student were re-ordered by example id",)
+
     def _other_order(self, of_teacher: np.ndarray, of_student: np.ndarray, align: str | None) -> np.ndarray:
         """Where each of the teacher's examples stands in the student's rows."""
-        where = {identity.tobytes(): row for row, identity in enumerate(of_student)}
-        order = np.array([where.get(identity.tobytes(), -1) for identity in of_teacher])
+        where = {identity: row for row, identity in enumerate(_identities(of_student))}
+        order = np.array([where.get(identity, -1) for identity in _identities(of_teacher)])
         others = int((order < 0).sum())
         if others:
             raise Mismatch(
@@ -107,6 +114,27 @@ class FeaturePair:
             count = int((np.asarray(ours) != np.asarray(theirs)).sum())
             raise Mismatch(
                 f"{count} of {self.n} labels differ between teacher and student; extract both from the same data"
+            )
+
+
+def _identities(ids: np.ndarray) -> list[Any]:
+    """What rows are known by, equal where ids are."""
+    if ids.dtype == np.uint8:
+        return [identity.tobytes() for identity in ids]
+    found: list[Any] = ids.tolist()
+    return found if ids.ndim == 1 else [repr(identity) for identity in found]
+
+
+def _require_distinct(role: str, path: str, ids: Rows) -> None:
+    """Refuse to pair by ids of which one stands in two rows."""
+    seen: dict[Any, int] = {}
+    for row, identity in enumerate(_identities(ids[:])):
+        first = seen.setdefault(identity, row)
+        if first != row:
+            text = identity.hex() if isinstance(identity, bytes) else str(identity)
+            raise Mismatch(
+                f"{role} {shown(path)} has the id {one_line(text, 40)} in rows {first} and {row}, so that rows "
+                "cannot be paired by id; give each its own"
             )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from kernelscope.errors import Mismatch, NumericalError
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+from kernelscope.masked import require_unmasked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +42,9 @@ def as_rows(X: Features, name: str = "features") -> Rows:
     """``X`` as rows: itself if it already slices, an array if it is a nested list; examples are rows.
 
     Raises:
-        Mismatch: if it is not two-dimensional or not of real numbers.
+        Mismatch: if it is not two-dimensional, not of real numbers, or masked.
     """
+    require_unmasked(X, name)
     # not isinstance(X, Rows): from Python 3.12 on that misses attributes which a proxy forwards
     slices = hasattr(X, "shape") and hasattr(X, "__getitem__")
     rows = cast("Rows", X) if slices else np.asarray(X)
@@ -57,8 +59,13 @@ def as_rows(X: Features, name: str = "features") -> Rows:
 
 
 def numpy_block(X: Rows, start: int, stop: int) -> np.ndarray:
-    """Rows ``start:stop`` as a NumPy array in the stored precision (bfloat16, which NumPy lacks, as float32)."""
+    """Rows ``start:stop`` as a NumPy array in the stored precision (bfloat16, which NumPy lacks, as float32).
+
+    Raises:
+        Mismatch: rows that come masked, as NetCDF libraries give them.
+    """
     block = X[start:stop]
+    require_unmasked(block, "features")
     if _is_tensor(block):
         import torch
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from kernelscope.activations.layer_names import among, split
-from kernelscope.errors import Mismatch, UsageError, one_line
+from kernelscope.errors import UsageError, one_line
 from kernelscope.features.pair import FeaturePair
+from kernelscope.measurement.given_labels import per_example
 from kernelscope.measurement.layer_remarks import on_layers, on_networks
 from kernelscope.measurement.position_outputs import Positions
-from kernelscope.numpy_files import are_whole, load_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +32,8 @@ class Examples:
     """What is known of the rows: class, group (rows of one group were drawn together), identity.
 
     ``ids``: ``(n, 16)`` bytes, read as they are sliced. ``labels_of_rows``: False where rows are positions, and labels
-    those of the inputs that they stand in.
+    those of the inputs that they stand in. ``labels_of_logits``: False where labels are words, whose order need not be
+    that of the networks' logits.
     """
 
     labels: np.ndarray | None
@@ -43,6 +43,7 @@ class Examples:
     split: str | None
     groups: np.ndarray | None = None
     labels_of_rows: bool = True
+    labels_of_logits: bool = True
 
     def class_name(self, label: int) -> str:
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)
@@ -139,7 +140,7 @@ class Correspondence:
     """What is known of the rows beyond their features, and which layers are compared.
 
     Attributes:
-        labels, groups: of each example, an array or an ``.npy`` file; None for what the features know.
+        labels, groups: of each example, in memory or a file; None for what the features know.
         align: ``"ids"`` to pair re-ordered features by example id.
         layers, pairs: see :func:`kernelscope.measurement.measure.measure`.
     """
@@ -166,17 +167,18 @@ def _match(
     features = FeaturePair(teacher.features, student.features, align=wanted.align)
     labels, groups, n = wanted.labels, wanted.groups, features.n
     given = teacher.rows_given or student.rows_given or n  # labels stand beside all rows, measured or not
-    groups = (
-        _inputs(features.ids, features.pools) if groups is None else _one_per_example(groups, given, "groups", "group")
-    )
+    classed = None if labels is None else per_example(labels, given, "labels", features.classes)
+    grouped = None if groups is None else per_example(groups, given, "groups")
+    features.notes += tuple(note for each in (classed, grouped) if each is not None for note in each.notes)
     examples = Examples(
-        features.labels if labels is None else _one_per_example(labels, given, "labels", "class")[:n],
+        features.labels if classed is None else classed.numbers[:n],
         features.ids,
-        features.classes,
+        features.classes if classed is None else classed.words or features.classes,
         features.order_sha256,
         student.split,
-        None if groups is None else groups[:n],
+        _inputs(features.ids, features.pools) if grouped is None else grouped.numbers[:n],
         labels_of_rows=labels is not None or features.pools.isdisjoint(POSITIONS),
+        labels_of_logits=classed is None or classed.ordered,
     )
     beside = {
         name: FeaturePair(teacher.features, each.features, align=wanted.align) for name, each in references.items()
@@ -199,22 +201,6 @@ def _inputs(ids: Rows | None, pools: set[str | None]) -> np.ndarray | None:
     _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
     in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
     return in_order[groups.reshape(-1)] if len(first) < len(groups) else None
-
-
-def _one_per_example(given: object, n: int, name: str, noun: str) -> np.ndarray:
-    """Labels or groups as given: an ``.npy`` file, an array or a tensor of n whole numbers or words.
-
-    Raises:
-        UnreadableInput: a file that is no array. Mismatch: not one whole number per example.
-    """
-    if isinstance(given, (str, os.PathLike)):
-        given = load_npy(given)
-    values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
-    if values.ndim != 1 or len(values) != n:
-        raise Mismatch(f"{name} have shape {values.shape}, expected ({n},); give one {noun} per example")
-    if values.dtype.kind not in "US" and not are_whole(values):
-        raise Mismatch(f"{name} are not whole numbers; give {noun} indices")
-    return np.unique(values, return_inverse=True)[1] if values.dtype.kind in "US" else values.astype(np.int64)
 
 
 def _layer_pairs(

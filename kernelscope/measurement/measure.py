@@ -88,7 +88,8 @@ def measure(
         teacher: a checkpoint or feature file (path), an array, tensor or HDF5 dataset of shape ``(n, d_T)``, a dict of
             them by layer name, a FeatureStore, or a module (with ``data``).
         student: the same for the student, or a list of students.
-        labels: class of each example, shape ``(n,)``, or a path to an ``.npy`` file; known already for checkpoints.
+        labels: class of each example, ``(n,)`` whole numbers from 0 on or words, in an array, a tensor, a list or a
+            file (``.npy``, ``.npz``, ``.pt``, HDF5, a column of text); known already for checkpoints.
         groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
             same form; sampling intervals then leave out whole groups.
         data: examples to run networks on: a data set's name (see ``docs/data.md``), ``(X, y)``, a Dataset, a DataLoader

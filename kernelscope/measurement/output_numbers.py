@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 NO_INTERVAL = "examples come in groups, so the difference in accuracy carries no interval"
 NOT_OF_ROWS = "labels are those of whole inputs, not of every position: answers are compared, not marked"
+NOT_OF_LOGITS = (
+    "labels are words, which name no column of the logits: answers are compared, not marked; give their numbers"
+)
 NOT_CLASSES = "labels are no numbers of the logits' classes: answers are compared, not marked"
 
 
@@ -65,6 +68,8 @@ def _marks(pair: LayerPair) -> tuple[np.ndarray | None, tuple[str, ...]]:
         return None, ()
     if not pair.examples.labels_of_rows:
         return None, (NOT_OF_ROWS,)
+    if not pair.examples.labels_of_logits:
+        return None, (NOT_OF_LOGITS,)
     if not outputs.are_classes(labels, *pair.teacher.shape):
         return None, (NOT_CLASSES,)
     return labels, ()

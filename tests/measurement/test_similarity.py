@@ -12,7 +12,7 @@ from kernelscope import metrics
 from kernelscope.cli.main import main
 from kernelscope.errors import UsageError
 from kernelscope.kernels.similarity.within_class import WithinClass
-from kernelscope.measurement.output_numbers import NO_INTERVAL, NOT_CLASSES, NOT_OF_ROWS
+from kernelscope.measurement.output_numbers import NO_INTERVAL, NOT_CLASSES, NOT_OF_LOGITS, NOT_OF_ROWS
 from kernelscope.report.document import flat_fields
 from kernelscope.report.gates import Gate
 from kernelscope.report.report import TransferReport
@@ -89,7 +89,7 @@ def test_answers_are_those_of_the_logits_as_given_whatever_is_done_to_the_rows(o
 
 def test_answers_are_compared_and_not_marked_where_labels_say_nothing_of_them():
     X_T, X_S, y = some_pair()
-    for labels, note in ((None, None), (y + 6, NOT_CLASSES), (y - 1, NOT_CLASSES)):
+    for labels, note in ((None, None), (y + 6, NOT_CLASSES), (y.astype(str), NOT_OF_LOGITS)):
         report = of_logits(X_T, X_S, labels=labels)
         found = report.outputs
         assert found.flips is None and found.calibration is None and found.changed > 0

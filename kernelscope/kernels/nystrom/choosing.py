@@ -11,6 +11,7 @@ from kernelscope.kernels.nystrom.clusters import lloyd, nearest
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.spectrum import gram_tolerance
 from kernelscope.kernels.rows import Features, Rows, as_rows, require_finite, row_blocks, storage_roundoff, take_rows
+from kernelscope.masked import require_unmasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +133,7 @@ def given(indices: ArrayLike, n: int) -> Landmarks:
     Raises:
         Mismatch: not a list of whole numbers, or one of them is out of range.
     """
+    require_unmasked(indices, "landmark rows")
     rows = np.asarray(indices)
     if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu":
         raise Mismatch(
@@ -227,6 +229,7 @@ def _teacher_rows(teacher: Features | None, what: str) -> Rows:
 
 def _compact_classes(labels: ArrayLike) -> np.ndarray:
     """Labels as 0 … L − 1 in sorted order, −1 where there is none."""
+    require_unmasked(labels, "labels")
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.size == 0:
         raise Mismatch(f"labels have shape {labels.shape}, expected (n,); give one label per example")
