@@ -8,7 +8,7 @@ import sys
 import click
 
 from kernelscope.cli import signals, streams
-from kernelscope.errors import KernelscopeError, Stopped, one_line
+from kernelscope.errors import KernelscopeError, ResourceError, Stopped, one_line
 from kernelscope.files import SCARCE, not_written
 
 VERBS = {
@@ -21,6 +21,10 @@ VERBS = {
     "inspect": "kernelscope.cli.inspect",
     "report": "kernelscope.cli.report",
 }
+
+
+#: what the dynamic linker says where there is no more memory, or no more descriptors
+SCARCE_TO_LINKER = ("failed to map segment", "allocate memory", "Too many open files", "Error 24")
 
 
 class Verbs(click.Group):
@@ -102,6 +106,10 @@ def _failed_disk(error: BaseException) -> KernelscopeError | None:
     while found is not None:
         if isinstance(found, OSError) and found.errno in SCARCE:
             return not_written(found.filename or "a file", found)
+        if isinstance(found, ImportError) and any(words in str(found) for words in SCARCE_TO_LINKER):
+            return ResourceError(
+                f"a library cannot be loaded ({one_line(str(found)[-70:])}); free memory and open files"
+            )
         found = found.__cause__ or found.__context__
     if isinstance(error, OSError) and error.errno is not None:
         return not_written(error.filename or "the output", error)

@@ -155,6 +155,15 @@ def test_no_more_open_files_than_a_few_are_needed(kernelscope):
     assert done.returncode == 0 or "Too many open files" in one_line(done.stderr)
 
 
+def test_a_machine_without_memory_for_libraries_is_exit_code_7(kernelscope):
+    def little():
+        resource.setrlimit(resource.RLIMIT_AS, (244 << 20, 244 << 20))
+
+    done = kernelscope("extract", "t.npy", "--out", "f.h5", preexec_fn=little)
+    assert done.returncode == 7, done.stderr
+    assert "memory" in one_line(done.stderr)
+
+
 def test_what_libraries_warn_of_is_not_told_to_a_user(folder):
     for settings, told in (({}, False), ({"PYTHONWARNINGS": "always"}, True)):
         command, env = [sys.executable, "-c", WARNING], {**os.environ, **settings}
