@@ -34,9 +34,9 @@ def found_axis(layer: str, shape: tuple[int, ...], n: int, other: tuple[int, ...
         raise Mismatch(f"layer {name} gives {shape} for {n} examples as for {m}, so no row for each; name another")
     (axis,) = moved
     if (shape[axis], other[axis]) != (n, m):
+        apart = f"if they are side by side name it as {name}#{axis}, else" if shape[axis] % n == 0 else "name"
         raise Mismatch(
-            f"layer {name} gives {shape}, whose axis {axis} holds {shape[axis]} for {n} examples; "
-            f"if they are side by side name it as {name}#{axis}, else another layer"
+            f"layer {name} gives {shape}, whose axis {axis} holds {shape[axis]} for {n} examples; {apart} another layer"
         )
     return axis
 

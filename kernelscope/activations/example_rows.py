@@ -16,6 +16,7 @@ from torch import nn
 from kernelscope.activations.batch import MASK
 from kernelscope.activations.capture import Capture
 from kernelscope.activations.pooling import UNITS, pool, positions
+from kernelscope.activations.remarks import Remark
 from kernelscope.activations.resolving import OUTPUT, may_be_passed_over, resolve_layers
 from kernelscope.activations.trial import FEW
 from kernelscope.activations.undisturbed import traceless
@@ -188,7 +189,7 @@ class ForwardPass:
                     f"layer {name} gives {len(tensor)} rows for {counts.sum()} "
                     f"{'examples' if self._counts is None else 'positions'}; choose another layer or pooling"
                 )
-        logits = None if self._capture.headless else self._logits
+        logits = None if self._capture.headless and "logits" not in self.layers else self._logits
         return BatchRows(rows, counts, _predicted(logits, n))
 
     def notes(self) -> list[str]:
@@ -197,6 +198,8 @@ class ForwardPass:
         remarks = [
             replace(remark, layer=shown[remark.layer]) for remark in self._capture.remarks() if remark.layer in shown
         ]
+        if self._default and self._capture.headless:
+            remarks.append(Remark(OUTPUT, "what a network without a head returns, so these are no logits"))
         passed_over = self._on_passed_over()
         return [*self._notes, *map(str, remarks), *([passed_over] if passed_over else [])]
 

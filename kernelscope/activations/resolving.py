@@ -95,4 +95,4 @@ def _matches(net: nn.Module, word: str) -> list[str]:
         known = [*WORDS, *paths]
         near = difflib.get_close_matches(asked.path, known, n=3, cutoff=0.4) or known[:6]
         raise UsageError(f"unknown layer {one_line(word, 60)!r}; nearest: {', '.join(near)}")
-    return [path + asked.ending for path in found]
+    return [path + asked.ending for path in found] if is_pattern(word) else [word]

@@ -129,6 +129,7 @@ def test_the_output_of_an_encoder_without_a_head_is_called_output(kind):
     layers = [pair.teacher_layer for pair in report.pairs]
     assert layers[-1] == "output" and "logits" not in layers
     assert report.pairs[-1].outputs is None and report.networks[0].top1 is None
+    assert any("without a head" in note for note in said(report, "output")[0])
 
 
 @pytest.mark.parametrize("kind", WITH_HEAD)
