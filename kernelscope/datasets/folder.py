@@ -6,19 +6,26 @@ has them. Nothing of an image stays in memory but its path, id and label.
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelscope.datasets.image_files import EXTENSIONS, image_examples, image_files, named
+from kernelscope.datasets.listing import class_folders, images_below, images_in, passed_over
 from kernelscope.datasets.splitting import ALL, Splits
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import UnreadableInput, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kernelscope.datasets.examples import Examples
 
-#: what folders of splits are called
-SPLIT_FOLDERS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
+#: what folders of splits are called, whatever their case
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing"),
+}
 
 
 def folder(root: Path, *, seed: int = 0, skip_unreadable: bool = False) -> Splits:
@@ -28,48 +35,87 @@ def folder(root: Path, *, seed: int = 0, skip_unreadable: bool = False) -> Split
     from the training images, which see to it that the best epoch is not chosen on what is reported.
 
     Raises:
-        UnreadableInput: no such folder; when a split is read, a folder without images or an unreadable image.
+        UnreadableInput: no such folder, or two that may be one split or class; when a split is read, a folder without
+            images or an unreadable image.
     """
     name = f"folder:{root}"
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UnreadableInput(f"{named(root)} {what}; name a folder of images")
-    own = {
-        split: root / word
-        for split, words in SPLIT_FOLDERS.items()
-        for word in words
-        if (root / word).is_dir() and class_folders(root / word)
-    }
-    if "train" in own and len(own) > 1:
-        if "test" not in own:
-            own["test"] = own.pop("validation")
-        classes = class_folders(own["train"])
-    else:
-        own, classes = {ALL: root}, class_folders(root)
+    own, notes = _own_splits(root)
+    classes = _classes(own["train"] if own else root)
+    own = own or {ALL: root}
 
     def read(split: str) -> Examples:
-        return _read(name, split, own[split], classes, skip_unreadable)
+        found = _read(name, split, own[split], classes, skip_unreadable)
+        return replace(found, notes=(*notes, *found.notes))
 
     return Splits(name, own, read, seed=seed)
 
 
-def class_folders(root: Path) -> tuple[str, ...]:
-    """Sub-folders in the order of their names; hidden ones are none."""
-    with os.scandir(root) as entries:
-        return tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
+def _own_splits(root: Path) -> tuple[dict[str, Path], list[str]]:
+    """The folders of the splits, none if the sub-folders are classes; and notes on what else lies beside them.
+
+    Raises:
+        UnreadableInput: two folders for one split, or none for training.
+    """
+    here = class_folders(root)
+    own: dict[str, Path] = {}
+    for split, words in SPLIT_FOLDERS.items():
+        found = [root / word for word in here if word.lower() in words and _holds_examples(root / word)]
+        if len(found) > 1:
+            raise UnreadableInput(
+                f"{named(root)} has {' and '.join(place.name for place in found)}, which may both be its {split} "
+                "split; rename one"
+            )
+        own |= {split: found[0]} if found else {}
+    others = [word for word in here if root / word not in own.values()]
+    if "train" not in own or len(own) == 1:
+        if own and not others and any(map(class_folders, own.values())):
+            words = " and ".join(place.name for place in own.values())
+            raise UnreadableInput(
+                f"{named(root)} has {words} alone, no training and another split; name one, "
+                f"folder:{named(next(iter(own.values())))}"
+            )
+        return {}, _on_nested(root, here)
+    # images without classes say less than a labelled validation split
+    if "validation" in own and "test" in own and class_folders(own["validation"]) and not class_folders(own["test"]):
+        others.append(own.pop("test").name)
+    if "test" not in own:
+        own["test"] = own.pop("validation")
+    words = one_line(", ".join(others), 60)
+    return own, [f"folders beside those of the splits were passed over: {words}"] if others else []
 
 
-def images_below(root: Path) -> list[str]:
-    """Paths of all images below ``root``, relative to it, folder by folder in the order of names."""
-    found = []
-    for place, folders, names in os.walk(root):
-        folders.sort()
-        below = os.path.relpath(place, root)
-        found += [
-            os.path.normpath(os.path.join(below, name))  # noqa: PTH118 (a million of them)
-            for name in sorted(names)
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+def _holds_examples(place: Path) -> bool:
+    return bool(class_folders(place) or images_in(place))
+
+
+def _on_nested(root: Path, here: Sequence[str]) -> list[str]:
+    """A note where all folders hold folders alone, so that these may be the classes that were meant."""
+    if not here or not all(class_folders(root / name) and not images_in(root / name) for name in here):
+        return []
+    words = one_line(", ".join(here), 60)
+    return [
+        f"classes are the folders {words}, which hold only folders; if those are the classes, name one of the first"
+    ]
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    """The class folders.
+
+    Raises:
+        UnreadableInput: two that differ only in case.
+    """
+    found = class_folders(root)
+    known: dict[str, str] = {}
+    for name in found:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise UnreadableInput(
+                f"{named(root)} has the folders {one_line(other, 30)} and {one_line(name, 30)}, which differ only in "
+                "case; join them, or rename one"
+            )
     return found
 
 
@@ -78,16 +124,21 @@ def _read(name: str, split: str, root: Path, classes: tuple[str, ...], skip_unre
     if not paths:
         raise UnreadableInput(f"{named(root)} holds no images ({' '.join(EXTENSIONS)}); check the path")
     source = image_files(name, root, paths)
-    return image_examples(source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable)
+    found = image_examples(source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable)
+    notes = passed_over(root)
+    if labels is not None:
+        here, present = class_folders(root), set(labels)
+        empty = [word for label, word in enumerate(classes) if word in here and label not in present]
+        notes += [f"class folders without an image: {one_line(', '.join(empty), 80)}"] if empty else []
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def _listed(root: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int] | None]:
     """Images and their classes; images that lie beside the class folders have none, so then no image has one."""
-    with os.scandir(root) as entries:
-        loose = [entry.name for entry in entries if entry.is_file() and entry.name.lower().endswith(EXTENSIONS)]
-    here = class_folders(root)
+    loose = images_in(root)
+    here = _classes(root)
     if not here or (loose and not any(images_below(root / name) for name in here)):
-        return sorted(loose), None
+        return loose, None
     if loose:
         raise UnreadableInput(
             f"{named(root)} holds {len(loose)} images beside its class folders, such as {named(Path(loose[0]))}; "
