@@ -43,8 +43,8 @@ def cached_features(loaded: Loaded, examples: Examples, request: Request) -> Fea
     """The features, from the cache if they are there. Their accuracy is not checked.
 
     A cache that fails is no error but a note: the features then live in a temporary file until the program ends. A
-    cached file that is damaged is extracted again. Only built-in architectures read from a file are kept: what a
-    module in memory computes depends on code and attributes that no key can hold.
+    cached file that is damaged, or fails while it is read, is extracted again. Only built-in architectures read from a
+    file are kept: what a module in memory computes depends on code and attributes that no key can hold.
     """
     # the check must be made of features found in the cache, too, so that it is not part of extracting them
     extraction = Extraction(loaded, examples, replace(request, accuracy_check=False))
@@ -53,7 +53,9 @@ def cached_features(loaded: Loaded, examples: Examples, request: Request) -> Fea
     try:
         path = cache_folder() / f"{config_sha256(extraction.config)[:32]}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _known(path) or extraction.write(path, overwrite=True)
+        store = _known(path) or extraction.write(path, overwrite=True)
+        store.read_instead(lambda: _aside(extraction))
+        return store
     except (OSError, UsageError) as error:
         if isinstance(error, UnreadableInput):  # of the examples: what the cache holds is never told so
             raise

@@ -17,6 +17,7 @@ inside (``features/opening.py``), rows are plain bytes of this file, every block
 from __future__ import annotations
 
 import contextlib
+import functools
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from kernelscope.plain_file import OpenFile
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from pathlib import Path
 
     from kernelscope.features.header import Place
@@ -52,6 +54,7 @@ class CheckedRows:
         self._verified = np.zeros(len(self._sums), bool)
         self._kept: tuple[int, np.ndarray] = (-1, np.empty(0))
         self._ahead: Ahead | None = None
+        self.instead: Callable[[], CheckedRows] | None = None  #: the same rows, should these not be readable any more
         self.shape: tuple[int, int] = (data.shape[0], data.shape[1])
         self.dtype = data.dtype
 
@@ -73,7 +76,12 @@ class CheckedRows:
         if self._kept[0] == number:
             return self._kept[1]
         ahead, self._ahead = self._ahead, None
-        block = ahead.block() if ahead is not None and ahead.holds(number) else self._read(number)
+        try:
+            block = ahead.block() if ahead is not None and ahead.holds(number) else self._read(number)
+        except UnreadableInput:
+            if self.instead is None:
+                raise
+            return self.instead()._block(number)
         if number == self._kept[0] + 1 < len(self._sums) - 1 and block.nbytes >= AHEAD_BYTES:
             with contextlib.suppress(RuntimeError):  # without a thread it is read when it is asked for
                 self._ahead = Ahead(self._read, number + 1)
@@ -175,6 +183,13 @@ class FeatureStore:
     def features(self, layer: str) -> CheckedRows:
         """The layer's rows ``(n, d)``, read from disk as they are sliced."""
         return self._rows[layer]
+
+    def read_instead(self, make: Callable[[], FeatureStore]) -> None:
+        """Read from what ``make`` gives, once asked for, what this file does not give any more: it is a cache."""
+        made = functools.cache(make)
+        for layer, rows in self._rows.items():
+            rows.instead = lambda layer=layer: made().features(layer)
+        self.ids.instead = lambda: made().ids
 
     def pool(self, layer: str) -> str | None:
         pool: str | None = self._stated[layer]["pool"]

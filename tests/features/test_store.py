@@ -1,5 +1,6 @@
 """The feature file: written atomically, resumed bit for bit, and believed in nothing it declares."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+import kernelscope as ks
 from kernelscope import files
 from kernelscope.errors import Mismatch, ResourceError, UnreadableInput, UsageError
 from kernelscope.features.header import Samples
@@ -176,3 +178,26 @@ def test_a_flipped_bit_of_an_id_is_seen_at_once_and_later(tmp_path):
             store.ids[4_096:]
     with pytest.raises(UnreadableInput, match="ids is corrupt; extract it again"):
         FeatureStore.open(tmp_path / "f.h5")
+
+
+def test_a_cache_that_fails_while_it_is_read_is_extracted_again(little, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path))
+    given = {"teacher": little / "teacher.pt", "student": little / "student.pt", "limit": 60}
+    whole = ks.measure(**given)
+    cached = {path.stat().st_ino for path in tmp_path.rglob("*.h5")}
+    preadv, calls, most = os.preadv, [], [10**9]
+
+    def failing(descriptor, buffers, offset):
+        if os.fstat(descriptor).st_ino in cached:
+            calls.append(offset)
+            if len(calls) > most[0]:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    ks.measure(**given)
+    most[0] = len(calls) - 4  # both files were opened and verified by then
+    calls.clear()
+    report = ks.measure(**given)
+    assert len(calls) > most[0]
+    assert [pair.transfer_loss for pair in report] == [pair.transfer_loss for pair in whole]
