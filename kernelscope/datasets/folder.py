@@ -72,9 +72,9 @@ def _own_splits(root: Path) -> tuple[dict[str, Path], list[str]]:
     others = [word for word in here if root / word not in own.values()]
     if "train" not in own or len(own) == 1:
         if own and not others and any(map(class_folders, own.values())):
-            words = " and ".join(place.name for place in own.values())
+            alone = " and ".join(place.name for place in own.values())
             raise UnreadableInput(
-                f"{named(root)} has {words} alone, no training and another split; name one, "
+                f"{named(root)} has {alone} alone, no training and another split; name one, "
                 f"folder:{named(next(iter(own.values())))}"
             )
         return {}, _on_nested(root, here)
@@ -83,8 +83,8 @@ def _own_splits(root: Path) -> tuple[dict[str, Path], list[str]]:
         others.append(own.pop("test").name)
     if "test" not in own:
         own["test"] = own.pop("validation")
-    words = one_line(", ".join(others), 60)
-    return own, [f"folders beside those of the splits were passed over: {words}"] if others else []
+    beside = one_line(", ".join(others), 60)
+    return own, [f"folders beside those of the splits were passed over: {beside}"] if others else []
 
 
 def _holds_examples(place: Path) -> bool:
@@ -96,9 +96,7 @@ def _on_nested(root: Path, here: Sequence[str]) -> list[str]:
     if not here or not all(class_folders(root / name) and not images_in(root / name) for name in here):
         return []
     words = one_line(", ".join(here), 60)
-    return [
-        f"classes are the folders {words}, which hold only folders; if those are the classes, name one of the first"
-    ]
+    return [f"classes are the folders {words}, which hold only folders; if the classes are in these, name one of them"]
 
 
 def _classes(root: Path) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ NO_DATA = {"thumbs.db", "desktop.ini"}
 
 
 def is_image(name: str) -> bool:
+    """Whether a file is an image by its name; hidden ones, as macOS puts beside each, are none."""
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 

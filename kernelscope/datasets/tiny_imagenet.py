@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernelscope.datasets.folder import class_folders, images_below
 from kernelscope.datasets.image_files import image_examples, image_files, named
+from kernelscope.datasets.listing import class_folders, images_below
 from kernelscope.datasets.splitting import Splits
 from kernelscope.errors import UnreadableInput, one_line
 
