@@ -13,7 +13,7 @@ from kernelscope.errors import UsageError, one_line
 from kernelscope.features.pair import FeaturePair
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.measurement.layer_remarks import on_layers, on_networks
-from kernelscope.measurement.position_outputs import Positions
+from kernelscope.measurement.position_outputs import POSITIONS, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kernelscope.report.fields import Warning
 
 UNTRAINED = "untrained student"
-POSITIONS = ("token", "patch")  #: poolings that leave every position a row
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernelscope.activations.layer_names import parts
-from kernelscope.activations.pooling import UNITS
 from kernelscope.errors import Mismatch
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.rows import Rows
     from kernelscope.measurement.opening import NetworkInput, Ran
 
+POSITIONS = ("token", "patch")  #: poolings that leave every position a row
 MOST_NUMBERS = 2**25  #: of a batch's logits, 128 MB
 PER_POSITION = "agreement, KL and top k of the outputs are per position, from one more forward pass of both networks"
 NOT_THERE = "outputs have positions, of which these features hold no logits: none are compared; measure the networks"
@@ -39,7 +39,7 @@ class Positions:
         for network, layer in sides:
             shape_of = getattr(network.features, "raw_shape", None)
             shape = tuple(shape_of(layer)) if shape_of is not None else ()
-            pooled = len(shape) > 1 and network.features.pool(layer) not in UNITS
+            pooled = len(shape) > 1 and network.features.pool(layer) not in POSITIONS
             found.append((network, layer, shape if pooled else ()))
         logits = all(parts(layer).path == "logits" and not parts(layer).side for _, layer in sides)
         return cls(tuple(found)) if logits and any(shape for _, _, shape in found) else None
@@ -78,7 +78,9 @@ def _in_words(positions: tuple[int, ...]) -> str:
 def _streamed(ran: Ran, layer: str, numbers: int) -> Rows:
     from kernelscope.features.streaming import StreamedFeatures
 
-    alone = replace(ran.request, layers=[layer], pool=UNITS[0], dtype="float32", accuracy_check=False, progress=None)
+    alone = replace(
+        ran.request, layers=[layer], pool=POSITIONS[0], dtype="float32", accuracy_check=False, progress=None
+    )
     few = max(1, min(alone.batch_size, MOST_NUMBERS // numbers))
     try:
         features = StreamedFeatures(ran.loaded, ran.examples, replace(alone, batch_size=few))
