@@ -77,6 +77,10 @@ def command(
     if given["teacher"] is None or not given["student"]:
         raise UsageError("gate needs --teacher and --student, or --synthetic")
     outputs = Outputs.take(given)
+    if given["announce"] is not None:
+        outputs.require_none("--plan")
+        measure(**given, plan=True)
+        return
     if no_worse_than is not None:
         given = _with_other(given, no_worse_than)
     report = measure(**given, progress=extraction_progress(outputs.quiet))

@@ -12,8 +12,9 @@ from kernelscope.cli.outputs import Outputs, extraction_progress
 
 @click.command("measure")
 @options.measurement_inputs()
+@click.option("--paper", is_flag=True, help="Also print the table of the paper's theory; the page always has it.")
 @options.outputs
-def command(**given: Any) -> None:
+def command(paper: bool, **given: Any) -> None:
     """How much of the teacher's kernel a student inherited: the transfer loss and what it means.
 
     Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz)
@@ -22,4 +23,9 @@ def command(**given: Any) -> None:
     from kernelscope.measurement.measure import measure
 
     outputs = Outputs.take(given)
-    outputs.write(measure(**given, progress=extraction_progress(outputs.quiet)))
+    if given["announce"] is not None:
+        outputs.require_none("--plan")
+        measure(**given, plan=True)
+        return
+    report = measure(**given, progress=extraction_progress(outputs.quiet))
+    outputs.write(report, paper=paper)

@@ -241,7 +241,7 @@ def _how_it_is_computed() -> Callable[[F], F]:
             "announce",
             is_flag=True,
             callback=lambda context, parameter, flag: _to_stderr if flag else None,
-            help="Print on stderr what each pair will cost before it is computed.",
+            help="Print on stderr what each pair will cost, and measure nothing; no network runs.",
         ),
         click.option(
             "--max-memory",

@@ -39,8 +39,19 @@ class Outputs:
     def files(self) -> list[Path]:
         return [path for path in (self.save, self.csv, self.html) if path is not None]
 
-    def write(self, report: TransferReport, *, table: bool = True) -> None:
-        """Write the files asked for, then the JSON, or the table, on stdout."""
+    def require_none(self, option: str) -> None:
+        """Refuse files beside an option that makes no report.
+
+        Raises:
+            UsageError: naming both.
+        """
+        from kernelscope.errors import UsageError
+
+        if self.files:
+            raise UsageError(f"{option} makes no report to write to {self.files[0]}; drop one of the two")
+
+    def write(self, report: TransferReport, *, table: bool = True, paper: bool = False) -> None:
+        """Write the files asked for, then the JSON, or the table (with ``paper`` that of its theory) on stdout."""
         from kernelscope.files import write_text
 
         if self.save is not None:
@@ -54,7 +65,7 @@ class Outputs:
         elif table:
             from kernelscope.rendering.table import show
 
-            show(report)
+            show(report, paper=paper)
 
 
 def extraction_progress(quiet: bool) -> ExtractionProgress | None:

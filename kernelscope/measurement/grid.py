@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.centring import centre
@@ -40,6 +40,30 @@ if TYPE_CHECKING:
     from kernelscope.measurement.layer_pairs import LayerPair, Match
 
 
+SIDES: tuple[tuple[Literal["teacher_layer", "student_layer"], str], ...] = (
+    ("teacher_layer", "teacher"),
+    ("student_layer", "student"),
+)
+
+
+def plan_grid(match: Match, settings: PairSettings) -> None:
+    """Announce what the pairs of a grid will cost, and measure none."""
+    teacher, student = ({pair.names[key]: getattr(pair, side) for pair in match.pairs()} for key, side in SIDES)
+    by_kernels = settings.dims is None and kernels_serve_better(teacher, student, settings.memory_bytes)
+    announce_grid(match, settings, by_kernels=by_kernels)
+
+
+def announce_grid(match: Match, settings: PairSettings, *, by_kernels: bool) -> None:
+    """What the pairs of a grid will cost, to whom it is announced."""
+    if settings.announce is not None:
+        widths = [
+            [X.shape[1] for X in {pair.names[key]: getattr(pair, side) for pair in match.pairs()}.values()]
+            for key, side in SIDES
+        ]
+        line = planned_grid(match.features.n, *widths, by_kernels=by_kernels)
+        settings.announce(f"{match.student.name}: {line}")
+
+
 def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     """One :class:`PairReport` for every two layers: the loss, the ladder, CKA and chance."""
     pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
@@ -47,10 +71,7 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     student = {s: pair.student for (_, s), pair in pairs.items()}
     readable = not match.streamed and settings.dims is None  # rows read once, or cut, have no kernel to keep
     by_kernels = readable and kernels_serve_better(teacher, student, settings.memory_bytes)
-    if settings.announce is not None:
-        widths = ([X.shape[1] for X in side.values()] for side in (teacher, student))
-        line = planned_grid(match.features.n, *widths, by_kernels=by_kernels)
-        settings.announce(f"{match.student.name}: {line}")
+    announce_grid(match, settings, by_kernels=by_kernels)
     if match.streamed:
         from kernelscope.features.streaming import StreamedFeatures, side_by_side
 

@@ -85,6 +85,16 @@ class Inputs:
     untrained: list[NetworkInput | None]
 
 
+def networks_among(given: Given) -> list[str]:
+    """Names of what was given that must run before it can be measured."""
+    sides = [
+        (given.teacher, "teacher", given.teacher_arch),
+        *((each, "student", arch) for each, arch in zip(given.students, given.student_archs)),
+        *((each, name, given.teacher_arch) for name, each in given.references.items()),
+    ]
+    return [found.name for found in (opened(*side) for side in sides) if isinstance(found, Network)]
+
+
 def open_inputs(given: Given, request: Request) -> Inputs:
     """Everything given, as features; networks run over the same examples.
 

@@ -33,6 +33,19 @@ if TYPE_CHECKING:
 NO_FEATURES = "this kernel has no features of finite width: heads, landmarks and spectra were left out"
 
 
+def announce_kernel(pair: LayerPair, kernel: Kernel, settings: PairSettings) -> None:
+    """What this pair will cost, to whom it is announced."""
+    if settings.announce is not None:
+        n, p = pair.teacher.shape[0], pair.teacher.shape[1] + pair.student.shape[1]
+        names = f"{pair.names['student']} {pair.names['student_layer']}"
+        line = planned_kernel(n, p, kernel.name, by_blocks=_by_blocks(pair, settings))
+        settings.announce(f"{names}: {line}")
+
+
+def _by_blocks(pair: LayerPair, settings: PairSettings) -> bool:
+    return settings.route == "blocked" or (settings.route == "auto" and pair.teacher.shape[0] <= MOST_BY_BLOCKS)
+
+
 def measure_with_kernel(
     pair: LayerPair, kernel: Kernel, settings: PairSettings, searched: Searched | None = None
 ) -> Measured:
@@ -40,12 +53,8 @@ def measure_with_kernel(
 
     ``searched``: where the pair is one of a grid, its chance among them.
     """
-    by_blocks = settings.route == "blocked" or (settings.route == "auto" and pair.teacher.shape[0] <= MOST_BY_BLOCKS)
-    if settings.announce is not None:
-        n, p = pair.teacher.shape[0], pair.teacher.shape[1] + pair.student.shape[1]
-        names = f"{pair.names['student']} {pair.names['student_layer']}"
-        settings.announce(f"{names}: {planned_kernel(n, p, kernel.name, by_blocks=by_blocks)}")
-    if by_blocks:
+    announce_kernel(pair, kernel, settings)
+    if _by_blocks(pair, settings):
         sums, label = kernel_sums(
             teacher=pair.teacher,
             student=pair.student,

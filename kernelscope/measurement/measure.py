@@ -18,13 +18,13 @@ from kernelscope.kernels.scales import within_float64
 from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
-from kernelscope.measurement.grid import measure_grid, search
+from kernelscope.measurement.grid import measure_grid, plan_grid, search
 from kernelscope.measurement.honoured import needs_own_passes, require_of_kernel, require_one_pass
-from kernelscope.measurement.inputs import Given, open_inputs
-from kernelscope.measurement.kernel_numbers import measure_with_kernel
+from kernelscope.measurement.inputs import Given, networks_among, open_inputs
+from kernelscope.measurement.kernel_numbers import announce_kernel, measure_with_kernel
 from kernelscope.measurement.layer_pairs import Correspondence, Match, matches
 from kernelscope.measurement.output_numbers import output_fields
-from kernelscope.measurement.pair_numbers import Measured, PairSettings, measure_pair
+from kernelscope.measurement.pair_numbers import Measured, PairSettings, announce_pair, measure_pair
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.measurement.similarity_numbers import require_prefixes
 from kernelscope.report.report import TransferReport
@@ -81,6 +81,7 @@ def measure(
     student_arch_kwargs: Any = None,
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
+    plan: bool = False,
 ) -> TransferReport:
     """How much of the teacher's kernel the student inherited, layer by layer, and how far the numbers can be trusted.
 
@@ -123,6 +124,7 @@ def measure(
             same examples.
         progress: called with a network's name, examples done and their number while features are extracted.
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
+        plan: announce all of them and measure none; no network runs, and the report has no pairs.
 
     Raises:
         UnreadableInput, Mismatch, NumericalError, ResourceError, UsageError: see :mod:`kernelscope.errors`.
@@ -145,10 +147,17 @@ def measure(
         untrained=seed if untrained else None,
         pairs=pairs,
     )
+    if plan and (names := networks_among(given)):
+        _say(settings, f"{', '.join(names)} will run over the data first; extract them to plan what follows")
+        return TransferReport(_meta(settings), (), ())
     inputs = open_inputs(given, request)
     matched = matches(inputs, taking(Correspondence, asked))
     if settings.dims is not None:
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
+    if plan:
+        for match in matched:
+            _plan(match, settings, preparation, together=match.grid and not needs_own_passes(asked))
+        return TransferReport(_meta(settings), (), ())
     baselines = Baselines(settings, preparation)
     measured = []
     for match in matched:
@@ -164,6 +173,24 @@ def measure(
         pairs=tuple(_with_verdict(each.report) for each in measured),
         comparisons=compare([(each.report, each.parts) for each in measured]),
     )
+
+
+def _say(settings: PairSettings, line: str) -> None:
+    if settings.announce is not None:
+        settings.announce(line)
+
+
+def _plan(match: Match, settings: PairSettings, preparation: Preparation, *, together: bool) -> None:
+    """Announce what one student's pairs will cost."""
+    if together and preparation.leaves_rows:
+        return plan_grid(match, settings)
+    for pair in match.pairs():
+        prepared = preparation.of(pair)
+        if preparation.kernel.has_features:
+            announce_pair(prepared, settings)
+        else:
+            announce_kernel(prepared, preparation.kernel, settings)
+    return None
 
 
 def _meta(settings: PairSettings) -> dict[str, Any]:

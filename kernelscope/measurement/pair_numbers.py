@@ -70,13 +70,18 @@ class Measured:
     parts: LeaveOut | None
 
 
-def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | None = None) -> Measured:
-    """Every number of a :class:`PairReport` for two layers whose rows correspond; ``searched``: see the grid."""
-    X_T, X_S, examples, names = pair.teacher, pair.student, pair.examples, pair.names
+def announce_pair(pair: LayerPair, settings: PairSettings) -> None:
+    """What this pair will cost, to whom it is announced."""
     if settings.announce is not None:
         first, *others = planned(Sizes.of(pair, settings.landmarks, settings.neighbours), settings.route)
-        for line in (f"{names['student']} {names['student_layer']}: {first}", *others):
+        for line in (f"{pair.names['student']} {pair.names['student_layer']}: {first}", *others):
             settings.announce(line)
+
+
+def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | None = None) -> Measured:
+    """Every number of a :class:`PairReport` for two layers whose rows correspond; ``searched``: see the grid."""
+    X_T, X_S, examples = pair.teacher, pair.student, pair.examples
+    announce_pair(pair, settings)
     if settings.dims is None:  # prefixes need the features as they are
         X_T, X_S = (
             narrowed(X, which, settings.memory_bytes)

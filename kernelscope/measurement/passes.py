@@ -125,8 +125,10 @@ def planned(sizes: Sizes, route: str) -> Iterator[str]:
     first = "gram" if route == "auto" else route
     ahead = plan(n=sizes.n, d_student=sizes.d_student, d_teacher=sizes.d_teacher, route=first)
     yield str(replace(ahead, why="the report needs these sums") if route == "auto" else ahead)
-    for number, each in enumerate((each for each in PASSES if each.wanted(sizes)), start=1):
+    wanted = [each for each in PASSES if each.wanted(sizes)]
+    for number, each in enumerate(wanted, start=1):
         yield f"  pass {number}, {each.name}: {each.multiply_adds(sizes):.2g} multiply-adds for {each.gives}"
+    yield f"  all passes: {sum(each.multiply_adds(sizes) for each in wanted):.2g} multiply-adds"
 
 
 def planned_grid(n: int, teacher: Sequence[int], student: Sequence[int], *, by_kernels: bool) -> str:

@@ -10,7 +10,9 @@ from kernelscope.rendering.asides import asides
 from kernelscope.rendering.comparisons import comparisons_in_words
 from kernelscope.rendering.wording import (
     first_pairs,
+    folded,
     layer_name,
+    longest_word,
     notes_by_text,
     rows_in_words,
     short_names,
@@ -33,32 +35,32 @@ NARROWEST_NAME = len("student")
 GAP = 2
 
 
-def text(report: TransferReport, width: int = 100) -> str:
-    """The report as plain text, at most ``width`` wide unless the numbers need more."""
+def text(report: TransferReport, width: int = 100, *, paper: bool = False) -> str:
+    """The report as plain text, at most ``width`` wide unless the numbers need more; ``paper``: with its theory."""
     from rich.console import Console
 
     stream = io.StringIO()
-    _print(report, Console(file=stream, width=width, color_system=None))
+    _print(report, Console(file=stream, width=width, color_system=None), paper)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
-def show(report: TransferReport, console: Console | None = None) -> None:
+def show(report: TransferReport, console: Console | None = None, *, paper: bool = False) -> None:
     """Print the report to stdout: in colour on a terminal, else as :func:`text`."""
     from rich.console import Console
 
     console = console or Console()
     if console.is_terminal:
-        _print(report, console)
+        _print(report, console, paper)
     else:
-        console.file.write(text(report, console.width))
+        console.file.write(text(report, console.width, paper=paper))
 
 
-def _print(report: TransferReport, console: Console) -> None:
-    for part in _parts(report, console):
+def _print(report: TransferReport, console: Console, paper: bool) -> None:
+    for part in _parts(report, console, paper):
         console.print(part, highlight=False, markup=False, crop=False)
 
 
-def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
+def _parts(report: TransferReport, console: Console, paper: bool) -> list[RenderableType]:
     """Everything to print, top to bottom."""
     from rich.text import Text
 
@@ -73,7 +75,7 @@ def _parts(report: TransferReport, console: Console) -> list[RenderableType]:
     parts += [Text(), Text("\n".join(compared))] if compared else []
     beside = asides(report)
     parts += [Text(), Text("\n".join(beside))] if beside else []
-    if any(has_theory(pair) for pair in report):
+    if paper and any(has_theory(pair) for pair in report):
         columns = columns_on("terminal", THEORY_COLUMNS, report)
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
         parts += [_table(report, names, console, columns), Text(), _prose(caption(columns), console)]
@@ -103,7 +105,10 @@ def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -
     grid.add_column(max_width=max(12, console.width // 3), overflow="fold", style="bold")
     grid.add_column(max_width=PROSE_WIDTH)
     for pair in first_pairs(report):
-        grid.add_row(Text(f"{names[pair.student]} {layer_name(pair)}"), Text(plain(sentence(pair))))
+        grid.add_row(
+            Text(folded(f"{names[pair.student]} {layer_name(pair)}", max(12, console.width // 3))),
+            Text(plain(sentence(pair))),
+        )
     return grid
 
 
@@ -131,7 +136,8 @@ def _table(report: TransferReport, names: dict[str, str], console: Console, colu
     for_names = console.width - sum(widths) - GAP * (len(widths) + 1)
     layers = max(len("layer"), *(cell_len(layer_name(pair)) for pair in report))
     students = max(len("student"), *(cell_len(names[pair.student]) for pair in report))
-    layers = min(layers, max(NARROWEST_NAME, for_names - min(students, 12)))
+    word = min(longest_word(map(layer_name, report)), for_names - NARROWEST_NAME)
+    layers = min(layers, max(NARROWEST_NAME, word, for_names - min(students, 12)))
     students = min(students, max(NARROWEST_NAME, for_names - layers))
     whole = students + layers + sum(widths) + GAP * (len(widths) + 1)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), width=whole)
@@ -142,6 +148,8 @@ def _table(report: TransferReport, names: dict[str, str], console: Console, colu
     before = None
     for pair, row in zip(report, rows):
         student = names[pair.student] if pair.student != before else ""
-        table.add_row(Text(student, style="bold"), Text(layer_name(pair)), *map(Text, row))
+        table.add_row(
+            Text(folded(student, students), style="bold"), Text(folded(layer_name(pair), layers)), *map(Text, row)
+        )
         before = pair.student
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,27 @@ def layer_name(pair: PairReport) -> str:
     if pair.teacher_layer == pair.student_layer:
         return plain(pair.student_layer)
     return plain(f"{pair.teacher_layer} = {pair.student_layer}")
+
+
+#: a word of a name and what follows it, behind which a line may break
+WORDS = re.compile(r"[^/._\-\s]*[/._\-\s]+|[^/._\-\s]+")
+
+
+def longest_word(names: Iterable[str]) -> int:
+    """The length of the longest word of any name, which the width of a column should hold."""
+    return max(len(word.rstrip()) for name in names for word in WORDS.findall(name))
+
+
+def folded(name: str, width: int) -> str:
+    """A name in lines of at most ``width``: broken after ``/ . _ -`` and blanks; a longer word loses its middle."""
+    lines = [""]
+    for word in WORDS.findall(name):
+        if len(word.rstrip()) > width:
+            word = f"{word[: width // 2]}…{word[len(word) - (width - 1 - width // 2) :]}"
+        if len((lines[-1] + word).rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def first_pairs(report: TransferReport) -> list[PairReport]:

@@ -49,7 +49,7 @@ def test_every_number_of_the_loss_table_stands_whole_at_any_width(width):
 @WIDTHS
 def test_every_number_of_the_theory_table_stands_whole_at_any_width(width):
     report = full_report()
-    numbers = [row[-6:] for row in rows(tables.text(report, width), "/ truth") if len(row) >= 7]
+    numbers = [row[-6:] for row in rows(tables.text(report, width, paper=True), "/ truth") if len(row) >= 7]
     assert numbers == [
         [
             loss_in_digits(pair),
@@ -96,8 +96,21 @@ def test_what_does_not_exist_is_a_dash():
 
 
 def test_without_landmarks_there_is_no_theory_table():
-    assert "theory" not in tables.text(bare_report(), 80)
-    assert "theory" in tables.text(full_report(), 80)
+    assert "theory" not in tables.text(bare_report(), 80, paper=True)
+    assert "theory" in tables.text(full_report(), 80, paper=True)
+
+
+def test_the_theory_is_printed_only_where_it_is_asked_for():
+    assert "theory" not in tables.text(full_report(), 80)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_fold_between_words_or_are_shortened_in_their_middle(width):
+    report = with_pair(full_report(), 0, teacher_layer="encoder.layer_3.attention", student_layer="blocks.11.mlp-fc2")
+    found = tables.text(renamed(report, {"out/ce.pt": "resnet18_distilled-final_epoch.pt"}), width)
+    for word in ("resnet18_", "distilled-", "final_", "embedding", "attention", "blocks."):
+        beginnings = re.findall(rf"(?<!\w){word[:4]}[\w…]*[-_.]?", found.split("the teacher's kernel is")[0])
+        assert all(word.rstrip(".-_") in each or "…" in each for each in beginnings), beginnings
 
 
 def test_a_report_of_no_pairs_says_so():
@@ -150,7 +163,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders():
 def test_an_unresolved_loss_is_only_an_interval_that_still_contains_it():
     low, high = 1.234e-12, 4.56e-9
     text = tables.text(with_pair(full_report(), 0, resolved=False, rounding_interval=(low, high)), 80)
-    said = re.search(r"embedding +(\S+) .*\n +to (\S+)", text)
+    said = re.search(r"embe\S+ +(\S+) .*\n +to (\S+)", text)
     assert (said[1], said[2]) == ("1.2e-12", "4.6e-9")
     assert float(said[1]) <= low < high <= float(said[2])
     assert "0.753" not in text
