@@ -106,7 +106,7 @@ def _missing(folder):
     return folder / "no.pt"
 
 
-@kind("a name too long for the system", "cannot be reached (File name too long)")
+@kind("a name too long for the system", "cannot be read (File name too long)")
 def _long_name(folder):
     return folder / ("x" * 300)
 

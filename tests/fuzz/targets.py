@@ -28,7 +28,7 @@ from kernelscope.datasets.sources import load
 from kernelscope.features import opening, outline
 from kernelscope.features.arrays import open_arrays
 from kernelscope.features.store import FeatureStore
-from kernelscope.measurement.layer_pairs import _one_per_example
+from kernelscope.measurement.given_labels import per_example
 from kernelscope.plain_file import OpenFile
 from kernelscope.report.report import TransferReport
 from tests.checkpoints.hostile_files import saved
@@ -136,7 +136,7 @@ def _rows_of(path: Path, stated: object) -> None:
 
 
 def read_labels(path: Path) -> None:
-    _one_per_example(path, 30, "labels", "class")
+    per_example(path, 30, "labels")
 
 
 def read_report(path: Path) -> None:
