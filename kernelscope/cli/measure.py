@@ -12,7 +12,7 @@ from kernelscope.cli.outputs import Outputs, extraction_progress
 
 @click.command("measure")
 @options.measurement_inputs()
-@click.option("--paper", is_flag=True, help="Also print the table of the paper's theory; the page always has it.")
+@options.paper
 @options.outputs
 def command(paper: bool, **given: Any) -> None:
     """How much of the teacher's kernel a student inherited: the transfer loss and what it means.

@@ -29,6 +29,9 @@ PATH = click.Path(path_type=Path)
 
 debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of any error.")
 quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+paper = click.option(
+    "--paper", is_flag=True, help="Also print the table of the paper's theory; the page always has it."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 device = click.option(

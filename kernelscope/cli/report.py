@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 @click.command("report")
 @click.argument("path", metavar="REPORT.json", type=options.PATH)
+@options.paper
 @options.outputs
-def command(path: Path, **given: Any) -> None:
+def command(path: Path, paper: bool, **given: Any) -> None:
     """Show a saved report again: table, page, CSV. Needs no network, no features and no data."""
     from kernelscope.report.report import TransferReport
 
     outputs = Outputs.take(given)
     report = TransferReport.load(path)
     try:
-        outputs.write(report)
+        outputs.write(report, paper=paper)
     except (KernelscopeError, OSError, MemoryError):
         raise
     except Exception as error:  # the door to a stranger's file: each of its numbers may be sound, and all no report

@@ -1,6 +1,7 @@
 """What a report reads its rows for: the table that --plan prints is the one that measuring follows."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,48 @@ def test_the_plan_is_printed_before_anything_is_measured(run):
     code, _, err = run("measure", "--teacher", "t.npy", "--student", "s.npy", "--plan", "--route", "tsqr", "--quiet")
     assert code == 0
     assert "route tsqr" in err
+
+
+@pytest.mark.parametrize("verb", [("measure",), ("gate", "--max", "transfer_loss=9")])
+def test_a_plan_writes_no_output_and_says_so(verb, run, tmp_path):
+    rng = np.random.default_rng(1)
+    np.save("t.npy", rng.standard_normal((30, 8)))
+    words = (*verb, "--teacher", "t.npy", "--student", "t.npy", "--plan")
+    code, out, err = run(*words)
+    assert (code, out) == (0, "") and "all passes: " in err
+    code, out, err = run(*words, "--save", "r.json")
+    assert (code, out) == (2, "") and "--plan" in err
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_a_plan_runs_no_network(few_digits_teacher, few_digits):
+    lines = []
+    network = few_digits_teacher.module
+    report = measure(teacher=network, student=network, data=few_digits[2], plan=True, announce=lines.append)
+    assert len(report) == 0
+    assert "will run over the data first" in lines[0]
+
+
+def test_the_papers_table_is_printed_when_it_is_asked_for(run):
+    rng = np.random.default_rng(1)
+    np.save("t.npy", rng.standard_normal((60, 8)))
+    np.save("s.npy", rng.standard_normal((60, 5)))
+    words = (
+        "measure",
+        "--teacher",
+        "t.npy",
+        "--student",
+        "s.npy",
+        "--overwrite",
+        "--save",
+        "r.json",
+        "--html",
+        "r.html",
+    )
+    plain, asked = (run(*words, *more)[1] for more in ((), ("--paper",)))
+    assert "Theorem 2" not in plain and "Theorem 2" in asked and asked.startswith(plain[:200])
+    assert "Theorem 2" in Path("r.html").read_text()
+    assert [("Theorem 2" in run("report", "r.json", *more)[1]) for more in ((), ("--paper",))] == [False, True]
 
 
 def test_features_wider_than_their_examples_are_planned_as_kernels():
