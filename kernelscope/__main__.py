@@ -1,5 +1,6 @@
 """``kernelscope`` and ``python -m kernelscope``; imports nothing before there is somewhere for a Ctrl-C to end."""
 
+import os
 import sys
 
 
@@ -12,8 +13,8 @@ def main() -> None:
 
         command_line()
     except KeyboardInterrupt:
-        print("kernelscope: error: interrupted; nothing was begun", file=sys.stderr)
-        sys.exit(130)
+        print("kernelscope: error: interrupted; nothing was begun", file=sys.stderr, flush=True)
+        os._exit(130)  # after a bare KeyboardInterrupt in an exec, as of a namedtuple, Python would kill itself
 
 
 def _keep_libraries_quiet() -> None:
