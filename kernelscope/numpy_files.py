@@ -37,7 +37,7 @@ FIX = "save it again"
 
 @dataclass(eq=False)
 class ArrayFile:
-    """An array in a NumPy file, read from the disk as its rows are sliced."""
+    """An array whose numbers lie in one piece of a file, read from the disk as its rows are sliced."""
 
     file: OpenFile
     shape: tuple[int, ...]

@@ -27,37 +27,6 @@ SUM_BYTES = 4
 
 
 @dataclass(eq=False)
-class PlainRows:
-    """An array whose bytes lie in one piece, read as it is sliced along its rows; ``where`` names it in messages."""
-
-    where: str
-    file: OpenFile
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    offset: int
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, step = rows.indices(self.shape[0])
-        count, row_bytes = max(0, stop - start), self.nbytes // self.shape[0]
-        try:
-            content = self.file.read_at(self.offset + start * row_bytes, count * row_bytes)
-        except EOFError as error:
-            raise UnreadableInput(f"{self.where} is cut short ({error}); save it again") from error
-        return content.view(self.dtype).reshape(count, *self.shape[1:])[::step]
-
-
-@dataclass(eq=False)
 class ChunkedRows:
     """An array in chunks, read as it is sliced along its rows.
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from kernelscope import isolated
 from kernelscope.datasets import hdf5_outline
-from kernelscope.datasets.hdf5_chunks import ChunkedRows, PlainRows
+from kernelscope.datasets.hdf5_chunks import ChunkedRows
 from kernelscope.errors import KernelscopeError, UnreadableInput, one_line
+from kernelscope.numpy_files import ArrayFile
 from kernelscope.plain_file import OpenFile
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _array(path: Path, file: OpenFile, name: str, stated: dict[str, Any]) -> Any
             return np.empty(shape, dtype)
         if offset < 0 or offset + math.prod(shape) * dtype.itemsize > size:
             raise ValueError(f"{name} at {offset}")
-        return PlainRows(where, file, shape, dtype, offset)
+        return ArrayFile(file, shape, False, dtype, offset)
     chunks = tuple(int(side) for side in stated["chunks"])
     if len(chunks) != len(shape) or not chunks or min(chunks) < 1:
         raise ValueError(f"chunks {chunks} of {shape}")
