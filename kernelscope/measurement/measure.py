@@ -154,16 +154,16 @@ def measure(
     matched = matches(inputs, taking(Correspondence, asked))
     if settings.dims is not None:
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
+    in_one_pass = preparation.leaves_rows and not needs_own_passes(asked)  # of all pairs of a grid
     if plan:
         for match in matched:
-            _plan(match, settings, preparation, together=match.grid and not needs_own_passes(asked))
+            _plan(match, settings, preparation, together=match.grid and in_one_pass)
         return TransferReport(_meta(settings), (), ())
     baselines = Baselines(settings, preparation)
     measured = []
     for match in matched:
         with within_float64(**_layers(match)):
-            together = match.grid and preparation.leaves_rows and not needs_own_passes(asked)
-            if match.streamed or together:
+            if match.streamed or (match.grid and in_one_pass):
                 measured += measure_grid(match, settings)
             else:
                 measured += _measure(match, settings, preparation, baselines)
@@ -182,7 +182,7 @@ def _say(settings: PairSettings, line: str) -> None:
 
 def _plan(match: Match, settings: PairSettings, preparation: Preparation, *, together: bool) -> None:
     """Announce what one student's pairs will cost."""
-    if together and preparation.leaves_rows:
+    if together:
         return plan_grid(match, settings)
     for pair in match.pairs():
         prepared = preparation.of(pair)
