@@ -6,6 +6,8 @@ Every class also inherits the builtin a Python caller would expect to catch.
 
 from __future__ import annotations
 
+import math
+
 
 class KernelscopeError(Exception):
     """Base of everything a caller can fix."""
@@ -84,3 +86,10 @@ def shown(path: object) -> str:
     """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
     text = one_line(encodable(str(path)), 4096)
     return text if len(text) <= 100 else f"…{text[-99:]}"
+
+
+def in_bytes(count: float) -> str:
+    """``1.5 MB``: a size in the unit that shows it best."""
+    power = min(4, max(0, int(math.log10(max(count, 1)) / 3)))
+    unit, number = ("bytes", "kB", "MB", "GB", "TB")[power], count / 1000**power
+    return f"{number:,.0f} {unit}" if power == 0 or number >= 100 else f"{number:,.1f} {unit}"

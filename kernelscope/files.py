@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, one_line, shown
+from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, UsageError, in_bytes, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,14 +60,14 @@ def _lacking(path: object, error: OSError) -> ResourceError:
 
 @contextlib.contextmanager
 def reading(path: object) -> Iterator[None]:
-    """Errors of the disk while ``path`` is read.
+    """Errors of the disk, and a lack of memory, while ``path`` is read.
 
     Raises:
         UnreadableInput: it cannot be read. ResourceError: the system has no more descriptors or memory.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise not_read(path, error) from error
 
 
@@ -250,13 +250,6 @@ def require_space(folder: str | os.PathLike[str], needed_bytes: int) -> None:
     if free_bytes < needed_bytes * 1.05:
         free, needed = in_bytes(free_bytes), in_bytes(math.ceil(needed_bytes * 1.05))
         raise ResourceError(f"{shown(folder)} has {free} free, {needed} needed; free some space")
-
-
-def in_bytes(count: float) -> str:
-    """``1.5 MB``: a size in the unit that shows it best."""
-    power = min(4, max(0, int(math.log10(max(count, 1)) / 3)))
-    unit, number = ("bytes", "kB", "MB", "GB", "TB")[power], count / 1000**power
-    return f"{number:,.0f} {unit}" if power == 0 or number >= 100 else f"{number:,.1f} {unit}"
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kernelscope.errors import ResourceError
+from kernelscope.errors import ResourceError, in_bytes
 
 _FREE, _LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 
@@ -32,5 +32,5 @@ def require(needed_bytes: int, what: object, fix: str) -> None:
     free = free_bytes()
     if free is not None and needed_bytes > free:
         raise ResourceError(
-            f"{what} needs more memory than there is ({needed_bytes / 1e6:,.0f} MB of {free / 1e6:,.0f} MB); {fix}"
+            f"{what} needs more memory than there is ({in_bytes(needed_bytes)} of {in_bytes(free)}); {fix}"
         )

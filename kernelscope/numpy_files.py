@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from kernelscope import memory
-from kernelscope.errors import UnreadableInput, one_line, shown
+from kernelscope.errors import UnreadableInput, in_bytes, one_line, shown
 from kernelscope.files import not_read, reading, require_readable
 from kernelscope.plain_file import OpenFile
 
@@ -134,7 +134,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     unpacked = sum(member.file_size for member in found)
     if sum(member.compress_size for member in found) > size or unpacked > MOST_INFLATION * size + FREE_BYTES:
         raise UnreadableInput(
-            f"{path} unpacks {size / 1e6:,.0f} MB to {unpacked / 1e6:,.0f} MB, which no such file needs; {FIX}"
+            f"{path} unpacks {in_bytes(size)} to {in_bytes(unpacked)}, which no such file needs; {FIX}"
         )
     return {member.filename.removesuffix(".npy"): member for member in found}
 

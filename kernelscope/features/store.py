@@ -165,8 +165,6 @@ class FeatureStore:
                 if outline["status"] != "complete":
                     raise UnreadableInput(f"{path} is incomplete; run kernelscope extract again to resume it")
                 return cls(path, outline)
-        except MemoryError as error:
-            raise ResourceError(f"{path} needs more memory than there is; free some") from error
         except EOFError as error:
             raise UnreadableInput(f"{path} is cut short ({error}); extract it again") from error
 
