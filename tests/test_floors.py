@@ -12,6 +12,7 @@ FLOOR = {
     "version": 0,
     "terms": 1,
     "kernels": 1,
+    "file_parts": 1,
     "files": 1,
     "isolated": 1,
     "labels": 1,
