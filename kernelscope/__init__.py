@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # checkers take it for true; importing typing would delay
 if TYPE_CHECKING:
     from kernelscope import metrics
     from kernelscope.checkpoints.loading import load
+    from kernelscope.distill import losses
     from kernelscope.distill.probe import Probe
     from kernelscope.distill.recipe import Recipe, recipe
     from kernelscope.distill.training import train, train_cohort
@@ -42,6 +43,7 @@ __all__ = [
     "audit",
     "extract",
     "load",
+    "losses",
     "measure",
     "metrics",
     "recipe",
@@ -61,6 +63,7 @@ _ROOMS = {
     "audit": "kernelscope.measurement.audit",
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.checkpoints.loading",
+    "losses": "kernelscope.distill.losses",
     "measure": "kernelscope.measurement.measure",
     "metrics": "kernelscope.metrics",
     "recipe": "kernelscope.distill.recipe",
@@ -68,13 +71,15 @@ _ROOMS = {
     "train_cohort": "kernelscope.distill.training",
     "transfer_loss": "kernelscope.kernels.distance.exact",
 }
+#: names that are modules themselves
+_WHOLE = ("losses", "metrics")
 
 
 def __getattr__(name: str) -> object:
     if name not in _ROOMS:
         raise AttributeError(f"module 'kernelscope' has no attribute {name!r}; it has {', '.join(__all__)}")
     room = importlib.import_module(_ROOMS[name])
-    return room if _ROOMS[name] == f"{__name__}.{name}" else getattr(room, name)
+    return room if name in _WHOLE else getattr(room, name)
 
 
 def __dir__() -> list[str]:

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import difflib
-import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernelscope.distill.losses import LOSSES
-from kernelscope.errors import UsageError
+from kernelscope.errors import Mismatch, UsageError
 from kernelscope.terms import Term, parse_sum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from kernelscope.distill.losses.step import Loss
+    import torch
+
+    from kernelscope.distill.losses.loss import Loss
 
 
-def losses_of(method: str | Sequence[Term]) -> dict[str, Loss]:
+@dataclass(frozen=True, eq=False)
+class PlacedLoss:
+    """A loss and the layer it reads, of student and teacher alike."""
+
+    loss: Loss
+    layer: str
+
+    def __call__(
+        self, student: Mapping[str, torch.Tensor], teacher: Mapping[str, torch.Tensor], labels: torch.Tensor
+    ) -> torch.Tensor:
+        """Of both networks' outputs by layer.
+
+        Raises:
+            Mismatch: the loss cannot be had of this layer, naming it.
+        """
+        try:
+            value: torch.Tensor = self.loss(student[self.layer], teacher[self.layer], labels)
+        except Mismatch as error:
+            raise Mismatch(f"layer {self.layer}: {error}") from error
+        return value
+
+
+def losses_of(method: str | Sequence[Term]) -> dict[str, PlacedLoss]:
     """The losses of a method by the words that name them; cross-entropy is always part of the sum, so ``ce`` adds none.
 
     ``NAME[@LAYER][(key=value,...)]`` joined by ``+``, as text or parsed.
@@ -24,7 +48,7 @@ def losses_of(method: str | Sequence[Term]) -> dict[str, Loss]:
     Raises:
         UsageError: an unknown name or option (with the nearest), or a value the loss does not take.
     """
-    found: dict[str, Loss] = {}
+    found: dict[str, PlacedLoss] = {}
     for term, loss in _made(method):
         found[term.text if term.text not in found else f"{term.text}#{len(found)}"] = loss
     return found
@@ -33,14 +57,16 @@ def losses_of(method: str | Sequence[Term]) -> dict[str, Loss]:
 def described(method: str | Sequence[Term]) -> list[tuple[str, object, str]]:
     """Every hyper-parameter of a method: ``(term.option, value, where the value comes from)``."""
     found = []
-    for term, loss in _made(method):
-        for option in inspect.signature(type(loss)).parameters:
+    for term, placed in _made(method):
+        loss = placed.loss
+        layer = {"layer": placed.layer} if loss.movable else {}
+        for option, value in {**layer, **{option: getattr(loss, option) for option in loss.options()}}.items():
             source = "given" if option in _given(term) else loss.sources.get(option, "kernelscope")
-            found.append((f"{term.name}.{option}", getattr(loss, option), source))
+            found.append((f"{term.name}.{option}", value, source))
     return found
 
 
-def _made(method: str | Sequence[Term]) -> Iterator[tuple[Term, Loss]]:
+def _made(method: str | Sequence[Term]) -> Iterator[tuple[Term, PlacedLoss]]:
     for term in parse_sum(method) if isinstance(method, str) else method:
         if term.name == "ce":
             continue
@@ -48,21 +74,22 @@ def _made(method: str | Sequence[Term]) -> Iterator[tuple[Term, Loss]]:
             near = difflib.get_close_matches(term.name, [*LOSSES, "ce"], n=2)
             known = ", ".join(near or ["ce", *LOSSES])
             raise UsageError(f"unknown method {term.name!r}; {'nearest' if near else 'there are'}: {known}")
-        yield term, _loss(term.name, LOSSES[term.name], _given(term))
+        yield term, _placed(term.name, LOSSES[term.name], _given(term))
 
 
 def _given(term: Term) -> dict[str, object]:
     return {**term.options, **({} if term.layer is None else {"layer": term.layer})}
 
 
-def _loss(name: str, make: Callable[..., Loss], options: dict[str, object]) -> Loss:
-    accepted = list(inspect.signature(make).parameters)
+def _placed(name: str, kind: type[Loss], options: dict[str, object]) -> PlacedLoss:
+    accepted = [*(["layer"] if kind.movable else []), *kind.options()]
     for option in options:
         if option not in accepted:
             near = difflib.get_close_matches(option, accepted, n=1)
             hint = f"did you mean {near[0]}" if near else f"it takes {', '.join(accepted)}"
             raise UsageError(f"method {name} has no option {option!r}; {hint}")
+    layer = str(options.pop("layer", kind.layer))
     try:
-        return make(**options)
+        return PlacedLoss(kind(**options), layer)
     except (TypeError, ValueError) as error:
         raise UsageError(f"method {name} does not take {options} ({error}); give another value") from error

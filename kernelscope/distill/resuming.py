@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import os
 
 FORMAT = "kernelscope.training"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SECONDS = 30  #: at the end of an epoch the state is written unless it was so few seconds ago
 
 

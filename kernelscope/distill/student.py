@@ -13,8 +13,7 @@ from torch.nn import functional
 from kernelscope import processes
 from kernelscope.activations.tap import Tap
 from kernelscope.distill.batches import WEIGHTS, Batch, Splits, derived_seed
-from kernelscope.distill.losses.step import Loss, Step
-from kernelscope.distill.methods import losses_of
+from kernelscope.distill.methods import PlacedLoss, losses_of
 from kernelscope.distill.precision import autocast, half_type
 from kernelscope.errors import NumericalError, UsageError, one_line
 from kernelscope.networks import zoo
@@ -33,9 +32,10 @@ class Student:
 
     def __init__(self, recipe: Recipe, splits: Splits, device: str) -> None:
         self.recipe, self.device = recipe, device
-        self.losses: dict[str, Loss] = losses_of(recipe.terms)
-        for name, loss in self.losses.items():
-            if loss.relational and recipe.batch_size < 2:
+        self.losses: dict[str, PlacedLoss] = losses_of(recipe.terms)
+        for name, term in self.losses.items():
+            term.loss.classes = len(splits.classes)
+            if term.loss.relational and recipe.batch_size < 2:
                 raise UsageError(
                     f"{one_line(name, 60)} compares the examples of a batch; raise --batch-size to 2 at least"
                 )
@@ -45,7 +45,7 @@ class Student:
             **recipe.arch_kwargs,
         }
         self.network = self._fresh_network().to(device)
-        self.layers = sorted({"logits", *(layer for loss in self.losses.values() for layer in loss.layers)})
+        self.layers = sorted({"logits", *(term.layer for term in self.losses.values())})
         Tap(self.network, self.layers)  # unknown layers are refused here
         self._parallel = processes.parallel(self.network, device)
         self.optimizer = torch.optim.SGD(
@@ -79,16 +79,16 @@ class Student:
             Mismatch, UsageError: see the losses.
         """
         with torch.no_grad(), Tap(self.network, self.layers, training=False) as tap:
-            classes = self.network(x).shape[1]
-            for loss in copy.deepcopy(self.losses).values():
-                loss.begin_epoch(0, self.recipe.epochs)
-                loss(Step(tap.features, teacher, labels, classes, 0, self.recipe.epochs))
+            self.network(x)
+            for term in copy.deepcopy(self.losses).values():
+                term.loss.begin_epoch(0, self.recipe.epochs)
+                term(tap.features, teacher, labels)
 
     def begin(self, epoch: int, *, begun: bool) -> None:
         """Into train mode, with hooks, for one epoch (from 0); ``begun``: resumed in its middle."""
         if not begun:
-            for loss in self.losses.values():
-                loss.begin_epoch(epoch, self.recipe.epochs)
+            for term in self.losses.values():
+                term.loss.begin_epoch(epoch, self.recipe.epochs)
         self._tap = Tap(self.network, self.layers, detach=False, training=True).__enter__()
 
     def remove_hooks(self) -> None:
@@ -108,9 +108,7 @@ class Student:
         features = {name: processes.all_gather_rows(x, total) for name, x in self._tap.features.items()}
         logits = features["logits"].float()
         terms = {"ce": functional.cross_entropy(logits, labels)}
-        if self.losses:
-            step = Step(features, teacher, labels, logits.shape[1], epoch, self.recipe.epochs)
-            terms |= {name: loss(step) for name, loss in self.losses.items()}
+        terms |= {name: term(features, teacher, labels) for name, term in self.losses.items()}
         if self.losses and not self._sizes:
             self._gradient = self._compare_gradients(terms)
         self.optimizer.zero_grad(set_to_none=True)
@@ -157,8 +155,8 @@ class Student:
         Raises:
             NumericalError: a loss that is not finite, naming term, batch and epoch.
         """
-        for loss in self.losses.values():
-            loss.end_epoch()
+        for term in self.losses.values():
+            term.loss.end_epoch()
         processes.broadcast_buffers_(self.network)
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         means = {}
@@ -200,7 +198,7 @@ class Student:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
-            "losses": {name: loss.state_dict() for name, loss in self.losses.items()},
+            "losses": {name: term.loss.state_dict() for name, term in self.losses.items()},
             "history": self.history,
             "trajectory": self.trajectory,
             "best": self.best,
@@ -214,8 +212,8 @@ class Student:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
-        for name, loss in self.losses.items():
-            loss.load_state_dict(state["losses"][name])
+        for name, term in self.losses.items():
+            term.loss.load_state_dict(state["losses"][name])
         self.history, self.trajectory, self.best = state["history"], state["trajectory"], state["best"]
         self._values = {name: list(values.to(self.device).unbind()) for name, values in state["values"].items()}
         self._right = [count.to(self.device) for count in state["right"]]

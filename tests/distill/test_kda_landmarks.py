@@ -10,7 +10,6 @@ from sklearn.cluster import KMeans
 from kernelscope.datasets.sources import load
 from kernelscope.distill.batches import EpochBatches, splits_of
 from kernelscope.distill.losses.kda import KDA
-from kernelscope.distill.losses.step import Step
 from kernelscope.distill.recipe import Recipe
 from tests.distill.test_losses import numeric_gradient, smooth_l1
 
@@ -43,18 +42,23 @@ def epoch_of(rng, sizes=(12, 11, 12, 1), dtype=np.float64, d_S=D_S, d_T=D_T):
     ]
 
 
-def step(X_S, X_T, y, epoch=0):
-    student = torch.tensor(X_S, requires_grad=True)
-    return Step({"embedding": student}, {"embedding": torch.tensor(X_T)}, torch.tensor(y), CLASSES, epoch, 20)
+def tensors(X_S, X_T, y):
+    return torch.tensor(X_S, requires_grad=True), torch.tensor(X_T), torch.tensor(y)
+
+
+def kda(**options):
+    loss = KDA(**options)
+    loss.classes = CLASSES
+    return loss
 
 
 def collected(options, epochs, **more):
     """A loss that has seen these epochs and is active now."""
-    loss = KDA(**options, **more)
+    loss = kda(**options, **more)
     for batches in epochs:
         loss.begin_epoch(0, 20)
         for batch in batches:
-            assert loss(step(*batch)).item() == 0
+            assert loss(*tensors(*batch)).item() == 0
         loss.end_epoch()
     loss.begin_epoch(10, 20)
     return loss
@@ -140,12 +144,12 @@ def test_kda_is_its_formula_with_gradient_whatever_its_landmarks(options, normal
     def value(x):
         return kda_value(x, x_T, *landmarks_of(epochs, **options), options["whiten"], normalization, 0.7)
 
-    now = step(x_S, x_T, y)
-    found = loss(now)
+    now = tensors(x_S, x_T, y)
+    found = loss(*now)
     found.backward()
     assert found.item() == pytest.approx(value(x_S), rel=1e-9)
     gradient = numeric_gradient(value, x_S)
-    np.testing.assert_allclose(now.student["embedding"].grad.numpy(), gradient, atol=1e-7 * np.abs(gradient).max())
+    np.testing.assert_allclose(now[0].grad.numpy(), gradient, atol=1e-7 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -160,8 +164,10 @@ def test_rotated_features_have_the_same_loss(options, rotated):
     def turned(batch):
         return tuple(part @ Q if number == side else part for number, part in enumerate(batch))
 
-    expected = collected(options, epochs)(step(*now)).item()
-    found = collected(options, [[turned(batch) for batch in batches] for batches in epochs])(step(*turned(now))).item()
+    expected = collected(options, epochs)(*tensors(*now)).item()
+    found = collected(options, [[turned(batch) for batch in batches] for batches in epochs])(
+        *tensors(*turned(now))
+    ).item()
     assert found == pytest.approx(expected, rel=1e-9) and expected > 0
 
 
@@ -170,7 +176,7 @@ def test_a_perfect_student_has_no_loss(options):
     rng = np.random.default_rng(2)
     epochs = [[(X, X, y) for X, _, y in epoch_of(rng)] for _ in range(3)]
     X, _, y = epoch_of(rng, sizes=(7,))[0]
-    assert abs(collected(options, epochs)(step(X, X, y)).item()) < 1e-20
+    assert abs(collected(options, epochs)(*tensors(X, X, y)).item()) < 1e-20
 
 
 # -- random landmarks ------------------------------------------------------------------------------------------------
@@ -197,7 +203,7 @@ def test_the_examples_seen_last_are_a_uniform_sample_anew_in_every_epoch():
         loss.begin_epoch(epoch, 300)
         for number in range(len(batches)):
             X = batches.draw(number).images.flatten(1).double().numpy()
-            loss(step(X, X, np.zeros(len(X), int)))
+            loss(*tensors(X, X, np.zeros(len(X), int)))
         loss.end_epoch()
         times[torch.cdist(loss.D["teacher"], images).argmin(1).numpy()] += 1
     expected = 300 * 10 / 129
@@ -238,11 +244,11 @@ def test_the_teachers_clusters_are_the_centres_of_both_networks(k, seed):
 def test_scatter_about_the_centres_falls_by_epochs_to_that_of_k_means():
     rng = np.random.default_rng(4)
     X_S, X_T, y = joined(epoch_of(rng, sizes=(400,)))
-    loss, scatter = KDA(centres_per_class=3), []
+    loss, scatter = kda(centres_per_class=3), []
     for epoch in range(12):
         loss.begin_epoch(epoch, 20)
         for rows in np.array_split(rng.permutation(400), 7):
-            loss(step(X_S[rows], X_T[rows], y[rows]))
+            loss(*tensors(X_S[rows], X_T[rows], y[rows]))
         scatter.append(loss.memory.sums["scatter"].sum().item())  # about the centres of the epoch before
         loss.end_epoch()
     assert all(later <= earlier for earlier, later in itertools.pairwise(scatter[3:]))

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from kernelscope.distill.losses.kda import KDA
-from kernelscope.distill.losses.step import Step
 from kernelscope.distill.methods import losses_of
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import UsageError
-from tests.distill.test_kda_landmarks import CLASSES, VARIANTS, collected, epoch_of, step
+from tests.distill.test_kda_landmarks import VARIANTS, collected, epoch_of, kda, tensors
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -25,17 +23,17 @@ def test_value_and_gradient_are_finite_whatever_the_features(options, features):
     if features == "equal":
         batches = [(np.ones_like(S), np.ones_like(T), y) for S, T, y in batches]
     batches = [(S.astype(dtype), T.astype(dtype), y) for S, T, y in batches]
-    loss, now = collected(options, [batches] * 3), step(*batches[0])
-    found = loss(now)
+    loss, now = collected(options, [batches] * 3), tensors(*batches[0])
+    found = loss(*now)
     found.backward()
-    assert torch.isfinite(found) and torch.isfinite(now.student["embedding"].grad).all()
+    assert torch.isfinite(found) and torch.isfinite(now[0].grad).all()
     assert found.dtype == torch.float32
 
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_a_loss_of_nan_features_is_nan_and_no_exception(options):
     batches = [(np.full_like(S, np.nan), T, y) for S, T, y in epoch_of(np.random.default_rng(10))]
-    assert torch.isnan(collected(options, [batches] * 2)(step(*batches[0])))
+    assert torch.isnan(collected(options, [batches] * 2)(*tensors(*batches[0])))
 
 
 EPOCHS, BATCHES = 3, 3
@@ -48,7 +46,7 @@ def continued(loss, batches, start, stop):
         epoch, batch = divmod(number, BATCHES)
         if batch == 0:
             loss.begin_epoch(epoch, EPOCHS)
-        values.append(loss(step(*batches[epoch][batch])).detach())
+        values.append(loss(*tensors(*batches[epoch][batch])).detach())
         if batch == BATCHES - 1:
             loss.end_epoch()
     return values
@@ -65,7 +63,7 @@ def flat(state):
 def test_a_run_taken_up_after_any_batch_goes_on_in_the_same_bits(options):
     rng = np.random.default_rng(11)
     batches = [epoch_of(rng, sizes=(12, 11, 1), dtype=np.float32) for _ in range(EPOCHS)]
-    whole = KDA(**options)
+    whole = kda(**options)
     expected, states = [], []
     for number in range(EPOCHS * BATCHES):
         file = io.BytesIO()
@@ -76,7 +74,7 @@ def test_a_run_taken_up_after_any_batch_goes_on_in_the_same_bits(options):
     for number, (file, kept) in enumerate(states):
         file.seek(0)
         for state in (torch.load(file, weights_only=True), kept):  # as it was taken, whatever went on since
-            resumed = KDA(**options)
+            resumed = kda(**options)
             resumed.load_state_dict(state)
             found = continued(resumed, batches, number, EPOCHS * BATCHES)
             assert [v.numpy().tobytes() for v in found] == [v.numpy().tobytes() for v in expected[number:]]
@@ -89,22 +87,21 @@ def test_a_state_from_one_device_goes_on_where_the_features_are(options):
     rng = np.random.default_rng(12)
     batches = [epoch_of(rng) for _ in range(3)]
     before = collected(options, batches[:2])
-    before(step(*batches[2][0]))
-    loss = KDA(**options)
+    before(*tensors(*batches[2][0]))
+    loss = kda(**options)
     loss.load_state_dict(before.state_dict())
-    now = step(*batches[2][1])
-    sides = [{name: x.to("meta") for name, x in side.items()} for side in (now.student, now.teacher)]
+    now = tensors(*batches[2][1])
     for _ in range(2):
-        value = loss(Step(*sides, now.labels.to("meta"), CLASSES, 10, 20))
+        value = loss(*(x.to("meta") for x in now))
         assert value.device.type == "meta"
 
 
 def test_all_options_are_named_in_a_method():
     first, second = losses_of("kda@logits(landmarks=uniform:20,whiten=own)+kda(centres_per_class=2,seed=3)").values()
-    assert (first.layer, first.landmarks, first.whiten) == ("logits", "uniform:20", "own")
-    assert (second.landmarks, second.centres_per_class, second.seed) == ("class-means", 2, 3)
+    assert (first.layer, first.loss.landmarks, first.loss.whiten) == ("logits", "uniform:20", "own")
+    assert (second.loss.landmarks, second.loss.centres_per_class, second.loss.seed) == ("class-means", 2, 3)
     (plain,) = losses_of("kda(landmarks=class-means, whiten=None)").values()
-    assert (plain.landmarks, plain.whiten) == ("class-means", None)
+    assert (plain.loss.landmarks, plain.loss.whiten) == ("class-means", None)
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,14 @@ from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses import rkd as losses_rkd
 from kernelscope.distill.losses.full_kernel import FullKernel
-from kernelscope.distill.losses.step import Step
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
 from tests.distill.test_losses import numeric_gradient, smooth_l1
 
 
-def step(student, teacher, layer="embedding"):
-    student = torch.tensor(student, requires_grad=True)
-    labels = torch.zeros(len(student), dtype=torch.long)
-    return Step({layer: student}, {layer: torch.tensor(teacher)}, labels, 2, 0, 20)
+def batch(student, teacher):
+    return torch.tensor(student, requires_grad=True), torch.tensor(teacher)
 
 
 def rkd(X_S, X_T, distance=25.0, angle=50.0):
@@ -89,13 +86,13 @@ def test_a_loss_is_its_formula_with_gradient(name):
     rng = np.random.default_rng(0)
     X_S, X_T = 1 + rng.standard_normal((7, *shape_S)), 1 + rng.standard_normal((7, *shape_T))
     loss = LOSSES[name]()
-    now = step(X_S, X_T, loss.layer)
-    found = loss(now)
+    now = batch(X_S, X_T)
+    found = loss(*now)
     found.backward()
     assert found.item() == pytest.approx(value(X_S, X_T), rel=1e-10)
     gradient = numeric_gradient(lambda X: value(X, X_T), X_S)
     scale = np.abs(gradient).max()
-    np.testing.assert_allclose(now.student[loss.layer].grad.numpy(), gradient, atol=1e-6 * scale)
+    np.testing.assert_allclose(now[0].grad.numpy(), gradient, atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize("name", ["rkd", "gram", "sp", "cka", "procrustes", "at"])
@@ -109,14 +106,10 @@ def test_value_and_gradient_are_finite_at_the_edges(name, kind):
         X[:] = X[0]
     if kind == "all zero":
         X[:] = 0
-    now = step(
-        X.astype(np.float16) if kind == "half precision" else X,
-        rng.standard_normal(X.shape).astype(X.dtype),
-        loss.layer,
-    )
-    found = loss(now)
+    now = batch(X.astype(np.float16) if kind == "half precision" else X, rng.standard_normal(X.shape).astype(X.dtype))
+    found = loss(*now)
     found.backward()
-    assert torch.isfinite(found) and torch.isfinite(now.student[loss.layer].grad).all()
+    assert torch.isfinite(found) and torch.isfinite(now[0].grad).all()
     assert found.dtype == torch.float32
 
 
@@ -125,8 +118,7 @@ def test_a_rotated_teacher_is_a_perfect_student(name):
     rng = np.random.default_rng(2)
     X = rng.standard_normal((9, 4))
     rotated = X @ np.linalg.qr(rng.standard_normal((4, 4)))[0]
-    loss = LOSSES[name](layer="embedding")
-    assert abs(loss(step(rotated, X)).item()) < 1e-6
+    assert abs(LOSSES[name]()(*batch(rotated, X)).item()) < 1e-6
 
 
 def test_angles_by_blocks_of_vertices_are_the_same_with_gradient(monkeypatch):
@@ -134,10 +126,10 @@ def test_angles_by_blocks_of_vertices_are_the_same_with_gradient(monkeypatch):
     X_S, X_T, found = rng.standard_normal((11, 3)), rng.standard_normal((11, 5)), []
     for triples in (2**24, 3 * 11**2, 1):
         monkeypatch.setattr(losses_rkd, "TRIPLES", triples)
-        now = step(X_S, X_T)
-        value = LOSSES["rkd"](distance=0)(now)
+        now = batch(X_S, X_T)
+        value = LOSSES["rkd"](distance=0)(*now)
         value.backward()
-        found.append((value.item(), now.student["embedding"].grad))
+        found.append((value.item(), now[0].grad))
     for value, gradient in found[1:]:
         assert value == pytest.approx(found[0][0], rel=1e-12)
         torch.testing.assert_close(gradient, found[0][1], rtol=1e-10, atol=1e-12)
@@ -148,19 +140,19 @@ def test_attention_of_a_larger_map_is_averaged_down():
     large, small = rng.standard_normal((4, 3, 4, 4)), rng.standard_normal((4, 5, 2, 2))
     averaged = large.reshape(4, 3, 2, 2, 2, 2).mean(axis=(3, 5))
     expected = 1000 * ((attention(averaged) - attention(small)) ** 2).mean()
-    assert LOSSES["at"]()(step(large, small, "avgpool:in")).item() == pytest.approx(expected, rel=1e-10)
+    assert LOSSES["at"]()(*batch(large, small)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_attention_of_rows_is_refused():
     with pytest.raises(Mismatch, match="needs maps"):
-        LOSSES["at"](layer="embedding")(step(np.ones((3, 2)), np.ones((3, 2))))
+        LOSSES["at"]()(*batch(np.ones((3, 2)), np.ones((3, 2))))
 
 
 def collected(batches):
     loss = FullKernel(weight=2.0)
     loss.begin_epoch(0, 20)
     for X_S, X_T in batches:
-        assert loss(step(X_S, X_T)).item() == 0
+        assert loss(*batch(X_S, X_T)).item() == 0
     loss.end_epoch()
     loss.begin_epoch(10, 20)
     return loss
@@ -171,15 +163,15 @@ def test_full_kernel_has_every_example_of_the_epoch_before_as_a_landmark():
     batches = [(rng.standard_normal((r, 3)), rng.standard_normal((r, 5))) for r in (6, 6, 1)]
     X_S0, X_T0 = (np.concatenate(parts) for parts in zip(*batches))
     x_S, x_T = rng.standard_normal((4, 3)), rng.standard_normal((4, 5))
-    loss, now = collected(batches), step(x_S, x_T)
+    loss, now = collected(batches), batch(x_S, x_T)
 
     def value(x):
         return 2 * np.linalg.norm(x @ X_S0.T - x_T @ X_T0.T) / np.linalg.norm(x_T @ X_T0.T)
 
-    found = loss(now)
+    found = loss(*now)
     found.backward()
     assert found.item() == pytest.approx(value(x_S), rel=1e-10)
-    np.testing.assert_allclose(now.student["embedding"].grad.numpy(), numeric_gradient(value, x_S), atol=1e-7)
+    np.testing.assert_allclose(now[0].grad.numpy(), numeric_gradient(value, x_S), atol=1e-7)
 
 
 def test_a_resumed_full_kernel_carries_its_grams():
@@ -187,16 +179,16 @@ def test_a_resumed_full_kernel_carries_its_grams():
     loss, other = collected([(rng.standard_normal((9, 3)), rng.standard_normal((9, 5)))]), FullKernel(weight=2.0)
     other.load_state_dict(loss.state_dict())
     other.begin_epoch(10, 20)
-    now = step(rng.standard_normal((4, 3)), rng.standard_normal((4, 5)))
-    assert loss(now).item() == other(now).item() > 0
+    now = batch(rng.standard_normal((4, 3)), rng.standard_normal((4, 5)))
+    assert loss(*now).item() == other(*now).item() > 0
 
 
 def test_full_kernel_of_a_perfect_student_is_near_zero_and_differentiable():
     X = np.random.default_rng(6).standard_normal((9, 4)).astype(np.float32)
-    loss, now = collected([(X, X)]), step(X, X)
-    found = loss(now)
+    loss, now = collected([(X, X)]), batch(X, X)
+    found = loss(*now)
     found.backward()
-    assert found.item() < 2e-3 and torch.isfinite(now.student["embedding"].grad).all()
+    assert found.item() < 2e-3 and torch.isfinite(now[0].grad).all()
 
 
 @pytest.fixture(scope="module")

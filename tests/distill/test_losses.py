@@ -9,19 +9,17 @@ import torch
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses.kd import KD
 from kernelscope.distill.losses.kda import KDA
-from kernelscope.distill.losses.step import Step
 from kernelscope.distill.methods import described, losses_of
 from kernelscope.distill.recipe import Recipe
 from kernelscope.errors import UsageError
 
 
-def step(rng, rows=12, d_S=3, d_T=5, classes=4, labels=None, layer="embedding"):
-    """A batch in float64; the student's tensor takes gradients."""
-    widths = (classes, classes) if layer == "logits" else (d_S, d_T)
-    student = torch.tensor(rng.standard_normal((rows, widths[0])), requires_grad=True)
-    teacher = torch.tensor(rng.standard_normal((rows, widths[1])))
+def batch(rng, rows=12, d_S=3, d_T=5, classes=4, labels=None):
+    """``(student, teacher, labels)`` in float64; the student's tensor takes gradients."""
+    student = torch.tensor(rng.standard_normal((rows, d_S)), requires_grad=True)
+    teacher = torch.tensor(rng.standard_normal((rows, d_T)))
     labels = rng.integers(0, classes, rows) if labels is None else np.asarray(labels)
-    return Step({layer: student}, {layer: teacher}, torch.tensor(labels), classes, 0, 20)
+    return student, teacher, torch.tensor(labels)
 
 
 def numeric_gradient(value, x, h=1e-6):
@@ -46,9 +44,8 @@ def kd_value(z_S, z_T, T, weight):
 
 @pytest.mark.parametrize(("T", "weight"), [(4.0, 9.0), (1.0, 1.0), (2.5, 0.3)])
 def test_kd_equals_its_formula_with_gradient(T, weight):
-    s = step(np.random.default_rng(0), layer="logits")
-    z_S, z_T = s.student["logits"], s.teacher["logits"]
-    loss = KD(T=T, weight=weight)(s)
+    z_S, z_T, _ = batch(np.random.default_rng(0), d_S=4, d_T=4)
+    loss = KD(T=T, weight=weight)(z_S, z_T)
     loss.backward()
     expected = kd_value(z_S.detach().numpy(), z_T.numpy(), T, weight)
     assert loss.item() == pytest.approx(expected, rel=1e-12)
@@ -67,11 +64,11 @@ def kda_value(x_S, x_T, D_S, D_T, weight, normalization):
     return weight * smooth_l1(x_S @ D_S.T - similar_T).sum() / divisor
 
 
-def collected(loss, steps):
+def collected(loss, batches):
     """Run one epoch of collecting, then begin an active one."""
     loss.begin_epoch(0, 20)
-    for s in steps:
-        assert loss(s).item() == 0.0
+    for features in batches:
+        assert loss(*features).item() == 0.0
     loss.end_epoch()
     loss.begin_epoch(10, 20)
 
@@ -80,16 +77,15 @@ def collected(loss, steps):
 def test_kda_equals_its_formula_with_gradient_and_means_of_the_last_epoch(normalization):
     rng = np.random.default_rng(1)
     loss = KDA(weight=0.7, normalization=normalization)
-    seen = [step(rng), step(rng, rows=5), step(rng, rows=1)]
+    seen = [batch(rng), batch(rng, rows=5), batch(rng, rows=1)]
     collected(loss, seen)
-    labels = np.concatenate([s.labels.numpy() for s in seen])
+    labels = np.concatenate([y.numpy() for *_, y in seen])
     means = {}
-    for side in ("student", "teacher"):
-        X = np.concatenate([getattr(s, side)["embedding"].detach().numpy() for s in seen])
+    for number, side in enumerate(("student", "teacher")):
+        X = np.concatenate([features[number].detach().numpy() for features in seen])
         means[side] = np.stack([X[labels == c].mean(axis=0) for c in np.unique(labels)])
-    now = step(rng)
-    x_S, x_T = now.student["embedding"], now.teacher["embedding"]
-    value = loss(now)
+    x_S, x_T, y = batch(rng)
+    value = loss(x_S, x_T, y)
     value.backward()
     arguments = (x_T.numpy(), means["student"], means["teacher"], 0.7, normalization)
     assert value.item() == pytest.approx(kda_value(x_S.detach().numpy(), *arguments), rel=1e-12)
@@ -100,9 +96,9 @@ def test_kda_equals_its_formula_with_gradient_and_means_of_the_last_epoch(normal
 def test_an_absent_class_is_left_out_and_counts_start_anew_each_epoch():
     rng = np.random.default_rng(2)
     loss = KDA()
-    collected(loss, [step(rng, labels=[0, 0, 2], rows=3)])
+    collected(loss, [batch(rng, labels=[0, 0, 2], rows=3)])
     assert len(loss.D["student"]) == 2
-    assert torch.isfinite(loss(step(rng, labels=[0, 1, 2, 3], rows=4)))
+    assert torch.isfinite(loss(*batch(rng, labels=[0, 1, 2, 3], rows=4)))
     loss.end_epoch()
     assert len(loss.D["student"]) == 4
     assert all(torch.isfinite(d).all() for d in loss.D.values())
@@ -111,9 +107,9 @@ def test_an_absent_class_is_left_out_and_counts_start_anew_each_epoch():
 def test_zero_landmarks_give_a_finite_loss():
     rng = np.random.default_rng(3)
     loss = KDA()
-    collected(loss, [step(rng)])
+    collected(loss, [batch(rng)])
     loss.D = {side: torch.zeros_like(d) for side, d in loss.D.items()}
-    assert loss(step(rng)).item() == 0.0
+    assert loss(*batch(rng)).item() == 0.0
 
 
 def test_entries_normalization_does_not_depend_on_the_batch_size():
@@ -121,9 +117,9 @@ def test_entries_normalization_does_not_depend_on_the_batch_size():
     values = {"batch": [], "entries": []}
     for normalization, found in values.items():
         loss = KDA(normalization=normalization, weight=1.0)
-        collected(loss, [step(np.random.default_rng(5), rows=400)])
+        collected(loss, [batch(np.random.default_rng(5), rows=400)])
         for rows in (64, 1024):
-            found.append(loss(step(rng, rows=rows)).item())
+            found.append(loss(*batch(rng, rows=rows)).item())
     assert values["entries"][1] == pytest.approx(values["entries"][0], rel=0.15)
     assert values["batch"][1] == pytest.approx(4 * values["batch"][0], rel=0.15)
 
@@ -131,17 +127,17 @@ def test_entries_normalization_does_not_depend_on_the_batch_size():
 def test_a_resumed_kda_carries_its_landmarks():
     rng = np.random.default_rng(6)
     loss, other = KDA(), KDA()
-    collected(loss, [step(rng)])
+    collected(loss, [batch(rng)])
     other.load_state_dict(loss.state_dict())
     other.begin_epoch(10, 20)
-    now = step(rng)
-    assert loss(now).item() == other(now).item()
+    now = batch(rng)
+    assert loss(*now).item() == other(*now).item()
 
 
 @pytest.mark.parametrize(("epochs", "first"), [(120, 5), (20, 5), (8, 2), (4, 1), (1, 1)])
 def test_warm_up_is_five_epochs_or_a_quarter(epochs, first):
     loss = KDA()
-    collected(loss, [step(np.random.default_rng(0))])
+    collected(loss, [batch(np.random.default_rng(0))])
     active = []
     for epoch in range(max(epochs, 7)):
         loss.begin_epoch(epoch, epochs)
@@ -151,8 +147,8 @@ def test_warm_up_is_five_epochs_or_a_quarter(epochs, first):
 
 def test_methods_are_parsed_with_layers_and_options():
     losses = losses_of("kda@layer3(weight=0.1, normalization=entries)+kd(T=2)+ce")
-    kda, kd = losses.values()
-    assert (kda.layer, kda.weight, kda.normalization, kd.T) == ("layer3", 0.1, "entries", 2.0)
+    (kda, kd) = losses.values()
+    assert (kda.layer, kda.loss.weight, kda.loss.normalization, kd.loss.T) == ("layer3", 0.1, "entries", 2.0)
     assert losses_of("ce") == {}
     assert len(losses_of("kda+kda@logits")) == 2
 
@@ -179,7 +175,7 @@ def test_a_wrong_method_is_told_in_one_line(method, message):
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_option_of_a_method_is_told_with_its_source(name):
     told = {option: (value, source) for option, value, source in described(f"{name}@logits" if name != "kd" else "kd")}
-    options = list(inspect.signature(LOSSES[name]).parameters)
+    options = [*(["layer"] if name != "kd" else []), *inspect.signature(LOSSES[name]).parameters]
     assert list(told) == [f"{name}.{option}" for option in options]
     assert all(source for _, source in told.values())
     assert name == "kd" or told[f"{name}.layer"] == ("logits", "given")
@@ -192,7 +188,7 @@ def test_an_option_given_twice_is_refused_instead_of_the_first_ignored():
 
 def test_none_is_the_same_in_methods_as_in_data_sets():
     (kda,) = losses_of("kda(whiten=none,normalization=none,warm_up=none)").values()
-    assert (kda.whiten, kda.normalization, kda.warm_up) == (None, "none", None)
+    assert (kda.loss.whiten, kda.loss.normalization, kda.loss.warm_up) == (None, "none", None)
     assert ("kda.normalization", "none", "given") in described("kda(normalization=none)")
 
 

@@ -8,7 +8,6 @@ from kernelscope.activations.tap import Tap
 from kernelscope.checkpoints.loading import load as load_network
 from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
-from kernelscope.distill.losses.step import Step
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
@@ -30,8 +29,8 @@ def captured(arch, layer, x, seed):
 def test_a_student_learns_from_another_network_at_the_default_layer(name, arch):
     loss, x = LOSSES[name](), torch.randn(4, 3, 16, 16)
     network, student = captured(arch, loss.layer, x, 0)
-    teacher = {layer: said.detach() for layer, said in captured("resnet8", loss.layer, x, 1)[1].items()}
-    value = loss(Step(student, teacher, torch.zeros(4, dtype=torch.long), 10, 0, 20))
+    _, teacher = captured("resnet8", loss.layer, x, 1)
+    value = loss(student[loss.layer], teacher[loss.layer])
     value.backward()
     first = next(network.parameters())
     assert value > 0 and torch.isfinite(first.grad).all() and (first.grad != 0).any()
@@ -40,9 +39,9 @@ def test_a_student_learns_from_another_network_at_the_default_layer(name, arch):
 @pytest.mark.parametrize("shapes", [((3, 1, 1), (5, 4, 4)), ((3, 2, 2), (5, 1, 1)), ((3, 1, 4), (5, 4, 1))])
 def test_attention_in_a_single_position_is_refused(shapes):
     rng = np.random.default_rng(0)
-    student, teacher = ({"avgpool:in": torch.tensor(rng.standard_normal((6, *shape)))} for shape in shapes)
+    student, teacher = (torch.tensor(rng.standard_normal((6, *shape))) for shape in shapes)
     with pytest.raises(Mismatch, match="1 × 1, with no attention in them; name an earlier layer"):
-        LOSSES["at"]()(Step(student, teacher, torch.zeros(6, dtype=torch.long), 2, 0, 20))
+        LOSSES["at"]()(student, teacher)
 
 
 @pytest.mark.parametrize("method", ["at", "sp"])

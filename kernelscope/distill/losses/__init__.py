@@ -1,4 +1,4 @@
-"""Distillation losses, one paper one file."""
+"""Distillation losses as modules, one paper one file: ``loss(student_features, teacher_features, labels)``."""
 
 from kernelscope.distill.losses.at import AT
 from kernelscope.distill.losses.cka import CKA
@@ -21,3 +21,5 @@ LOSSES = {
     "cka": CKA,
     "procrustes": Procrustes,
 }
+
+__all__ = ["AT", "CKA", "KD", "KDA", "LOSSES", "RKD", "SP", "FullKernel", "Gram", "Procrustes"]

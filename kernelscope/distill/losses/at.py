@@ -7,42 +7,43 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from kernelscope.distill.losses.step import Memoryless, Step, divisor, wide
+from kernelscope.distill.losses.loss import Loss, divisor, require_alike, wide
 from kernelscope.errors import Mismatch
 
 
-class AT(Memoryless):
+class AT(Loss):
     """``weight · mean_{b,i} (q_S − q_T)²``, q the map ``Σ_c F_c²`` of an example, as a vector of length 1.
 
-    Their paper prints the norm of ``q_S − q_T`` without the square.
+    Their paper prints the norm of ``q_S − q_T`` without the square. Features are maps ``(r, c, h, w)``; the larger one
+    is averaged down to the smaller where sizes differ. At 1 × 1 every q is 1 and there is nothing to compare, so that
+    is refused.
 
     Args:
-        layer: a layer whose output is a map ``(r, c, h, w)``; by default what goes into the last pooling. The larger
-            map is averaged down to the smaller where sizes differ. At 1 × 1 every q is 1 and there is nothing to
-            compare, so that is refused.
         weight: 1000, as in the authors' code. The mean runs over positions too, so ‖q_S − q_T‖² of an example weighs
             1000 / (h w).
     """
 
+    layer = "avgpool:in"
     relational = False
     sources: ClassVar[dict[str, str]] = {
         "layer": "Qian, Li, Hu: before the last pooling",
         "weight": "Zagoruyko and Komodakis' code",
     }
 
-    def __init__(self, layer: str = "avgpool:in", weight: float = 1000.0) -> None:
+    def __init__(self, weight: float = 1000.0) -> None:
+        super().__init__()
         if weight < 0:
             raise ValueError("weight must not be negative")
-        self.layer, self.weight, self.layers = layer, float(weight), (layer,)
+        self.weight = float(weight)
 
-    def __call__(self, step: Step) -> torch.Tensor:
-        student, teacher = step.student[self.layer], step.teacher[self.layer]
+    def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        require_alike(student, teacher)
         if student.ndim != 4 or teacher.ndim != 4:
-            raise Mismatch(f"attention transfer needs maps, and layer {self.layer} gives none; name another layer")
+            raise Mismatch("attention transfer needs maps (r, c, h, w), and these are none; name another layer")
         size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
         if size == (1, 1):
-            raise Mismatch(f"layer {self.layer} gives maps of 1 × 1, with no attention in them; name an earlier layer")
-        q_S, q_T = (_attention(F.to(wide(student)), size) for F in (student, teacher))
+            raise Mismatch("maps of 1 × 1, with no attention in them; name an earlier layer")
+        q_S, q_T = (_attention(F.to(wide(student)), size) for F in (student, teacher.detach()))
         return self.weight * (q_S - q_T).square().mean()
 
 

@@ -16,14 +16,14 @@ from kernelscope.distill.losses.landmark_memory import (
     copied,
     moved,
 )
-from kernelscope.distill.losses.step import Step, divisor
+from kernelscope.distill.losses.loss import EpochLoss, divisor, rows_of
 from kernelscope.distill.losses.whitening import WAYS, whitened
 
 NORMALIZATIONS = ("batch", "entries", "none")
 LANDMARKS = ("class-means", "uniform")
 
 
-class KDA:
+class KDA(EpochLoss):
     """``weight · Σ h(x_S D_Sᵀ − x_T D_Tᵀ) / normaliser``, h the smooth L1 loss (|z| − ½ from |z| = 1 on).
 
     D are landmarks from the features seen during the epoch before, each network's own, without gradient; the first
@@ -31,13 +31,12 @@ class KDA:
     is left out of the sum.
 
     Args:
-        layer: ``embedding`` (the features before the last linear layer), ``logits``, or any layer both networks have.
         weight: 0.04 in the authors' code, for batches of 256, 100 classes and their feature scale.
         normalization: ``batch`` divides by ‖x_T D_Tᵀ‖_F of the batch, as the authors' code does: the term then grows
             as the square root of the batch size, so a short last batch weighs less. ``entries`` divides by
             √(r m) ‖x_T D_Tᵀ‖_F instead, r the batch size and m the landmarks: a mean over entries in units of their
             root mean square, which depends on neither. ``none`` is equation 4 as printed.
-        warm_up: epochs without the term; None for 5 where there are at least 20 epochs, else a quarter, at least 1.
+        warm_up: see :class:`EpochLoss`.
         landmarks: ``class-means`` (equation 3), or ``uniform``, random examples, the same ones in both networks
             (Figure 2), as many as there are classes; ``uniform:m`` for m.
         centres_per_class: class means of this many cells a class (Figure 7), by k-means in the teacher's space.
@@ -46,7 +45,6 @@ class KDA:
         seed: of the k-means.
     """
 
-    relational = False
     sources: ClassVar[dict[str, str]] = {
         "layer": "Qian, Li, Hu: before the last FC layer",
         "weight": "the authors' code, for batches of 256",
@@ -59,7 +57,6 @@ class KDA:
 
     def __init__(
         self,
-        layer: str = "embedding",
         weight: float = 0.04,
         normalization: str | None = "batch",
         warm_up: int | None = None,
@@ -72,27 +69,29 @@ class KDA:
         _require_known("normalization", normalization, NORMALIZATIONS)
         if whiten is not None:
             _require_known("whiten", whiten, WAYS)
-        if weight < 0 or (warm_up is not None and warm_up < 1):
-            raise ValueError("weight must not be negative and warm_up must be at least 1")
-        self.layer, self.weight, self.normalization, self.warm_up = layer, float(weight), normalization, warm_up
+        super().__init__(warm_up)
+        if weight < 0:
+            raise ValueError("weight must not be negative")
+        self.weight, self.normalization = float(weight), normalization
         self.landmarks, self.centres_per_class, self.whiten, self.seed = landmarks, centres_per_class, whiten, seed
-        self.layers = (layer,)
         self.memory = _memory(landmarks, centres_per_class, seed)
         self.active = False
         self.D: Tensors = {}
 
-    def begin_epoch(self, epoch: int, epochs: int) -> None:
-        warm_up = self.warm_up if self.warm_up is not None else (5 if epochs >= 20 else max(1, epochs // 4))
-        self.active = epoch >= warm_up and bool(self.D)
+    def begin_epoch(self, epoch: int | None = None, epochs: int | None = None) -> None:
+        super().begin_epoch(epoch, epochs)
+        self.active = bool(self.D) and not self._warming_up(epochs)
         self.memory.begin()
 
-    def __call__(self, step: Step) -> torch.Tensor:
-        student, teacher = step.rows(self.layer)
-        self.memory.add(student.detach(), teacher.detach(), step.labels, step.classes)
+    def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        self._require_begun()
+        x_S, x_T = rows_of(student, teacher)
+        if self.training:
+            self.memory.add(x_S.detach(), x_T, labels, self.classes)
         if not self.active:
-            return student.new_zeros(())
-        self.D = moved(self.D, student.device)
-        similar_S, similar_T = student @ self.D["student"].T, teacher @ self.D["teacher"].T
+            return x_S.new_zeros(())
+        self.D = moved(self.D, x_S.device)
+        similar_S, similar_T = x_S @ self.D["student"].T, x_T @ self.D["teacher"].T
         total = functional.smooth_l1_loss(similar_S, similar_T, reduction="sum")
         return self.weight * total / self._normalizer(similar_T)
 
@@ -102,15 +101,17 @@ class KDA:
         norm = divisor(torch.linalg.vector_norm(similar_T))
         return norm if self.normalization == "batch" else norm * similar_T.numel() ** 0.5
 
-    def end_epoch(self) -> None:
+    def _keep(self) -> None:
         found = self.memory.finish()
         if found:
             self.D = found if self.whiten is None else whitened(found, self.whiten)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"active": self.active, "D": copied(self.D), "memory": self.memory.state_dict()}
+    def get_extra_state(self) -> dict[str, Any]:
+        own = {"active": self.active, "D": copied(self.D), "memory": self.memory.state_dict()}
+        return super().get_extra_state() | own
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        super().set_extra_state(state)
         self.active, self.D = state["active"], copied(state["D"])
         self.memory.load_state_dict(state["memory"])
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from kernelscope.errors import Mismatch, UsageError
+
 NUDGE = 0.1  #: about how far the halves of a split cell start from its mean, in standard deviations
 
 Tensors = dict[str, torch.Tensor]
@@ -21,8 +23,10 @@ class LandmarkMemory(Protocol):
 
     def begin(self) -> None: ...
 
-    def add(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
-        """One batch of rows ``(r, d_S)`` and ``(r, d_T)``, without gradients."""
+    def add(
+        self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None, classes: int | None
+    ) -> None:
+        """One batch of rows ``(r, d_S)`` and ``(r, d_T)``, without gradients, and the number of classes if known."""
 
     def finish(self) -> Tensors:
         """Landmarks ``student (m, d_S)`` and ``teacher (m, d_T)``; nothing if no batch was seen."""
@@ -50,8 +54,12 @@ class LastExamples:
     def begin(self) -> None:
         self.rows = {}
 
-    def add(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
+    def add(
+        self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None, classes: int | None
+    ) -> None:
         m = self.m or classes
+        if m is None:
+            raise UsageError("uniform landmarks need their number; write landmarks='uniform:20'")
         for side, x in (("student", student), ("teacher", teacher)):
             new = x[-m:]
             old = self.rows.get(side, x[:0]).to(x.device)
@@ -95,10 +103,12 @@ class ClassCentres:
     def begin(self) -> None:
         self.sums, self.seen = {}, 0
 
-    def add(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
+    def add(
+        self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None, classes: int | None
+    ) -> None:
         self.sums, self.cells = moved(self.sums, student.device), moved(self.cells, student.device)
-        if not self.sums:
-            self._make_room(student, teacher, classes)
+        labels = _required(labels, len(student)).to(student.device)
+        self._make_room(student, teacher, classes or _number_of_classes(labels))
         cell = labels if self.k == 1 else self._join(teacher, labels)
         self.sums["counts"].index_add_(0, cell, torch.ones_like(cell))
         self.sums["student"].index_add_(0, cell, student)
@@ -106,18 +116,21 @@ class ClassCentres:
         self.seen += len(cell)
 
     def _make_room(self, student: torch.Tensor, teacher: torch.Tensor, classes: int) -> None:
-        m = classes * self.k
-        counts = torch.zeros(m, dtype=torch.int64, device=student.device)
-        self.sums = {
-            "counts": counts,
+        """Rows for every class there is, as far as is known yet."""
+        m = max(classes * self.k, len(self.cells.get("live", ())))
+        if self.sums and len(self.sums["counts"]) >= m:
+            return
+        sums = {
+            "counts": torch.zeros(m, dtype=torch.int64, device=student.device),
             "student": student.new_zeros((m, student.shape[1])),
             "teacher": teacher.new_zeros((m, teacher.shape[1])),
         }
         if self.k > 1:
-            self.sums |= {"signs": teacher.new_zeros(m), "scatter": teacher.new_zeros(m)}
-            self.sums["signed"] = torch.zeros_like(self.sums["teacher"])
-            if not self.cells:
-                self.cells = {"centres": torch.zeros_like(self.sums["teacher"]), "live": counts > 0}
+            sums |= {"signs": teacher.new_zeros(m), "scatter": teacher.new_zeros(m)}
+            sums["signed"] = torch.zeros_like(sums["teacher"])
+            cells = {"centres": torch.zeros_like(sums["teacher"]), "live": sums["counts"] > 0}
+            self.cells = _laid_over(cells, self.cells)
+        self.sums = _laid_over(sums, self.sums)
 
     def _join(self, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The cell each example joins, the first of its class where none lives yet; sums for splits are taken."""
@@ -182,6 +195,38 @@ def _splits(filled: torch.Tensor, scatter: torch.Tensor) -> tuple[torch.Tensor, 
     most = torch.minimum((~filled).sum(1), (scatter > 0).sum(1))
     label, number = (torch.arange(filled.shape[1], device=most.device) < most[:, None]).nonzero(as_tuple=True)
     return label, largest_first[label, number], empty_first[label, number]
+
+
+def _laid_over(room: Tensors, old: Tensors) -> Tensors:
+    """``room`` with the first rows of ``old``."""
+    for name, x in old.items():
+        room[name][: len(x)] = x
+    return room
+
+
+def _required(labels: torch.Tensor | None, r: int) -> torch.Tensor:
+    """Labels ``(r,)`` as whole numbers.
+
+    Raises:
+        UsageError: none. Mismatch: not one class index for each example.
+    """
+    if labels is None:
+        raise UsageError("class means need the labels of the batch; give them, or write landmarks='uniform:20'")
+    if tuple(labels.shape) != (r,) or labels.is_floating_point():
+        found = f"{labels.dtype} {tuple(labels.shape)}".removeprefix("torch.")
+        raise Mismatch(f"labels are {found}, expected whole numbers ({r},); give one class index per example")
+    return labels.long()
+
+
+def _number_of_classes(labels: torch.Tensor) -> int:
+    """One more than the highest label.
+
+    Raises:
+        Mismatch: a label below 0.
+    """
+    if len(labels) and int(labels.min()) < 0:
+        raise Mismatch(f"a label is {int(labels.min())}, expected class indices from 0; leave that example out")
+    return int(labels.max()) + 1 if len(labels) else 1
 
 
 def copied(tensors: Tensors) -> Tensors:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import torch
 
-from kernelscope.distill.losses.step import Memoryless, Step, divisor
+from kernelscope.distill.losses.loss import Loss, divisor, rows_of
 
 
-class Procrustes(Memoryless):
+class Procrustes(Loss):
     """``weight · (1 − ‖X_Sᵀ X_T‖_* / (‖X_S‖_F ‖X_T‖_F))``, features centred, ‖·‖_* the sum of singular values.
 
     Half the squared distance of the two configurations, each at size 1, after the best rotation; blind to scale.
 
     Args:
-        layer: ``embedding``, or any layer both networks have.
         weight: 1; ours.
     """
 
-    def __init__(self, layer: str = "embedding", weight: float = 1.0) -> None:
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
         if weight < 0:
             raise ValueError("weight must not be negative")
-        self.layer, self.weight, self.layers = layer, float(weight), (layer,)
+        self.weight = float(weight)
 
-    def __call__(self, step: Step) -> torch.Tensor:
-        X_S, X_T = (X - X.mean(0) for X in step.rows(self.layer))
+    def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        X_S, X_T = (X - X.mean(0) for X in rows_of(student, teacher))
         norms = divisor(torch.linalg.matrix_norm(X_S) * torch.linalg.matrix_norm(X_T))
         loss: torch.Tensor = self.weight * (1 - torch.linalg.matrix_norm(X_S.T @ X_T, "nuc") / norms)
         return loss

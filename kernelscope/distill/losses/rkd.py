@@ -8,12 +8,12 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from kernelscope.distill.losses.step import Memoryless, Step, divisor
+from kernelscope.distill.losses.loss import Loss, divisor, rows_of
 
 TRIPLES = 2**24  #: formed at once: 64 MiB in float32 a tensor, all those of 256 examples
 
 
-class RKD(Memoryless):
+class RKD(Loss):
     """``distance · h(ψ_S − ψ_T) + angle · h(α_S − α_T)``, h the smooth L1 loss, a mean over all pairs and all triples.
 
     ψ_ij = ‖x_i − x_j‖ over its mean in the batch; α_ijk the cosine of the angle at x_i between x_j and x_k. Degenerate
@@ -22,7 +22,6 @@ class RKD(Memoryless):
     256 examples no r × r × r one either. RKD is therefore a function of the kernel, as KDA is.
 
     Args:
-        layer: ``embedding``, or any layer both networks have.
         distance, angle: 25 and 50, the weights of published classification code beside cross-entropy at 1.
     """
 
@@ -32,19 +31,19 @@ class RKD(Memoryless):
         "angle": "RepDistiller",
     }
 
-    def __init__(self, layer: str = "embedding", distance: float = 25.0, angle: float = 50.0) -> None:
+    def __init__(self, distance: float = 25.0, angle: float = 50.0) -> None:
+        super().__init__()
         if distance < 0 or angle < 0:
             raise ValueError("distance and angle must not be negative")
-        self.layer, self.layers = layer, (layer,)
         self.distance, self.angle = float(distance), float(angle)
 
-    def __call__(self, step: Step) -> torch.Tensor:
-        student, teacher = (_gram(X) for X in step.rows(self.layer))
-        total = student.new_zeros(())
+    def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        G_S, G_T = (_gram(X) for X in rows_of(student, teacher))
+        total = G_S.new_zeros(())
         if self.distance:
-            total = total + self.distance * functional.smooth_l1_loss(_distances(student), _distances(teacher))
+            total = total + self.distance * functional.smooth_l1_loss(_distances(G_S), _distances(G_T))
         if self.angle:
-            total = total + self.angle * _angle_loss(student, teacher)
+            total = total + self.angle * _angle_loss(G_S, G_T)
         return total
 
 

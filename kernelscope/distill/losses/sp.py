@@ -6,29 +6,30 @@ from typing import ClassVar
 
 import torch
 
-from kernelscope.distill.losses.step import Memoryless, Step, divisor, wide
+from kernelscope.distill.losses.loss import Loss, divisor, require_alike, wide
 
 
-class SP(Memoryless):
+class SP(Loss):
     """``weight · ‖N(Q_S Q_Sᵀ) − N(Q_T Q_Tᵀ)‖²_F / r²``, N with every row scaled to length 1.
 
-    Q are the layer's outputs of r examples, flattened.
+    Q are the layer's outputs of r examples, flattened; in the paper what goes into the last pooling.
 
     Args:
-        layer: by default what goes into the last pooling, as in the paper.
         weight: 3000, as in published code beside cross-entropy at 1.
     """
 
+    layer = "avgpool:in"
     sources: ClassVar[dict[str, str]] = {"layer": "Tung and Mori", "weight": "RepDistiller"}
 
-    def __init__(self, layer: str = "avgpool:in", weight: float = 3000.0) -> None:
+    def __init__(self, weight: float = 3000.0) -> None:
+        super().__init__()
         if weight < 0:
             raise ValueError("weight must not be negative")
-        self.layer, self.weight, self.layers = layer, float(weight), (layer,)
+        self.weight = float(weight)
 
-    def __call__(self, step: Step) -> torch.Tensor:
-        student = step.student[self.layer]
-        N_S, N_T = (_similarity(X.to(wide(student))) for X in (student, step.teacher[self.layer]))
+    def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        require_alike(student, teacher)
+        N_S, N_T = (_similarity(X.to(wide(student))) for X in (student, teacher.detach()))
         return self.weight * (N_S - N_T).square().mean()
 
 
