@@ -51,6 +51,14 @@ def resolve_layers(net: nn.Module, layers: str | Sequence[str] | None) -> tuple[
     return tuple(names), ()
 
 
+def stands_for_a_layer(net: nn.Module, word: str) -> bool:
+    """Whether a word names a layer of the network, or matches one."""
+    try:
+        return bool(_matches(net, word))
+    except UsageError:
+        return False
+
+
 def may_be_passed_over(net: nn.Module, layers: str | Sequence[str] | None) -> frozenset[str]:
     """Names that nobody gave in full: of patterns, and the default embedding; they may turn out not to run."""
     if layers is None:

@@ -156,6 +156,10 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
         ),
         click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
         layers,
+        click.option("--teacher-layers", metavar="L1,L2", help="Layers of the teacher alone."),
+        click.option(
+            "--student-layers", metavar="L1,L2", help="Layers of the students, paired with the teacher's in order."
+        ),
         click.option("--pairs", metavar="T=S,...", help="Which teacher layer against which student layer; or `all`."),
         pool,
         click.option(

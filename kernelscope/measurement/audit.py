@@ -16,6 +16,7 @@ from kernelscope.kernels.nystrom.statements import lemma1
 from kernelscope.kernels.scales import require_norms, within_float64
 from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.landmark_numbers import choose_landmarks
+from kernelscope.measurement.layer_choice import LayerChoice
 from kernelscope.measurement.layer_pairs import Correspondence, LayerPair, matches
 from kernelscope.report.audit import AuditReport, PairAudit, Tracking
 
@@ -38,6 +39,8 @@ def audit(
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
     layers: str | Sequence[str] | None = None,
+    teacher_layers: str | Sequence[str] | None = None,
+    student_layers: str | Sequence[str] | None = None,
     pairs: str | None = None,
     pool: str = "auto",
     landmarks: Any = None,
@@ -75,7 +78,7 @@ def audit(
         student,
         teacher_arch=(teacher_arch, teacher_arch_kwargs),
         student_arch=(student_arch, student_arch_kwargs),
-        pairs=pairs,
+        choice=taking(LayerChoice, asked),
     )
     matched = matches(open_inputs(given, request), taking(Correspondence, asked))
     audited = []

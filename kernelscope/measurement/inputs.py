@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UsageError, encodable
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
+from kernelscope.measurement.layer_choice import LayerChoice, Words
 from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, opened, untrained_copy
 from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kernelscope.datasets.examples import Examples
     from kernelscope.features.protocol import Features
     from kernelscope.features.request import Request
-
-Layers = str | Sequence[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Given:
         teacher_arch, student_archs: architectures that files do not state, one for every student.
         references: by name, networks or features to read the students' losses by.
         untrained: the seed of an untrained copy of every student that is a network; None for none.
-        pairs: of layers, which decide what to capture where the request names no layers.
+        choice: which layers are compared.
     """
 
     teacher: Any
@@ -36,7 +36,7 @@ class Given:
     student_archs: Sequence[Arch] = ()
     references: Mapping[str, Any] = field(default_factory=dict)
     untrained: int | None = None
-    pairs: str | None = None
+    choice: LayerChoice = field(default_factory=LayerChoice)
 
     @classmethod
     def of(
@@ -48,7 +48,7 @@ class Given:
         student_arch: tuple[Any, Any],
         references: Mapping[str, Any] | None = None,
         untrained: int | None = None,
-        pairs: str | None = None,
+        choice: LayerChoice | None = None,
     ) -> Given:
         """One student or a list; ``student_arch`` and its arguments once for all students, or once each."""
         students = list(student) if isinstance(student, (list, tuple)) else [student]
@@ -62,27 +62,22 @@ class Given:
             student_archs=list(zip(archs, archs_kwargs)),
             references=references or {},
             untrained=untrained,
-            pairs=pairs,
+            choice=choice or LayerChoice(),
         )
-
-    def layers(self, request: Request) -> tuple[Layers, Layers]:
-        """Layers of the teacher and of the student to capture."""
-        if request.layers is not None or self.pairs in (None, "all"):
-            return request.layers, request.layers
-        named = [text.partition("=") for text in str(self.pairs).split(",")]
-        teacher = [t.strip() for t, _, _ in named]
-        student = [(s if equals else t).strip() for t, equals, s in named]
-        return list(dict.fromkeys(teacher)), list(dict.fromkeys(student))
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The teacher, its students, and what they are read by: baselines common to all students, and one each."""
+    """The teacher, its students, and what they are read by: baselines common to all students, and one each.
+
+    ``choice``: which of their layers are compared.
+    """
 
     teacher: NetworkInput
     students: list[NetworkInput]
     references: dict[str, NetworkInput]
     untrained: list[NetworkInput | None]
+    choice: LayerChoice
 
 
 def networks_among(given: Given) -> list[str]:
@@ -114,20 +109,24 @@ def open_inputs(given: Given, request: Request) -> Inputs:
         if given.untrained is not None:
             raise UsageError("--untrained is about networks, and only features were given; leave it out")
     examples = _examples(everything, request)
-    of_teacher, of_student = given.layers(request)
+    choice, compared = given.choice, [teacher, *students]
 
-    def features(network: NetworkInput | Network, layers: Layers) -> NetworkInput:
+    def features(network: NetworkInput | Network, words: Words) -> NetworkInput:
         if isinstance(network, NetworkInput):
             return network.first(n=request.n, limit=request.limit)
         assert examples is not None  # there is a network, so examples were looked for
-        return _run(network, examples, request.of(layers))
+        others = [each for each in compared if each is not network]
+        own = choice.words_for(words, network.name, network.has_layer, lambda w: any(o.has_layer(w) for o in others))
+        return _run(network, examples, request.of(own))
 
+    of_teacher, of_student = choice.of_teacher, choice.of_student
     first, *others = _distinct_names([features(teacher, of_teacher), *(features(s, of_student) for s in students)])
     return Inputs(
         first,
         others,
         {name: features(each, of_teacher) for name, each in references.items()},
         [None if each is None else features(each, of_student) for each in fresh],
+        choice,
     )
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from kernelscope.activations.layer_names import among, split
-from kernelscope.errors import UsageError, one_line
 from kernelscope.features.pair import FeaturePair
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.measurement.layer_remarks import on_layers, on_networks
 from kernelscope.measurement.position_outputs import POSITIONS, Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from kernelscope.kernels.rows import Rows
     from kernelscope.measurement.inputs import Inputs
+    from kernelscope.measurement.layer_choice import LayerChoice
     from kernelscope.measurement.opening import NetworkInput
     from kernelscope.report.fields import Warning
 
@@ -136,19 +134,16 @@ class Match:
 
 @dataclass(frozen=True)
 class Correspondence:
-    """What is known of the rows beyond their features, and which layers are compared.
+    """What is known of the rows beyond their features.
 
     Attributes:
         labels, groups: of each example, in memory or a file; None for what the features know.
         align: ``"ids"`` to pair re-ordered features by example id.
-        layers, pairs: see :func:`kernelscope.measurement.measure.measure`.
     """
 
     labels: Any = None
     groups: Any = None
     align: str | None = None
-    layers: str | Sequence[str] | None = None
-    pairs: str | None = None
 
 
 def matches(inputs: Inputs, wanted: Correspondence) -> list[Match]:
@@ -156,12 +151,16 @@ def matches(inputs: Inputs, wanted: Correspondence) -> list[Match]:
     found = []
     for student, fresh in zip(inputs.students, inputs.untrained):
         beside = {**inputs.references, **({} if fresh is None else {UNTRAINED: fresh})}
-        found.append(_match(inputs.teacher, student, beside, wanted))
+        found.append(_match(inputs.teacher, student, beside, wanted, inputs.choice))
     return found
 
 
 def _match(
-    teacher: NetworkInput, student: NetworkInput, references: Mapping[str, NetworkInput], wanted: Correspondence
+    teacher: NetworkInput,
+    student: NetworkInput,
+    references: Mapping[str, NetworkInput],
+    wanted: Correspondence,
+    choice: LayerChoice,
 ) -> Match:
     features = FeaturePair(teacher.features, student.features, align=wanted.align)
     labels, groups, n = wanted.labels, wanted.groups, features.n
@@ -182,8 +181,8 @@ def _match(
     beside = {
         name: FeaturePair(teacher.features, each.features, align=wanted.align) for name, each in references.items()
     }
-    layers = _layer_pairs(teacher.features.layers, student.features.layers, wanted)
-    return Match(teacher, student, features, examples, tuple(layers), wanted.pairs == "all", beside)
+    layers = choice.pairs_of(teacher.features.layers, student.features.layers)
+    return Match(teacher, student, features, examples, tuple(layers), choice.grid, beside)
 
 
 def _inputs(ids: Rows | None, pools: set[str | None]) -> np.ndarray | None:
@@ -200,53 +199,3 @@ def _inputs(ids: Rows | None, pools: set[str | None]) -> np.ndarray | None:
     _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
     in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
     return in_order[groups.reshape(-1)] if len(first) < len(groups) else None
-
-
-def _layer_pairs(
-    teacher_layers: Sequence[str], student_layers: Sequence[str], wanted: Correspondence
-) -> list[tuple[str, str]]:
-    """Which teacher layer against which student layer.
-
-    Raises:
-        UsageError: if a named layer does not exist, or nothing pairs up.
-    """
-    layers, pairs = wanted.layers, wanted.pairs
-    if pairs == "all":
-        return [(t, s) for t in teacher_layers for s in student_layers]
-    if pairs:
-        found = []
-        for text in pairs.split(","):
-            t, equals, s = text.partition("=")
-            found.append((t.strip(), s.strip() if equals else t.strip()))
-        for (t, s), text in zip(found, pairs.split(",")):
-            if t not in teacher_layers or s not in student_layers:
-                raise UsageError(
-                    f"pair {text!r} names a layer that is not there; teacher: {', '.join(teacher_layers)}; "
-                    f"student: {', '.join(student_layers)}"
-                )
-        return found
-    shared = [name for name in teacher_layers if name in student_layers]
-    if layers:
-        _require_known(split(layers), teacher_layers, student_layers)
-        shared = among(split(layers), shared)
-    elif len(teacher_layers) == len(student_layers) == 1:
-        return [(teacher_layers[0], student_layers[0])]
-    if not shared:
-        raise UsageError(
-            f"no layer is in both; teacher: {', '.join(teacher_layers)}; student: {', '.join(student_layers)}; "
-            "pass --pairs T=S"
-        )
-    return [(name, name) for name in shared]
-
-
-def _require_known(words: Sequence[str], *of_networks: Sequence[str]) -> None:
-    """Every word stands for a layer of one network at least; networks that ran have refused others already.
-
-    Raises:
-        UsageError: with the nearest names.
-    """
-    known = list(dict.fromkeys(name for names in of_networks for name in names))
-    for word in words:
-        if not among([word], known):
-            near = difflib.get_close_matches(word, known, n=3, cutoff=0.4) or known[:6]
-            raise UsageError(f"unknown layer {one_line(word, 60)!r}; nearest: {', '.join(near)}")

@@ -22,6 +22,7 @@ from kernelscope.measurement.grid import measure_grid, plan_grid, search
 from kernelscope.measurement.honoured import needs_own_passes, require_of_kernel, require_one_pass
 from kernelscope.measurement.inputs import Given, networks_among, open_inputs
 from kernelscope.measurement.kernel_numbers import announce_kernel, measure_with_kernel
+from kernelscope.measurement.layer_choice import LayerChoice
 from kernelscope.measurement.layer_pairs import Correspondence, Match, matches
 from kernelscope.measurement.output_numbers import output_fields
 from kernelscope.measurement.pair_numbers import Measured, PairSettings, announce_pair, measure_pair
@@ -55,6 +56,8 @@ def measure(
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
     layers: str | Sequence[str] | None = None,
+    teacher_layers: str | Sequence[str] | None = None,
+    student_layers: str | Sequence[str] | None = None,
     pairs: str | None = None,
     pool: str = "auto",
     landmarks: Any = None,
@@ -100,7 +103,9 @@ def measure(
         skip_unreadable: leave out examples that cannot be read, with a note.
         preprocess: operations in the place of those that data and checkpoints state.
         align: ``"ids"`` to pair re-ordered feature files by example id.
-        layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``.
+        layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``. A glob may match in one
+            of the networks only.
+        teacher_layers, student_layers: the same for one side alone; layers are paired in their order.
         pairs: ``"T=S,..."`` pairs layers of different names; ``"all"`` measures every teacher layer against every
             student layer.
         pool: how maps and tokens become rows: auto, avg, mean, max, flatten, cls, last; token or patch makes every
@@ -145,7 +150,7 @@ def measure(
         student_arch=(student_arch, student_arch_kwargs),
         references=references,
         untrained=seed if untrained else None,
-        pairs=pairs,
+        choice=taking(LayerChoice, asked),
     )
     if plan and (names := networks_among(given)):
         _say(settings, f"{', '.join(names)} will run over the data first; extract them to plan what follows")

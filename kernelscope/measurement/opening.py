@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from kernelscope.activations.layer_names import among
 from kernelscope.errors import UsageError, encodable
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.first_rows import first_rows
@@ -59,6 +60,10 @@ class NetworkInput:
         top1 = self.features.top1
         return self.described if top1 is None else replace(self.described, top1=top1)
 
+    def has_layer(self, word: str) -> bool:
+        """Whether a word stands for a layer of it."""
+        return bool(among([word], self.features.layers))
+
     def first(self, *, n: int | None, limit: int | None) -> NetworkInput:
         """Of its first examples alone."""
         features = first_rows(self.features, n=n, limit=limit)
@@ -83,6 +88,12 @@ class Network:
     name: str
     loaded: Loaded
     trained: bool = True
+
+    def has_layer(self, word: str) -> bool:
+        """Whether a word stands for a layer of it, as far as names tell."""
+        from kernelscope.activations.resolving import stands_for_a_layer
+
+        return stands_for_a_layer(self.loaded.module, word)
 
 
 def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
