@@ -15,3 +15,10 @@ def batch_length(batch: Batch) -> int:
     if isinstance(batch, dict):
         return len(next(iter(batch.values())))
     return len(batch[0]) if isinstance(batch, tuple) else len(batch)
+
+
+def tensors_of(batch: Batch) -> list[torch.Tensor]:
+    """The tensors of a batch, in their order."""
+    if isinstance(batch, dict):
+        return list(batch.values())
+    return list(batch) if isinstance(batch, tuple) else [batch]

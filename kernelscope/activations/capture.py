@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernelscope import devices
 from kernelscope.activations.batch import MASK, Batch, batch_length
 from kernelscope.activations.batch_axis import batch_first, named_axis
+from kernelscope.activations.entry import Entry
 from kernelscope.activations.examination import Examination
 from kernelscope.activations.remarks import Remark
 from kernelscope.activations.tap import Tap
 from kernelscope.activations.trial import Trial, differences, few_of, tolerance
-from kernelscope.errors import KernelscopeError, Mismatch, one_line
+from kernelscope.errors import Mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -33,7 +33,7 @@ class Capture:
         name: of the network, for messages.
         keep: what to keep of a layer's tensor, given its name, the tensor with examples along its first axis and the
             batch's mask; by default all of it.
-        device, dtype: where batches go, and the type of those that are no whole numbers; None leaves them.
+        device: where batches go; None leaves them.
         optional: layers that may do without rows; ``passed_over`` then says why.
 
     Attributes:
@@ -52,20 +52,25 @@ class Capture:
         name: str,
         keep: Callable[[str, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None,
         device: str | torch.device | None = None,
-        dtype: torch.dtype | None = None,
         optional: Collection[str] = (),
     ) -> None:
-        self.network, self.name, self.device, self.dtype = network, name, device, dtype
+        self.network, self.name, self.device = network, name, device
         self.mask: torch.Tensor | None = None
         self.keep = keep
         self.headless = False
         self._tap = Tap(network, layers, training=False, keep=self._of_layer, optional=optional)
+        self._entry = Entry(network, name, device)
         self._trial: Trial | None = None
         self._trying = False
         self._n = 0
         self._axes: dict[str, int] = {}
         self._elsewhere: bool | None = None
         self._unsteady: list[Remark] = []
+
+    @property
+    def note(self) -> str:
+        """On named inputs that the network does not take, see :class:`Entry`."""
+        return self._entry.note
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -160,26 +165,10 @@ class Capture:
             UsageError: a layer that did not run.
             ResourceError: the device fails, or its memory is full.
         """
-        batch = self._placed(batch)
         self._n = batch_length(batch)
-        self.mask = batch.get(MASK) if isinstance(batch, dict) else None
-        try:
-            if isinstance(batch, dict):
-                self.network(**batch)
-            elif isinstance(batch, tuple):
-                self.network(*batch)
-            else:
-                self.network(batch)
-        except KernelscopeError:
-            raise
-        # what foreign networks raise for inputs they do not take; anything else is a bug and keeps its traceback
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-            if (fault := devices.fault(error, self.name)) is not None:
-                raise fault from error
-            reason = one_line(str(error), 80)
-            raise Mismatch(
-                f"{self.name} does not take inputs of {_shape(batch)} ({reason}); check data and preprocessing"
-            ) from error
+        mask = batch.get(MASK) if isinstance(batch, dict) else None
+        self.mask = None if mask is None else mask.to(self.device)
+        self._entry.call(batch)
         features = self._tap.features
         if not self._trying:
             self._tap.settle()
@@ -208,17 +197,3 @@ class Capture:
             text = f"the network takes no other number of examples than {self._n}, so axis {axis} is taken for theirs"
             self._unsteady.append(Remark(layer, text))
         return axis
-
-    def _placed(self, batch: Batch) -> Batch:
-        if isinstance(batch, dict):
-            return {key: self._on_device(x) for key, x in batch.items()}
-        return tuple(map(self._on_device, batch)) if isinstance(batch, tuple) else self._on_device(batch)
-
-    def _on_device(self, x: torch.Tensor) -> torch.Tensor:
-        return x.to(self.device, self.dtype if x.is_floating_point() else None)
-
-
-def _shape(batch: Batch) -> str:
-    if isinstance(batch, dict):
-        return one_line(", ".join(f"{key} {tuple(x.shape)}" for key, x in batch.items()), 60)
-    return f"shape {' and '.join(str(tuple(x.shape)) for x in (batch if isinstance(batch, tuple) else (batch,)))}"

@@ -201,7 +201,7 @@ class ForwardPass:
         if self._default and self._capture.headless:
             remarks.append(Remark(OUTPUT, "what a network without a head returns, so these are no logits"))
         passed_over = self._on_passed_over()
-        return [*self._notes, *map(str, remarks), *([passed_over] if passed_over else [])]
+        return [*self._notes, *map(str, remarks), *filter(None, (passed_over, self._capture.note))]
 
     def _on_passed_over(self) -> str:
         listed = [f"{layer} ({why})" for layer, why in self._capture.passed_over.items() if layer in self._asked]

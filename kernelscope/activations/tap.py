@@ -225,6 +225,8 @@ class Tap:
                 self.chosen.setdefault(w.name, why)
         if not isinstance(part, torch.Tensor):
             raise Mismatch(f"layer {w.name} gives a {type(part).__name__} without a tensor; choose another layer")
+        if part.is_complex():
+            raise Mismatch(f"layer {w.name} gives complex numbers; give their real and imaginary parts side by side")
         detached = part.detach() if self.detach else part
         kept = detached if self.keep is None else self.keep(w.name, detached)
         shared = kept.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()

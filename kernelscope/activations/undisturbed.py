@@ -74,9 +74,8 @@ def rows_of(
         UsageError: an unknown layer, or one that did not run. ResourceError: the device's memory is full.
     """
     found: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
-    device, dtype = _place(network)
     capture = Capture(
-        network, layers, name=name, keep=lambda layer, x, mask: pool(x, "auto", mask), device=device, dtype=dtype
+        network, layers, name=name, keep=lambda layer, x, mask: pool(x, "auto", mask), device=_device(network)
     )
     with undisturbed(network), capture:
         with traceless(network):
@@ -93,12 +92,9 @@ def rows_of(
     return {layer: torch.cat(parts).numpy() for layer, parts in found.items()}, warnings
 
 
-def _place(network: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where a network's inputs go, and their type."""
-    for x in chain(network.parameters(), network.buffers()):
-        if x.is_floating_point():
-            return x.device, x.dtype
-    return torch.device("cpu"), torch.float32
+def _device(network: nn.Module) -> torch.device:
+    """Where a network's inputs go."""
+    return next((x.device for x in chain(network.parameters(), network.buffers())), torch.device("cpu"))
 
 
 def _buffers(network: nn.Module) -> list[tuple[dict[str, Any], str, torch.Tensor, torch.Tensor]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from kernelscope.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kernelscope.checkpoints.checkpoint import Checkpoint
 
 
@@ -32,8 +36,19 @@ class Loaded:
 
 
 def loaded_module(module: nn.Module, *, name: str) -> Loaded:
-    """A module in memory, identified by its weights; taken out of DataParallel, DDP and torch.compile."""
+    """A module in memory, identified by its weights; taken out of DataParallel, DDP and torch.compile.
+
+    Raises:
+        UsageError: a program, or a network whose sizes are not known before it has run.
+    """
     module = unwrapped(module)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UsageError(
+            f"{name} is TorchScript, whose layers cannot be heard; give the module that it was made of, or what it "
+            "puts out as an array"
+        )
+    if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
+        raise UsageError(f"{name} has lazy layers, whose sizes are not known yet; run it once on a batch before")
     return Loaded(module, None, name, type(module).__name__, weights_sha256(module.state_dict()))
 
 
@@ -48,10 +63,23 @@ def unwrapped(module: nn.Module) -> nn.Module:
             return module
 
 
-def weights_sha256(state_dict: dict[str, torch.Tensor]) -> str:
+def weights_sha256(state_dict: Mapping[str, Any]) -> str:
     """Hex SHA-256 over names, types, shapes and bytes of all tensors."""
     digest = hashlib.sha256()
     for key, value in sorted(state_dict.items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        _add(digest, key, value)
     return digest.hexdigest()
+
+
+def _add(digest: hashlib._Hash, key: str, value: Any) -> None:
+    """A tensor; or what quantised layers keep in its place: tuples of them, types and numbers."""
+    if isinstance(value, (tuple, list)):
+        for i, part in enumerate(value):
+            _add(digest, f"{key}.{i}", part)
+    elif not isinstance(value, torch.Tensor):
+        digest.update(f"{key} {value!r}".encode())
+    else:
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        plain = value.detach().cpu()
+        plain = plain.dequantize() if plain.is_quantized else plain
+        digest.update(plain.contiguous().reshape(-1).view(torch.uint8).numpy().data)

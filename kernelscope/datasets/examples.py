@@ -99,7 +99,8 @@ class Examples:
     def batch(self, start: int, stop: int, preprocess: Operations | None = None) -> Batch:
         """Rows ``start:stop`` as a network takes them: float32 through ``preprocess`` or these examples' own.
 
-        Several named inputs, such as token numbers and their mask, come as a dict of tensors of their own types.
+        Whole numbers other than pixels (uint8), which may be those of tokens, stay so where there is no preprocessing.
+        Named inputs, such as token numbers and their mask, come as a dict of tensors of their own types.
 
         Raises:
             UnreadableInput, Mismatch: see ``preprocess.apply``, and operations for named inputs, which take none.
@@ -109,7 +110,11 @@ class Examples:
         operations = self.preprocess if preprocess is None else preprocess
         stop = min(stop, self.n)
         raw = self.inputs[start:stop] if isinstance(self.inputs, np.ndarray) else self.raw(np.arange(start, stop))
-        return _named(raw, operations, self.name) if isinstance(raw, dict) else apply(operations, raw)
+        if isinstance(raw, dict):
+            return _named(raw, operations, self.name)
+        if not operations and isinstance(raw, np.ndarray) and raw.dtype.kind in "iu" and raw.dtype != np.uint8:
+            return _tensor(raw)
+        return apply(operations, raw)
 
     def example_shape(self, preprocess: Operations | None = None) -> tuple[int, ...] | None:
         """Shape of one example as a network takes it; None for named inputs."""
@@ -163,8 +168,14 @@ def order_fingerprint(ids: np.ndarray) -> str:
 
 
 def _named(raw: dict[str, np.ndarray], operations: Operations, name: str) -> dict[str, torch.Tensor]:
-    import torch
-
     if operations:
         raise Mismatch(f"{name} gives named inputs {', '.join(raw)}, which take no preprocessing; leave it out")
-    return {key: torch.from_numpy(np.array(values)) for key, values in raw.items()}
+    return {key: _tensor(values) for key, values in raw.items()}
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    """A copy; whole numbers other than bytes as int64, which torch computes with wherever it takes them."""
+    import torch
+
+    wide = values.dtype.kind in "iu" and values.dtype != np.uint8
+    return torch.from_numpy(np.array(values, dtype=np.int64 if wide else values.dtype))

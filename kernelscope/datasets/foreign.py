@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.datasets.arrays import examples_in_memory
+from kernelscope.datasets.columns import Columns, is_table
 from kernelscope.datasets.examples import Examples
 from kernelscope.datasets.foreign_scan import examples_of
 from kernelscope.datasets.splitting import ALL, TRAINING, Splits
 from kernelscope.errors import KernelscopeError, UsageError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from kernelscope.datasets.reading import Reading
     from kernelscope.terms import Term
@@ -44,7 +46,9 @@ def factory(term: Term, reading: Reading, split: str | None) -> Splits:
 
 
 def given(data: Any, reading: Reading, split: str | None) -> Examples:
-    """Examples of an object in memory: Examples, ``(X, y)``, an array, a Dataset, a DataLoader, an iterable, a factory.
+    """Examples of an object in memory.
+
+    Examples, ``(X, y)``, an array, columns by name, a Dataset, a DataLoader, an iterable, or what makes one of these.
 
     Raises:
         Mismatch: it shuffles, or drops examples. UsageError: it can be read only once, or has no length and no n.
@@ -52,6 +56,10 @@ def given(data: Any, reading: Reading, split: str | None) -> Examples:
     if isinstance(data, Examples):
         return data
     part, name = split or ALL, type(data).__name__
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Mapping):
+        data = {**data[0], **({} if data[1] is None else {"labels": data[1]})}
+    if isinstance(data, Mapping) and is_table(data, split):
+        data = Columns(data, name)
     if isinstance(data, tuple) and len(data) == 2:
         return examples_in_memory(*data, name="arrays", split=part)
     if hasattr(data, "shape") and hasattr(data, "dtype"):

@@ -31,7 +31,7 @@ def examples_of(
     data = make()
     if isinstance(data, Examples):
         return data
-    if isinstance(data, dict):
+    if isinstance(data, Mapping):
         if split not in data:
             raise UsageError(f"{name} gives a dict of {one_line(', '.join(map(str, data)), 80)}; pass --split")
         return examples_of(lambda: make()[split], name=name, split=split, reading=reading, most=most)
@@ -85,7 +85,7 @@ class _Scan:
         if isinstance(value, np.ndarray) and len(self._shapes) < 2:  # whether there is a second is all that counts
             self._shapes[value.shape] = value.dtype
         elif isinstance(value, dict) and MASK not in value:
-            self._lengths.add(value[TOKENS].shape)
+            self._lengths.add(_main(value).shape)
         return content_hash(value)
 
     def labels_at(self, positions: np.ndarray) -> list[object]:
@@ -126,7 +126,7 @@ class _Given(ABC):
         value, _ = self.example(position)
         content = content_hash(value)
         if self.masked and isinstance(value, dict):
-            value = {**value, MASK: np.ones(len(value[TOKENS]), np.int64)}
+            value = {**value, MASK: np.ones(len(_main(value)), np.int64)}
         return content, value
 
     def _told(self, item: object, where: str) -> tuple[Value, object]:
@@ -183,6 +183,11 @@ class _Stream(_Given):
         if self._batches:
             return (item for batch in data for item in unbatched(batch))
         return iter(_behind_loader(data)[0])
+
+
+def _main(value: dict[str, np.ndarray]) -> np.ndarray:
+    """The named input whose length is the example's."""
+    return value.get(TOKENS, next(iter(value.values())))
 
 
 def _behind_loader(data: Any) -> tuple[Any, bool]:

@@ -1,7 +1,7 @@
 """What a data set of somebody else gives for one example, made into an input and a label.
 
 A pair ``(x, y)``, which more may follow, a dict, or ``x`` alone. ``x`` is a Pillow image, the bytes of an image file,
-an array or a tensor, or a dict with the numbers of tokens.
+an array or a tensor, or a dict of arrays by the names that networks take them by.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from kernelscope.masked import require_unmasked
 IMAGE_NAMES = (
     "image", "img", "images", "pixel_values", "inputs", "x", "jpg", "jpeg", "png", "webp", "ppm", "pgm",
 )  # fmt: skip
-LABEL_NAMES = ("label", "labels", "y", "fine_label", "cls", "target")
+LABEL_NAMES = ("label", "labels", "y", "fine_label", "cls", "target", "targets", "label_ids")
+#: arrays that stand beside inputs and are none: what tokenizers add, and what counts or names examples
+NO_INPUTS = {
+    "special_tokens_mask", "offset_mapping", "overflow_to_sample_mapping", "idx", "index", "indices", "id", "ids",
+}  # fmt: skip
+
+
+PIXELS = ("uint8", "torch.uint8")
 
 
 def example_of(item: object, where: str) -> tuple[Value, int | str | None]:
@@ -64,15 +71,34 @@ def label_name(names: Iterable[str]) -> str | None:
 def _of_mapping(item: Mapping[str, object], where: str) -> tuple[Value, int | str | None]:
     name = label_name(item)
     label = None if name is None else _label(item[name], where)
-    if TOKENS in item:
-        return {key: _tokens(item[key], f"{where} {key}") for key in TOKEN_NAMES if item.get(key) is not None}, label
-    images = [key for key in item if key in IMAGE_NAMES]
-    if len(images) != 1:
+    images = [key for key in item if key in IMAGE_NAMES and item[key] is not None]
+    named = _named_inputs({key: value for key, value in item.items() if key != name}, where)
+    if TOKENS not in item and len(images) == 1 and (set(named) <= set(images) or not _are_numbers(item[images[0]])):
+        return _value(item[images[0]], where), label
+    if not named:
         raise Mismatch(
             f"{where} has {one_line(', '.join(map(str, item)), 60)}, of which {len(images)} may be its input; "
             f"name one image, x or {TOKENS}"
         )
-    return _value(item[images[0]], where), label
+    return named, label
+
+
+def _named_inputs(item: Mapping[str, object], where: str) -> dict[str, np.ndarray]:
+    """The arrays among what an example holds; single numbers and texts are no inputs."""
+    found = {}
+    for key, value in item.items():
+        if key in TOKEN_NAMES and value is not None:
+            found[key] = _tokens(value, f"{where} {key}")
+        elif key not in NO_INPUTS:
+            array = _array(value, f"{where} {key}")
+            if array is not None and array.ndim and array.dtype.kind in "uifb":
+                found[str(key)] = array
+    return found
+
+
+def _are_numbers(x: object) -> bool:
+    """Whether an image is an array that is no longer one of pixels, so that what stands beside it is an input too."""
+    return not isinstance(x, bytes) and not hasattr(x, "convert") and str(getattr(x, "dtype", "")) not in PIXELS
 
 
 def _value(x: Any, where: str) -> np.ndarray:
@@ -96,13 +122,21 @@ def _tokens(values: object, where: str) -> np.ndarray:
 
 
 def _array(x: Any, where: str) -> np.ndarray | None:
-    """An array, a tensor or a list of numbers as an array; None for anything else."""
+    """An array, a tensor or lists of numbers as an array; None for anything else."""
     require_unmasked(x, where)
+    if isinstance(x, Mapping) and "array" in x:  # a sound, beside its path and its rate
+        x = x["array"]
     if hasattr(x, "detach"):
         x = x.detach().cpu()
         return np.asarray((x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy())
-    if isinstance(x, (np.ndarray, list)):
-        return np.asarray(x) if isinstance(x, np.ndarray) or all(isinstance(v, (int, float)) for v in x) else None
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, list) and x and not isinstance(x[0], (str, bytes, Mapping)):
+        try:
+            array = np.asarray(x)
+        except ValueError:  # rows of different lengths
+            return None
+        return array if array.dtype.kind in "uifb" else None
     return None
 
 

@@ -42,9 +42,11 @@ def as_rows(X: Features, name: str = "features") -> Rows:
     """``X`` as rows: itself if it already slices, an array if it is a nested list; examples are rows.
 
     Raises:
-        Mismatch: if it is not two-dimensional, not of real numbers, or masked.
+        Mismatch: if it is not two-dimensional, not of real numbers, sparse, or masked.
     """
     require_unmasked(X, name)
+    if _is_sparse(X):
+        raise Mismatch(f"{name} are a sparse {type(X).__name__}; make it dense, by .toarray() or .to_dense()")
     # not isinstance(X, Rows): from Python 3.12 on that misses attributes which a proxy forwards
     slices = hasattr(X, "shape") and hasattr(X, "__getitem__")
     rows = cast("Rows", X) if slices else np.asarray(X)
@@ -215,6 +217,12 @@ def require_same_examples(teacher: Rows, student: Rows) -> int:
             f"features are empty: teacher {tuple(teacher.shape)}, student {tuple(student.shape)}; give one row at least"
         )
     return n
+
+
+def _is_sparse(X: object) -> bool:
+    """Whether it is a sparse array of SciPy, or a sparse tensor."""
+    layout = str(getattr(X, "layout", "torch.strided"))
+    return type(X).__module__.startswith("scipy.sparse") or "sparse" in layout or "mkldnn" in layout
 
 
 def _is_tensor(block: object) -> bool:

@@ -182,7 +182,7 @@ def test_an_example_that_cannot_be_read_is_named_or_skipped():
         ((), "an empty tuple, expected"),
         (("text", 1), "a str, expected an image"),
         ({"text": "x"}, "has text, of which 0 may be its input"),
-        ({"image": X[0], "jpg": X[0]}, "of which 2 may be its input"),
+        ({"image": "a", "jpg": "b"}, "of which 2 may be its input"),
         ((X[0], [1, 2]), "label of list example 0"),
         ((X[0], np.eye(3)[0]), r"label of list example 0 has shape \(3,\)"),
         ((X[0], 0.5), "label of list example 0 is 0.5"),
