@@ -1,7 +1,7 @@
 """Where in a file a network's weights stand: the dict around them, the prefix before their names.
 
 Nothing is guessed: weights are taken where names, shapes and kinds of numbers fit the whole architecture, and never
-a part of it. A file that fits in two places is refused, unless their roles tell them apart.
+a part of it. Where a file fits in two places, ``choice.py`` tells which is meant.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import nn
 
 from kernelscope.checkpoints import fitting, stubs
 from kernelscope.checkpoints.dense import require_dense
+from kernelscope.checkpoints.fitting import counted
 from kernelscope.errors import UnreadableInput, one_line
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ CONTAINERS = (
     "state_dict", "model", "model_state_dict", "net", "network", "module", "student", "teacher", "weights", "params",
     "ema", "model_ema", "ema_state_dict", "state_dict_ema",
 )  # fmt: skip
-ROLES = ("teacher", "student")
 #: parts that wrappers put inside names, not only before them
 _WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 MAX_PLACES, MAX_DEPTH = 100_000, 12
@@ -53,14 +53,19 @@ class Weights:
     where: str
     prefix: str
     left: int = 0
-    added: int = 0
+    completion: tuple[str, ...] = ()
     alone: bool = True
     constants: int = 0
 
     @property
+    def part(self) -> str:
+        """The place and the prefix, as they may be named after ``FILE::``."""
+        return f"{self.where}{':' if self.where and self.prefix else ''}{self.prefix}"
+
+    @property
     def name(self) -> str:
-        """The place and the prefix, for a message."""
-        return f"{self.where}{':' if self.where and self.prefix else ''}{self.prefix}" or "the file itself"
+        """The same, for a message."""
+        return self.part or "the file itself"
 
     def remarks(self) -> list[str]:
         """What was done, for the notes of a report."""
@@ -71,17 +76,10 @@ class Weights:
             notes.append(f"prefix {one_line(self.prefix, 60)!r} was taken off their names")
         if self.left:
             notes.append(f"{counted(self.left, 'tensor')} under other names left aside")
-        if self.added:
-            notes.append(f"{counted(self.added, 'missing BatchNorm counter')} set to 0")
+        notes += self.completion
         if self.constants:
             notes.append(f"{counted(self.constants, 'constant')} that the network makes itself left out")
         return notes
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 tensor``, ``1,000 tensors``, ``2 classes``."""
-    many = f"{thing}es" if thing.endswith("s") else f"{thing}s"
-    return f"{number:,} {thing if number == 1 else many}"
 
 
 def places(document: object, name: str) -> list[Place]:
@@ -142,27 +140,6 @@ def _inner(value: object) -> Iterator[tuple[str, object]]:
     return (pair for pair in items if isinstance(pair[1], (dict, list, tuple, stubs.Stub)))
 
 
-def weights_for(network: nn.Module, document: object, name: str, role: str | None = None) -> Weights:
-    """The one place in a file, and the prefix, under which everything fits the network.
-
-    Raises:
-        UnreadableInput: no weights at all, or several that fit. Mismatch: none fits. See :func:`fitting.require_fit`.
-    """
-    found = places_with_weights(document, name)
-    named = [weights for place in found for weights in under_prefixes(place, network.state_dict())]
-    if not named and (constants := _constants(network)):
-        named = [weights for place in found for weights in _without(constants, place, network.state_dict())]
-    for weights in named:
-        require_dense(weights.tensors, name)
-    fit = [weights for weights in named if fitting.misfit(network, weights.tensors) is None]
-    if not fit:
-        first = named[0].tensors if named else found[0].tensors
-        require_dense(first, name)
-        fitting.require_fit(network, first, name)
-    chosen = one_of(different(fit), name, role)
-    return replace(chosen, alone=len(different(named)) == 1)
-
-
 def _constants(network: nn.Module) -> dict[str, torch.Tensor]:
     """Buffers that a network makes for itself and does not save, such as the numbers of positions; by their name."""
     saved = network.state_dict()
@@ -170,8 +147,9 @@ def _constants(network: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value for key, value in made.items() if not value.is_meta}
 
 
-def _without(constants: dict[str, torch.Tensor], place: Place, expected: dict[str, torch.Tensor]) -> Iterator[Weights]:
-    """The weights of a place whose file saved such constants, as earlier releases did, with the same values."""
+def without_constants(place: Place, network: nn.Module) -> Iterator[Weights]:
+    """The weights of a place whose file saved what the network makes for itself, as earlier releases did."""
+    constants = _constants(network)
 
     def redundant(key: str, value: torch.Tensor) -> bool:
         return any(
@@ -181,7 +159,7 @@ def _without(constants: dict[str, torch.Tensor], place: Place, expected: dict[st
         )
 
     kept = {key: value for key, value in place.tensors.items() if not redundant(key, value)}
-    for weights in under_prefixes(replace(place, tensors=kept), expected):
+    for weights in under_prefixes(replace(place, tensors=kept), network) if len(kept) < len(place.tensors) else ():
         yield replace(weights, constants=len(place.tensors) - len(kept))
 
 
@@ -201,23 +179,25 @@ def places_with_weights(document: object, name: str) -> list[Place]:
     raise UnreadableInput(f"{name} holds a {one_line(kind, 60)}, not weights; save a state_dict by torch.save")
 
 
-def under_prefixes(place: Place, expected: dict[str, torch.Tensor]) -> Iterator[Weights]:
-    """The weights of a place under every prefix that leads to all of the expected names and to no others."""
-    probe = max((key for key in expected if not key.endswith(fitting.COUNTER)), key=len, default=None)
-    if probe is None:  # the longest name ends no other of them, so it is found once for each network
+def under_prefixes(place: Place, network: nn.Module) -> Iterator[Weights]:
+    """The weights of a place under every prefix that leads to all of the network's names and to no others."""
+    expected, tied = network.state_dict(), fitting.tied(network)
+    names = [key for key in expected if not key.endswith(fitting.COUNTER)]
+    # the longest name ends no other of them, so it is found once for each network; of tied ones files may lack it
+    probe = max(names, key=lambda name: (name not in tied, len(name)), default=None)
+    if probe is None:
         return
+    spelt = [name for each in (probe, *tied.get(probe, ())) for name in (each, fitting.before_parametrizations(each))]
     for tensors in spellings(place.tensors):
         found = False
-        for prefix in prefixes_before(probe, tensors):
+        for prefix in dict.fromkeys(prefix for name in spelt for prefix in prefixes_before(name, tensors)):
             inner = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
             if not prefix:
                 inner.pop("n_averaged", None)  # AveragedModel's count of averages
-            complete = fitting.with_counters(inner, expected)
-            if set(complete) == set(expected):
+            complete = fitting.completed(inner, expected, tied)
+            if set(complete.tensors) == set(expected):
                 found = True
-                yield Weights(
-                    complete, place.where, prefix, len(tensors) - len(inner), added=len(complete) - len(inner)
-                )
+                yield Weights(complete.tensors, place.where, prefix, len(tensors) - len(inner), complete.remarks)
         if found:
             return
 
@@ -234,39 +214,3 @@ def spellings(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tens
     plain = {_WRAPPERS.sub("", key): value for key, value in tensors.items()}
     if len(plain) == len(tensors) and plain.keys() != tensors.keys():
         yield plain
-
-
-def different(found: list[Weights]) -> list[Weights]:
-    """The same weights kept twice in a file count once."""
-    if len(found) > MAX_NETWORKS:
-        return found
-    kept: list[Weights] = []
-    for weights in found:
-        if not any(_same(weights.tensors, other.tensors) for other in kept):
-            kept.append(weights)
-    return kept
-
-
-def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return all(
-        value is b[key] or (value.dtype == b[key].dtype and torch.equal(value, b[key])) for key, value in a.items()
-    )
-
-
-def one_of(found: list[Weights], name: str, role: str | None) -> Weights:
-    """The only one, or the only one of the role that is asked for.
-
-    Raises:
-        UnreadableInput: naming the places.
-    """
-    chosen = found
-    if len(chosen) > 1 and role is not None:
-        chosen = [w for w in found if role in _words(w)] or [w for w in found if not _words(w) & set(ROLES)]
-    if len(chosen) == 1:
-        return chosen[0]
-    where = one_line(", ".join(weights.name for weights in found), 70)
-    raise UnreadableInput(f"{name} holds {len(found)} networks that fit ({where}); save the one you mean alone")
-
-
-def _words(weights: Weights) -> set[str]:
-    return set(re.split(r"[^a-z]+", weights.name.lower()))

@@ -12,11 +12,14 @@ import torch
 
 from kernelscope.checkpoints import containers, weights_file
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in
+from kernelscope.checkpoints.choice import Choice
+from kernelscope.checkpoints.containers import MAX_NETWORKS, Place, Weights
 from kernelscope.checkpoints.dense import owns_its_bytes, unlike_weights
-from kernelscope.checkpoints.fitting import FLOATS
-from kernelscope.checkpoints.recognition import MAX_TRIES, recognise
+from kernelscope.checkpoints.fitting import FLOATS, counted
+from kernelscope.checkpoints.recognition import MAX_TRIES, Known, recognise
 from kernelscope.checkpoints.stubs import Stub
 from kernelscope.errors import one_line
+from kernelscope.file_parts import split
 
 if TYPE_CHECKING:
     import os
@@ -33,15 +36,18 @@ def describe(path: str | os.PathLike[str]) -> Description:
 
     Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
     same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
-    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``.
+    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``,
+    and as ``choices`` what may follow ``FILE::``, with what it holds. ``FILE::part`` is about that part alone.
 
     Raises:
-        UnreadableInput: the file is damaged or of another kind.
+        UnreadableInput: the file is damaged or of another kind. UsageError: it has no such part.
     """
-    path = Path(path)
-    with weights_file.opened(path) as contents:
-        checkpoint = checkpoint_in(contents, path)
-        return _of_stranger(path, contents) if checkpoint is None else _of_ours(path, contents, checkpoint)
+    file, part = split(path)
+    with weights_file.opened(file) as contents:
+        checkpoint = checkpoint_in(contents, file) if part is None else None
+        if checkpoint is not None:
+            return _of_ours(file, contents, checkpoint)
+        return _of_stranger(contents, Choice(str(file), part))
 
 
 def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> Description:
@@ -65,30 +71,47 @@ def _counted(path: Path, contents: Contents, kind: str, weights: dict[str, torch
     }
 
 
-def _of_stranger(path: Path, contents: Contents) -> Description:
+def _of_stranger(contents: Contents, choice: Choice) -> Description:
     """The first place whose weights fit a network of ours, else the most usual one, and what else there is."""
-    found = containers.places(contents.document, str(path))
+    found = (
+        containers.places(contents.document, choice.file) if choice.part is None else choice.places(contents.document)
+    )
     fits = [(place, known) for place in found[:MAX_TRIES] for known in recognise(place)]
+    if choice.part is not None:
+        kept = choice.among([known.weights for _, known in fits] or [Weights(p.tensors, p.where, "") for p in found])
+        fits = [(place, known) for place, known in fits if known.weights in kept]
     place = fits[0][0] if fits else found[0] if found else None
     tensors, kind = ({}, _kind(contents.document)) if place is None else (place.tensors, place.kind)
     if isinstance(contents.document, torch.Tensor):
         tensors = {"": contents.document}
     where = place.where if place is not None else ""
     others = [
-        f"{other.where or 'the file itself'} ({containers.counted(len(other.tensors), 'tensor')})"
+        f"{other.where or 'the file itself'} ({counted(len(other.tensors), 'tensor')})"
         for other in found
         if other != place
     ]
     first = fits[0][1].weights if fits else None
-    return _counted(path, contents, f"{kind} under {where!r}" if where else kind, tensors) | {
+    return _counted(Path(choice.name), contents, f"{kind} under {where!r}" if where else kind, tensors) | {
         "file": contents.kind,
         "container": where,
         "prefix": first.prefix if first else "",
         "fits": [(known.arch, known.arch_kwargs, known.weights.name, known.stems) for _, known in fits],
         "others": others,
+        "choices": _choices(found, fits) if choice.part is None else [],
         "stubbed": contents.stubbed,
         "remarks": (*contents.remarks, *(first.remarks() if first else ()), *_oddities(tensors)),
     }
+
+
+def _choices(found: list[Place], fits: list[tuple[Place, Known]]) -> list[tuple[str, str]]:
+    """Parts of a file of several networks, each with what it holds and what it fits."""
+    rows = []
+    for place in found:
+        known = [(known.weights.part, f", fits {known.words}") for at, known in fits if at is place]
+        if known or "optimizer" not in place.where:
+            size = counted(len(place.tensors), "tensor")
+            rows += [(part, f"{size}{words}") for part, words in known or [(place.where, "")]]
+    return rows if len(rows) > 1 else []
 
 
 def _oddities(tensors: dict[str, torch.Tensor]) -> list[str]:
@@ -134,10 +157,13 @@ def _lines_of_stranger(d: Description) -> list[str]:
     found = [f"read as: {d['file']}", f"names: {names}{', …' if len(d['names']) > 6 else ''}"]
     if d["stubbed"]:
         words = one_line(", ".join(d["stubbed"]), 300)
-        found.append(f"not imported, read as inert stubs: {containers.counted(len(d['stubbed']), 'class')}: {words}")
+        found.append(f"not imported, read as inert stubs: {counted(len(d['stubbed']), 'class')}: {words}")
     if d["others"]:
         found.append(f"also in it: {one_line(', '.join(d['others'][:6]), 300)}{', …' if len(d['others']) > 6 else ''}")
     found += [one_line(remark) for remark in d["remarks"]]
+    if d["choices"]:
+        name = Path(d["path"]).name
+        found += [f"choose {one_line(f'{name}::{part}', 120)}: {holds}" for part, holds in d["choices"][:MAX_NETWORKS]]
     if not d["fits"]:
         return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
     for arch, options, name, stems in d["fits"]:

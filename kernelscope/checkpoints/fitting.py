@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -12,7 +14,9 @@ from kernelscope.networks import zoo
 
 #: BatchNorm's counters: files from before torch 0.4.1 lack them, and in eval mode nothing reads them
 COUNTER = "num_batches_tracked"
+_PARAMETRIZED = re.compile(r"((?:.*\.)?)parametrizations\.([^.]+)\.original([01])$")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+Tied = dict[str, list[str]]  #: names of a network's tensors that have several, each with the others
 
 
 def outline(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
@@ -78,6 +82,9 @@ def misfit(network: nn.Module, state_dict: dict[str, torch.Tensor]) -> str | Non
             f"does not fit the architecture: {len(wrong)} shapes differ, first {key} "
             f"{tuple(state_dict[key].shape)} for {tuple(expected[key].shape)}; check its width, channels and classes"
         )
+    for key, others in tied(network).items():
+        if not _equal(state_dict[key], state_dict[others[0]]):
+            return f"holds different tensors as {key} and {others[0]}, which the network ties; check the architecture"
     for key, value in state_dict.items():
         same = value.dtype in FLOATS if expected[key].is_floating_point() else value.dtype == expected[key].dtype
         if not same:
@@ -86,6 +93,10 @@ def misfit(network: nn.Module, state_dict: dict[str, torch.Tensor]) -> str | Non
                 f"{_kind(expected[key].dtype)}; save the weights as float32"
             )
     return None
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a is b or (a.dtype == b.dtype and torch.equal(a, b))
 
 
 def conversions(network: nn.Module, state_dict: dict[str, torch.Tensor]) -> list[str]:
@@ -100,9 +111,58 @@ def _kind(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def with_counters(state_dict: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict, with BatchNorm's counters at 0 if they are all that it lacks."""
-    missing = set(expected) - set(state_dict)
-    if not missing or not all(key.endswith(COUNTER) for key in missing):
-        return state_dict
-    return {**state_dict, **{key: torch.zeros((), dtype=torch.long) for key in missing}}
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """Weights with what a file may leave out, and remarks on what that was."""
+
+    tensors: dict[str, torch.Tensor]
+    remarks: tuple[str, ...] = ()
+
+
+def completed(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], tied: Tied) -> Completed:
+    """As torch reads them: BatchNorm's counters at 0, the second name of a tied tensor, weight norm's former names.
+
+    Where something else is missing, the weights are as they were found.
+    """
+    former = {before_parametrizations(key): key for key in expected}
+    weights = {former.get(key, key) if key not in expected else key: value for key, value in found.items()}
+    renamed = len(weights.keys() - found.keys())
+    remarks = [f"{counted(renamed, 'tensor')} of weight norm under former names"] if renamed else []
+    missing = [key for key in expected if key not in weights]
+    filled = {key: weights[other] for key in missing for other in tied.get(key, ()) if other in weights}
+    if filled:
+        names = one_line(", ".join(filled), 60)
+        remarks.append(
+            f"{counted(len(filled), 'missing name')} filled by the tensor that the network ties to it ({names})"
+        )
+    counters = [key for key in missing if key not in filled and key.endswith(COUNTER)]
+    if len(counters) + len(filled) < len(missing):
+        return Completed(found)
+    if counters:
+        remarks.append(f"{counted(len(counters), 'missing BatchNorm counter')} set to 0")
+    zeros = {key: torch.zeros((), dtype=torch.long) for key in counters}
+    return Completed({**weights, **filled, **zeros}, tuple(remarks))
+
+
+def tied(network: nn.Module) -> Tied:
+    """Names that stand for one and the same tensor of a network, each with the others."""
+    groups: dict[object, list[str]] = {}
+    for name, value in network.state_dict(keep_vars=True).items():
+        if (
+            isinstance(value, torch.Tensor) and value.numel()
+        ):  # without memory, tensors are known by their identity alone
+            place = id(value) if value.is_meta else (value.data_ptr(), value.shape, value.stride(), value.dtype)
+            groups.setdefault(place, []).append(name)
+    shared = [group for group in groups.values() if len(group) > 1]
+    return {name: [other for other in group if other != name] for group in shared for name in group}
+
+
+def before_parametrizations(name: str) -> str:
+    """``conv.weight_g`` for ``conv.parametrizations.weight.original0``: weight norm's names before torch 2.0."""
+    return _PARAMETRIZED.sub(lambda found: f"{found[1]}{found[2]}_{'gv'[int(found[3])]}", name)
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 tensor``, ``1,000 tensors``, ``2 classes``."""
+    many = f"{thing}es" if thing.endswith("s") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else many}"

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.checkpoints import containers, fitting, recognition, weights_file
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be_named
+from kernelscope.checkpoints.choice import Choice, different
 from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
 from kernelscope.checkpoints.sentence_folder import load_sentence_encoder
 from kernelscope.errors import UnreadableInput, UsageError, one_line
+from kernelscope.file_parts import split
 from kernelscope.networks import libraries
 from kernelscope.networks.sentence_encoder import is_sentence_folder
 
@@ -33,7 +35,8 @@ def load(
     Args:
         path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
             prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder; a
-            sentence-transformers folder, which needs no architecture.
+            sentence-transformers folder, which needs no architecture. ``FILE::part`` names one of several networks in a
+            file, by the keys that lead to its weights or by the prefix of their names.
         arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
             the file does not describe itself and none of the built-in ones fits; goes before what the file states.
         arch_kwargs: arguments of that architecture; by default the file's own if it names the same one, and that is
@@ -49,20 +52,21 @@ def load(
         return _described(path, path.path or "checkpoint")
     if arch is None and arch_kwargs:
         raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
-    path = Path(path)
-    if arch is None and is_sentence_folder(path):
-        return load_sentence_encoder(path)
-    with weights_file.opened(path) as contents:
-        checkpoint = checkpoint_in(contents, path)
+    file, part = split(path)
+    if arch is None and part is None and is_sentence_folder(file):
+        return load_sentence_encoder(file)
+    choice = Choice(str(file), part, role)
+    with weights_file.opened(file) as contents:
+        checkpoint = checkpoint_in(contents, file)
         if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):
             arch = None  # the file knows its own arguments, but gives the caller's code none
-        if checkpoint is not None and arch is None:
+        if checkpoint is not None and arch is None and part in (None, "", "state_dict"):
             return _described(checkpoint, str(path))
         if arch is None:
-            fit = _recognised(contents.document, path, role)
+            fit = _recognised(contents.document, choice)
         else:
-            fit = _asked_for(arch, arch_kwargs or {}, contents.document, path, role)
-    return _filled(fit, contents, checkpoint, path)
+            fit = _asked_for(arch, arch_kwargs or {}, contents.document, choice)
+    return _filled(fit, contents, checkpoint, choice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,48 +84,51 @@ def _described(checkpoint: Checkpoint, name: str) -> Loaded:
     return Loaded(checkpoint.network(), checkpoint, name, checkpoint.arch, sha256)
 
 
-def _recognised(document: object, path: Path, role: str | None) -> _Fit:
+def _recognised(document: object, choice: Choice) -> _Fit:
     """The built-in architecture whose weights a file holds, by their names and shapes alone.
 
     Raises:
-        UnreadableInput: none fits, several do, or the weights leave open which it is.
+        UnreadableInput: none fits, several do, or the weights leave open which it is. UsageError: the part that is
+            named is not there.
     """
-    places = containers.places_with_weights(document, str(path))[: recognition.MAX_TRIES]
+    places = choice.places(document)[: recognition.MAX_TRIES]
     known = {id(found.weights): found for place in places for found in recognition.recognise(place)}
     if not known:
+        choice.among([containers.Weights(place.tensors, place.where, "") for place in places])
         raise UnreadableInput(
-            f"{path} does not describe its network, nor does a built-in one fit; "
+            f"{choice.file} does not describe its network, nor does a built-in one fit; "
             "pass --teacher-arch or --student-arch NAME"
         )
     for found in known.values():
-        require_dense(found.weights.tensors, path)
-    different = containers.different([found.weights for found in known.values()])
-    chosen = known[id(containers.one_of(different, str(path), role))]
+        require_dense(found.weights.tensors, choice.file)
+    among = choice.among([found.weights for found in known.values()])
+    chosen = known[id(choice.one_of(different(among)))]
     if chosen.stems:
         raise UnreadableInput(
-            f"{path} fits {chosen.words} with stem {' or '.join(chosen.stems)} alike; "
+            f"{choice.file} fits {chosen.words} with stem {' or '.join(chosen.stems)} alike; "
             "pass --teacher-arch or --student-arch and its arguments"
         )
     # looked for again, as a file of many places may hold another such network beyond the first few
-    weights = containers.weights_for(chosen.outline, document, str(path), role)
+    weights = choice.weights_for(chosen.outline, document)
     taken = f"taken for {chosen.words}, which its names and shapes fit completely"
     return _Fit(chosen.arch, chosen.outline, weights, (taken,))
 
 
-def _asked_for(arch: str, arch_kwargs: dict[str, Any], document: object, path: Path, role: str | None) -> _Fit:
+def _asked_for(arch: str, arch_kwargs: dict[str, Any], document: object, choice: Choice) -> _Fit:
     network = libraries.build(arch, arch_kwargs) if ":" in arch else fitting.outline(arch, arch_kwargs)
-    return _Fit(arch, network, containers.weights_for(network, document, str(path), role))
+    return _Fit(arch, network, choice.weights_for(network, document))
 
 
-def _filled(fit: _Fit, contents: weights_file.Contents, checkpoint: Checkpoint | None, path: Path) -> Loaded:
+def _filled(fit: _Fit, contents: weights_file.Contents, checkpoint: Checkpoint | None, choice: Choice) -> Loaded:
     """Outside the guard of the file: what goes wrong here goes wrong in the caller's own code."""
-    module = fitting.filled(fit.network, fit.weights.tensors, str(path))
+    module = fitting.filled(fit.network, fit.weights.tensors, choice.name)
     # one file with two networks has one digest, but their features must not be taken for each other's
     sha256 = contents.sha256 if fit.weights.alone else weights_sha256(fit.weights.tensors)
     notes = [*fit.taken, *_stubbed(contents), *contents.remarks, *fit.weights.remarks()] if checkpoint is None else []
     notes += fitting.conversions(module, fit.weights.tensors)
+    short = Path(choice.file).name
     return Loaded(
-        module, checkpoint, str(path), fit.arch, sha256, tuple(one_line(f"{path.name}: {note}") for note in notes)
+        module, checkpoint, choice.name, fit.arch, sha256, tuple(one_line(f"{short}: {note}") for note in notes)
     )
 
 
@@ -129,4 +136,4 @@ def _stubbed(contents: weights_file.Contents) -> list[str]:
     if not contents.stubbed:
         return []
     names = one_line(", ".join(contents.stubbed), 100)
-    return [f"{containers.counted(len(contents.stubbed), 'class')} read as inert stubs ({names})"]
+    return [f"{fitting.counted(len(contents.stubbed), 'class')} read as inert stubs ({names})"]

@@ -68,7 +68,7 @@ def _fitting(arch: str, options: dict[str, object], place: Place) -> Iterator[tu
         outline = fitting.outline(arch, options)
     except KernelscopeError:  # shapes that no such network has
         return
-    for weights in containers.under_prefixes(place, outline.state_dict()):
+    for weights in containers.under_prefixes(place, outline):
         if fitting.misfit(outline, weights.tensors) is None:
             yield outline, weights
 

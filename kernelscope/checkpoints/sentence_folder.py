@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from kernelscope.checkpoints import containers, fitting, tensor_files, weights_file
+from kernelscope.checkpoints import fitting, tensor_files, weights_file
+from kernelscope.checkpoints.choice import Choice
 from kernelscope.checkpoints.loaded import Loaded
 from kernelscope.errors import one_line
 from kernelscope.networks import libraries
@@ -33,7 +34,7 @@ def load_sentence_encoder(path: Path) -> Loaded:
             names = list(contents.document) if isinstance(contents.document, dict) else []
             if not any("pooler." in str(name) for name in names):
                 libraries.leave_out_pooler(network)
-            weights = containers.weights_for(network, contents.document, str(folder), None)
+            weights = Choice(str(folder)).weights_for(network, contents.document)
         digests.append((str(folder.relative_to(path)), contents.sha256))
         remarks.extend(contents.remarks)
         return fitting.filled(network, weights.tensors, str(folder))

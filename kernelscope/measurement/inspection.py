@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.kinds import is_feature_file, open_features
+from kernelscope.file_parts import split
 from kernelscope.files import is_folder, require_readable
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def describe(
     Raises:
         UnreadableInput: if it is neither, or damaged.
     """
-    if not is_folder(path) and is_feature_file(require_readable(path)):  # a folder may be one of weights
+    file, _ = split(path)
+    if not is_folder(file) and is_feature_file(require_readable(file)):  # a folder may be one of weights
         yield from _features(path, verify)
         return
     from kernelscope.measurement.network_inspection import describe_network  # torch takes longer than arrays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.activations.layer_table import layer_rows
@@ -10,11 +11,11 @@ from kernelscope.checkpoints import weights_file
 from kernelscope.checkpoints.checkpoint import load_checkpoint
 from kernelscope.checkpoints.description import describe, lines
 from kernelscope.checkpoints.loading import load
+from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, one_line
+from kernelscope.file_parts import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
 SOME_ROWS = 10_000
 MAX_VALUES = 2**20  #: of one example that a network is asked about; the shape comes from the file
 
@@ -30,7 +31,11 @@ def describe_network(
     described = describe(path)
     yield from lines(described)
     if arch is not None or (shape is not None and "arch" not in described):
-        loaded = load(path, arch=arch, arch_kwargs=arch_kwargs)
+        parts = [f"{path}::{part}" for part, _ in described.get("choices", ())] if arch is not None else []
+        told = {part: _misfit(part, str(arch), arch_kwargs) for part in parts}
+        yield from (f"{one_line(Path(part).name)} {reason or f'fits {arch}'}" for part, reason in told.items())
+        fits = [part for part, reason in told.items() if reason is None] or [str(path)]
+        loaded = load(fits[0], arch=arch, arch_kwargs=arch_kwargs)
         yield from _layers(loaded.module, shape, SOME_ROWS)
     elif "arch" in described:
         checkpoint = load_checkpoint(path)
@@ -41,6 +46,15 @@ def describe_network(
             return
         with weights_file.as_unreadable(checkpoint.path or "checkpoint"):
             yield from list(_layers(checkpoint.network(), sizes, checkpoint.data.get("n") or SOME_ROWS))
+
+
+def _misfit(part: str, arch: str, arch_kwargs: dict[str, Any] | None) -> str | None:
+    """Why a part of a file is not of this architecture; None if it is."""
+    try:
+        load(part, arch=arch, arch_kwargs=arch_kwargs)
+    except (Mismatch, UnreadableInput, NumericalError) as error:
+        return str(error).removeprefix(part).removeprefix(str(split(part)[0])).strip()
+    return None
 
 
 def _layers(network: Any, shape: Sequence[int] | None, n: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.first_rows import first_rows
 from kernelscope.features.kinds import is_feature_file, open_features
 from kernelscope.features.protocol import Features
+from kernelscope.file_parts import split
 from kernelscope.files import is_folder, require_readable
 from kernelscope.kernels.rows import as_rows
 from kernelscope.report.fields import NetworkReport
@@ -139,7 +140,8 @@ def untrained_copy(network: NetworkInput | Network, seed: int) -> Network | None
 
 def _opened_path(path: Path, role: str, arch: Arch) -> NetworkInput | Network:
     name, options = arch
-    if not is_folder(path) and is_feature_file(require_readable(path)):
+    file, _ = split(path)
+    if not is_folder(file) and is_feature_file(require_readable(file)):
         if name is not None:
             raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
         return _of_features(encodable(str(path)), open_features(path))

@@ -186,7 +186,7 @@ def test_bare_weights_of_a_built_in_network_are_enough(path, network):
 def test_of_two_networks_in_one_file_the_role_chooses_without_an_architecture(path, network):
     torch.save({"teacher": zoo.build("resnet14x0.25").state_dict(), "student": network.state_dict()}, path)
     assert (load(path, role="teacher").arch, load(path, role="student").arch) == ("resnet14x0.25", ARCH)
-    with pytest.raises(UnreadableInput, match=r"holds 2 networks that fit \(.*student.*\); save the one you mean"):
+    with pytest.raises(UnreadableInput, match=r"2 networks that fit \(.*student.*\); name one, as in FILE::teacher"):
         load(path)
 
 
