@@ -1,7 +1,7 @@
 """A network runs over examples in order, and its layers' activations become rows.
 
-One row an example as a rule; with the pooling ``token`` or ``patch`` every position is a row, so that one example gives
-several, side by side. Extraction writes the rows to disk, streaming adds them up and keeps none.
+One row an example as a rule; with the pooling ``token``, ``patch`` or ``grid:HxW`` every position is a row, so that one
+example gives several, side by side. Extraction writes the rows to disk, streaming adds them up and keeps none.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch import nn
 
 from kernelscope.activations.batch import MASK
 from kernelscope.activations.capture import Capture
-from kernelscope.activations.pooling import UNITS, pool, positions
+from kernelscope.activations.pooling import pool, positions
 from kernelscope.activations.remarks import Remark
 from kernelscope.activations.resolving import OUTPUT, may_be_passed_over, resolve_layers
 from kernelscope.activations.trial import FEW
 from kernelscope.activations.undisturbed import traceless
+from kernelscope.activations.units import grid_of, require_known, unit_of
 from kernelscope.datasets.examples import Examples, order_fingerprint
 from kernelscope.errors import Mismatch, UsageError, one_line
 from kernelscope.kernels.full_precision import full_precision
@@ -69,7 +70,7 @@ class ForwardPass:
     Args:
         layers: names or globs (see ``activations/tap.py``); None for ``embedding,logits``, of a network without a head
             ``embedding,output``.
-        pooling: as :func:`kernelscope.activations.pooling.pool` takes it, or ``token`` or ``patch``.
+        pooling: as :func:`kernelscope.activations.pooling.pool` takes it, ``token``, ``patch`` or ``grid:HxW``.
         operations: what is done to examples first; None for what they state.
         trial: run a few examples of the first batch ahead, so that what the network gives for them shows which axis
             they lie along and whether it depends on chance or on the rest of the batch.
@@ -94,6 +95,7 @@ class ForwardPass:
         device: str = "cpu",
         trial: bool = True,
     ) -> None:
+        require_known(pooling)
         self.network, self.examples = network, examples
         named, self._notes = ((), ()) if layers is not None and not len(layers) else resolve_layers(network, layers)
         self.layers, self._default = list(named), layers is None
@@ -185,10 +187,10 @@ class ForwardPass:
         counts = np.ones(n, np.int64) if self._counts is None else self._counts
         for name, tensor in rows.items():
             if len(tensor) != counts.sum():
-                raise Mismatch(
-                    f"layer {name} gives {len(tensor)} rows for {counts.sum()} "
-                    f"{'examples' if self._counts is None else 'positions'}; choose another layer or pooling"
-                )
+                what, fix = "examples", "choose another layer or pooling"
+                if self._counts is not None:
+                    what, fix = "positions", "pass --pool grid:HxW for maps of several sizes, or name others"
+                raise Mismatch(f"layer {name} gives {len(tensor)} rows for {counts.sum()} {what}; {fix}")
         logits = None if self._capture.headless and "logits" not in self.layers else self._logits
         return BatchRows(rows, counts, _predicted(logits, n))
 
@@ -213,7 +215,7 @@ class ForwardPass:
     def example_rows(self) -> ExampleRows:
         """The rows that all examples give. Where positions are rows, this runs a first example and reads all masks."""
         examples = self.examples
-        if self.pooling not in UNITS:
+        if unit_of(self.pooling) == "example":
             return ExampleRows(np.arange(examples.n + 1), examples.ids, examples.labels, examples.order_sha256)
         if not self._compared:
             self._try_out(examples.batch(0, min(FEW, examples.n), self.operations))
@@ -242,9 +244,9 @@ class ForwardPass:
             "raw_shape": list(x.shape[1:]),
             "torch_dtype": str(x.dtype).removeprefix("torch."),
         }
-        if self.pooling not in UNITS:
+        if unit_of(self.pooling) == "example":
             return pool(x, self.pooling, mask)
-        rows, example = positions(x, mask)
+        rows, example = positions(x, mask, grid_of(self.pooling))
         self._counts = np.bincount(example.cpu().numpy(), minlength=len(x))
         return rows
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from torch.nn import functional
 
+from kernelscope.activations.units import POOLS, Grid, require_known
 from kernelscope.errors import Mismatch, UsageError
-
-POOLS = ("auto", "flatten", "avg", "max", "cls", "last", "mean")
-UNITS = ("token", "patch")  #: instead of pooling, every position is a row: see :func:`positions`
 
 
 def pool(x: torch.Tensor, how: str = "auto", mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -24,7 +25,7 @@ def pool(x: torch.Tensor, how: str = "auto", mask: torch.Tensor | None = None) -
         Mismatch: a tensor without a row per example, or a mask of other positions.
     """
     if how not in POOLS:
-        raise UsageError(f"unknown pooling {how!r}; choose one of {', '.join((*POOLS, *UNITS))}")
+        require_known(how)
     if x.ndim == 0:
         raise Mismatch("a layer gives a single number, expected a row per example; choose another layer")
     if x.ndim == 1:
@@ -57,24 +58,53 @@ def _of_tokens(x: torch.Tensor, how: str, mask: torch.Tensor | None) -> torch.Te
     return x.masked_fill(~real[:, :, None], 0).sum(1) / real.sum(1, keepdim=True)
 
 
-def positions(x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def positions(
+    x: torch.Tensor, mask: torch.Tensor | None = None, grid: Grid | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Every position a row: rows ``(N, d)`` of tokens or of places in a map, and the example each belongs to, ``(N,)``.
 
     Args:
         x: tokens ``(n, t, d)`` or maps ``(n, c, h, w)``.
         mask: ``(n, t)``, 0 where a token is padding; such tokens are no rows.
+        grid: of what a map is averaged down to first, see :func:`on_grid`.
 
     Raises:
-        Mismatch: a layer without positions, or a mask of other positions.
+        Mismatch: a layer without positions, a mask of other positions, or a map smaller than the grid.
     """
     if x.ndim < 3:
         raise Mismatch(f"a layer gives {tuple(x.shape)}, which has no positions; name other layers, or pool them")
+    if grid is not None:
+        if mask is not None:
+            raise Mismatch("a mask leaves out tokens, which have no places on a grid; use the pooling token")
+        x = on_grid(x, grid)
     tokens = x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
     example = torch.arange(len(x), device=x.device)[:, None].expand(tokens.shape[:2])
     if mask is None or x.ndim > 3:
         return tokens.flatten(0, 1), example.flatten()
     real = _of_positions(mask, tokens)
     return tokens[real], example[real]
+
+
+def on_grid(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """A map ``(n, c, H, W)``, every cell the average of what a map ``(n, c, h, w)`` holds there.
+
+    Tokens ``(n, t, d)`` that fill a square lie row by row in it; one more is a class token, which is left out.
+
+    Raises:
+        Mismatch: tokens that fill no square, or a map with fewer places than cells along a side.
+    """
+    if x.ndim == 3:
+        side = math.isqrt(x.shape[1])
+        if side**2 not in (x.shape[1], x.shape[1] - 1):
+            raise Mismatch(f"a layer gives {x.shape[1]} tokens, which fill no square; use the pooling token or avg")
+        x = x[:, x.shape[1] - side**2 :].transpose(1, 2).unflatten(2, (side, side))
+    if x.ndim != 4:
+        raise Mismatch(f"a layer gives {tuple(x.shape)}, which is no map; use the pooling patch or avg")
+    height, width = x.shape[2:]
+    if height < grid.height or width < grid.width:
+        finest = f"grid:{min(height, grid.height)}x{min(width, grid.width)}"
+        raise Mismatch(f"a layer's map is {height} x {width}, smaller than the grid; pass --pool {finest} or coarser")
+    return functional.adaptive_avg_pool2d(x, grid)
 
 
 def _of_positions(mask: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

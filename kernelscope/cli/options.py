@@ -63,7 +63,7 @@ pool = click.option(
     "--pool",
     default="auto",
     show_default=True,
-    help="auto, avg, mean, max, flatten, cls or last; token or patch makes every position a row.",
+    help="auto, avg, mean, max, flatten, cls or last; token, patch or grid:HxW makes every position a row.",
 )
 layers = click.option("--layers", metavar="L1,L2", help="Layers by name or glob [default: embedding,logits].")
 dtype = click.option(

@@ -13,7 +13,7 @@ import torch
 from kernelscope import devices
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
-from kernelscope.activations.pooling import UNITS
+from kernelscope.activations.units import unit_of
 from kernelscope.errors import encodable
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.header import Samples
@@ -152,5 +152,5 @@ def _write(writer: FeatureWriter, start: int, forward: ForwardPass, batch: Batch
         )
     rows = {name: rows.float().cpu().numpy() for name, rows in batch.rows.items()}
     # where positions are rows, no class is predicted for them
-    predicted = batch.predicted if forward.pooling not in UNITS else np.full(int(batch.counts.sum()), -1)
+    predicted = batch.predicted if unit_of(forward.pooling) == "example" else np.full(int(batch.counts.sum()), -1)
     writer.write(start, rows, predicted)

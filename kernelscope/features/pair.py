@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope.activations.units import unit_of
 from kernelscope.errors import Mismatch, UsageError, one_line, shown
 from kernelscope.features.arrays import ASSUMED
 from kernelscope.kernels.row_views import Reordered
@@ -31,10 +32,7 @@ class FeaturePair:
         self.notes: tuple[str, ...] = ()
         self._order: np.ndarray | None = None
         if teacher.n != student.n:
-            raise Mismatch(
-                f"teacher {teacher.path} has {teacher.n} examples and student {student.path} {student.n}; "
-                "extract both from the same data"
-            )
+            raise Mismatch(self._of_other_numbers())
         if align not in (None, "ids"):
             raise UsageError(f"align is {align!r}, expected 'ids'; leave it out for rows that stand in one order")
         if teacher.ids is None or student.ids is None:
@@ -68,6 +66,11 @@ class FeaturePair:
         return {features.pool(layer) for features in (self.teacher, self.student) for layer in features.layers}
 
     @property
+    def of_positions(self) -> bool:
+        """Whether rows are positions of examples."""
+        return any(unit_of(pool) != "example" for pool in self.pools)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.teacher.classes or self.student.classes or ())
 
@@ -79,6 +82,14 @@ class FeaturePair:
         """``(X_T, X_S)`` of one layer each, row by row the same examples."""
         X_S = self.student.features(student_layer)
         return self.teacher.features(teacher_layer), X_S if self._order is None else Reordered(X_S, self._order)
+
+    def _of_other_numbers(self) -> str:
+        """Why rows cannot be paired: other examples, or maps of other sizes."""
+        noun, fix = "examples", "extract both from the same data"
+        if self.of_positions:
+            noun, fix = "positions", "if their maps differ in size, pass --pool grid:HxW"
+        found = [f"{shown(side.path)} has {side.n:,} {noun}" for side in (self.teacher, self.student)]
+        return f"teacher {found[0]}, student {found[1]}; {fix}"
 
     def _pair_by_ids(self, of_teacher: Rows, of_student: Rows, align: str | None) -> None:
         if align == "ids":

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from kernelscope.activations.units import unit_of
 from kernelscope.features.pair import FeaturePair
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.measurement.layer_remarks import on_layers, on_networks
-from kernelscope.measurement.position_outputs import POSITIONS, Positions
+from kernelscope.measurement.position_outputs import Positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +117,7 @@ class Match:
         """What a row is: an example, or one of its tokens or patches."""
         of_teacher = self.teacher.features
         pools = [self.student.features.pool(student_layer), *map(of_teacher.pool, of_teacher.layers)]
-        return next((pool for pool in pools if pool in POSITIONS), "example")
+        return next((unit for unit in map(unit_of, pools) if unit != "example"), "example")
 
     def reference(self, name: str, pair: LayerPair) -> tuple[str, Rows] | None:
         """The layer of a reference that stands beside this pair, and its rows; None if it has no such layer."""
@@ -174,8 +175,8 @@ def _match(
         features.classes if classed is None else classed.words or features.classes,
         features.order_sha256,
         student.split,
-        _inputs(features.ids, features.pools) if grouped is None else grouped.numbers[:n],
-        labels_of_rows=labels is not None or features.pools.isdisjoint(POSITIONS),
+        _inputs(features) if grouped is None else grouped.numbers[:n],
+        labels_of_rows=labels is not None or not features.of_positions,
         labels_of_logits=classed is None or classed.ordered,
     )
     beside = {
@@ -185,17 +186,18 @@ def _match(
     return Match(teacher, student, features, examples, tuple(layers), choice.grid, beside)
 
 
-def _inputs(ids: Rows | None, pools: set[str | None]) -> np.ndarray | None:
+def _inputs(features: FeaturePair) -> np.ndarray | None:
     """The input that each row came from, since rows of one input were drawn together; None where every row is its own.
 
     The first 12 bytes of a position's id are its example's (:meth:`ForwardPass.example_rows`); rows of an array that
     bear the same id are of one input.
     """
+    ids, of_positions = features.ids, features.of_positions
     if ids is None:
         return None
-    if pools.isdisjoint(POSITIONS) and pools != {None}:  # extracted: an example is a row, whose id is its own
+    if not of_positions and features.pools != {None}:  # extracted: an example is a row, whose id is its own
         return None
-    of_input = ids[:] if pools.isdisjoint(POSITIONS) else ids[:][:, :12]
+    of_input = ids[:] if not of_positions else ids[:][:, :12]
     _, first, groups = np.unique(of_input, axis=0, return_index=True, return_inverse=True)
     in_order = np.argsort(np.argsort(first))  # numbered as they come, not as their ids sort
     return in_order[groups.reshape(-1)] if len(first) < len(groups) else None

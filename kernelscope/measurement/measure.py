@@ -109,7 +109,7 @@ def measure(
         pairs: ``"T=S,..."`` pairs layers of different names; ``"all"`` measures every teacher layer against every
             student layer.
         pool: how maps and tokens become rows: auto, avg, mean, max, flatten, cls, last; token or patch makes every
-            position a row.
+            position a row, ``grid:7x7`` every cell of maps averaged down to 7 x 7.
         landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
             means where labels are known, else k-means cells.
         kernel: ``linear``, ``cosine``, ``ridge[:rho]``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000

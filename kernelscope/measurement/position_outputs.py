@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernelscope.activations.layer_names import parts
+from kernelscope.activations.units import POSITIONS
 from kernelscope.errors import Mismatch
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from kernelscope.kernels.rows import Rows
     from kernelscope.measurement.opening import NetworkInput, Ran
 
-POSITIONS = ("token", "patch")  #: poolings that leave every position a row
 MOST_NUMBERS = 2**25  #: of a batch's logits, 128 MB
 PER_POSITION = "agreement, KL and top k of the outputs are per position, from one more forward pass of both networks"
 NOT_THERE = "outputs have positions, of which these features hold no logits: none are compared; measure the networks"

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from kernelscope.activations.pooling import POOLS, pool, positions
+from kernelscope.activations.pooling import pool, positions
+from kernelscope.activations.units import POOLS, grid_of, require_known, unit_of
 from kernelscope.errors import Mismatch, UsageError
 
 TOKENS = torch.arange(30.0).reshape(2, 5, 3)
@@ -58,3 +59,38 @@ def test_what_has_no_rows_and_ways_that_do_not_exist_are_refused():
         pool(TOKENS, "avg", 0 * MASK)
     with pytest.raises(Mismatch, match="has no positions"):
         positions(torch.ones(2, 3))
+
+
+def test_a_map_on_a_grid_is_the_average_of_each_cell():
+    maps = torch.arange(2 * 3 * 4 * 6.0).reshape(2, 3, 4, 6)
+    rows, example = positions(maps, grid=grid_of("grid:2x3"))
+    assert rows.shape == (12, 3) and example.tolist() == [0] * 6 + [1] * 6
+    places = [(i, 2 * r, 2 * c) for i in (0, 1) for r in (0, 1) for c in (0, 1, 2)]
+    cells = [maps[i, :, r : r + 2, c : c + 2].mean((1, 2)) for i, r, c in places]
+    assert torch.allclose(rows, torch.stack(cells))
+    tokens = maps.flatten(2).transpose(1, 2)[:, :16]  # a square of 4 x 4, and with a class token before it
+    square, _ = positions(tokens, grid=grid_of("grid:2x2"))
+    as_map, _ = positions(tokens.transpose(1, 2).unflatten(2, (4, 4)), grid=grid_of("grid:2x2"))
+    with_class, _ = positions(torch.cat([torch.full((2, 1, 3), 99.0), tokens], 1), grid=grid_of("grid:2x2"))
+    assert torch.equal(square, as_map) and torch.equal(square, with_class)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.ones(2, 3, 4, 2), "4 x 2, smaller than the grid; pass --pool grid:3x2"),
+        (torch.ones(2, 7, 3), "7 tokens, which fill no square"),
+        (torch.ones(2, 3), "no positions"),
+        (torch.ones(2, 3, 4, 4, 4), "is no map"),
+    ],
+)
+def test_what_has_no_grid_is_refused_by_its_own_shape(x, message):
+    with pytest.raises(Mismatch, match=message):
+        positions(x, grid=grid_of("grid:3x3"))
+
+
+@pytest.mark.parametrize("written", ["grid", "grid:7", "grid:0x2", "grid:7x7x7", "grid:-1x2", "grids", "patches"])
+def test_a_pooling_that_there_is_not_is_told_before_any_work(written):
+    with pytest.raises(UsageError, match="pooling"):
+        require_known(written)
+    assert {unit_of(how) for how in (*POOLS, None)} == {"example"} and unit_of("grid:2x2") == "patch"

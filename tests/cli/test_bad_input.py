@@ -137,7 +137,7 @@ def test_rows_that_do_not_correspond_are_refused(run, little):
         assert run("extract", little / "teacher.pt", "--out", f"{name}.h5", *words)[0] == 0
     code, _, err = run("measure", "--teacher", "a.h5", "--student", "b.h5")
     assert code == 4
-    assert "100 examples and student b.h5 99" in one_line(err)
+    assert "100 examples, student b.h5 has 99" in one_line(err)
     code, _, err = run("measure", "--teacher", "a.h5", "--student", "c.h5")
     assert code == 4
     assert "not in student" in one_line(err)
