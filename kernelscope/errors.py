@@ -1,12 +1,65 @@
 """Errors a caller can fix, each with the exit code the command line ends with.
 
 A message reads ``WHAT WHERE; FIX``: one line, lower case, no full stop, with the numbers expected and found.
-Every class also inherits the builtin a Python caller would expect to catch.
+Every class also inherits the builtin a Python caller would expect to catch. Messages are written with the command
+line's options; to a Python caller they name the keywords that these become.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import re
+
+TYPE_CHECKING = False  # checkers take it for true; importing typing would delay what ends a Ctrl-C in one line
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+_OPTION = re.compile(
+    r"(?<![\w-])(?<!install )--(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)"
+    r"(?: (?P<placeholder>[A-Z][A-Z0-9]*(?:=[A-Z]+)?)\b| (?P<word>ids|all|blocked|auto|kmeans:\d+)\b|"
+    r" (?P<number>\d+(?:\.\d+)?)\b)?"
+)
+#: options without a value, and those whose keyword has another name
+_FLAGS = {
+    "centre",
+    "normalize",
+    "untrained",
+    "skip-unreadable",
+    "overwrite",
+    "plan",
+    "resume",
+    "verify",
+    "amp",
+    "deterministic",
+}
+_KEYWORDS = {"max-memory": "memory_bytes", "reference": "references", "input": "shape"}
+_writes_options = False
+
+
+def write_options(on: bool) -> None:
+    """Whether messages name options, as the command line does, or keywords."""
+    global _writes_options
+    _writes_options = on
+
+
+def with_keywords(text: str) -> str:
+    """``text`` with ``split=`` for ``--split NAME``, ``centre=True`` for ``--centre``, ``x=False`` for ``--no-x``."""
+    return _OPTION.sub(_keyword, text)
+
+
+def _keyword(found: re.Match[str]) -> str:
+    option = found["name"]
+    if option.startswith("no-"):
+        return f"{option[3:].replace('-', '_')}=False"
+    name = _KEYWORDS.get(option, option.replace("-", "_"))
+    if option in _FLAGS:
+        return f"{name}=True"
+    return f"{name}={found['number'] or (repr(found['word']) if found['word'] else '')}"
 
 
 class KernelscopeError(Exception):
@@ -14,11 +67,19 @@ class KernelscopeError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if _writes_options else with_keywords(text)
+
 
 class UsageError(KernelscopeError, ValueError):
     """The call itself is wrong: unknown option or layer, an output that exists (exit 2)."""
 
     exit_code = 2
+
+
+class CallError(UsageError, TypeError):
+    """Arguments by their place where they are taken by name (exit 2)."""
 
 
 class UnreadableInput(KernelscopeError, OSError):
@@ -61,6 +122,19 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def by_name(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which tells whoever calls it with a teacher and a student by their place how it is called."""
+
+    @functools.wraps(function)
+    def called(*places: P.args, **names: P.kwargs) -> R:
+        if places:
+            name = function.__name__
+            raise CallError(f"{name} takes a teacher and a student by name; call {name}(teacher=..., student=...)")
+        return function(*places, **names)
+
+    return called
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from kernelscope.cli import signals, streams
-from kernelscope.errors import KernelscopeError, ResourceError, Stopped, one_line
+from kernelscope.errors import KernelscopeError, ResourceError, Stopped, one_line, write_options
 from kernelscope.files import SCARCE, not_written
 
 VERBS = {
@@ -55,11 +55,13 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     signals.install()
     streams.install()
+    write_options(True)
     try:
         code = _run(arguments)
         streams.flush()
     except BaseException as error:
         code = _report(error, debug="--debug" in arguments)
+    write_options(False)
     signals.uninstall()
     sys.exit(code)
 

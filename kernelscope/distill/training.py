@@ -124,7 +124,7 @@ class _Run:
         self.recipe = students[0].recipe
         learning = [student for student in students if student.losses]
         if learning and teacher is None:
-            raise UsageError(f"method {one_line(learning[0].recipe.method, 60)} needs a teacher; pass --teacher t.pt")
+            raise UsageError(f"method {one_line(learning[0].recipe.method, 60)} needs a teacher; pass --teacher FILE")
         self.loaded, self.trajectory, self.teacher = teacher, None, None
         if teacher is not None:
             layers = sorted({layer for student in students for layer in student.layers})

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import devices
-from kernelscope.errors import UsageError
+from kernelscope.errors import UsageError, by_name
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@by_name
 @devices.faults()
 def audit(
     *,

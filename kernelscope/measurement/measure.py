@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope import devices
+from kernelscope.errors import by_name
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from kernelscope.report.fields import PairReport
 
 
+@by_name
 @devices.faults()
 def measure(
     *,

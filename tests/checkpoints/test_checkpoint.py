@@ -155,7 +155,7 @@ def test_a_view_is_saved_without_the_rest_of_its_storage(path):
 
 def test_an_existing_file_is_replaced_only_if_asked(saved):
     before = saved.read_bytes()
-    with pytest.raises(UsageError, match="exists; pass --overwrite"):
+    with pytest.raises(UsageError, match="exists; pass overwrite=True"):
         save_checkpoint(saved, checkpoint(created="later"))
     assert saved.read_bytes() == before
     save_checkpoint(saved, checkpoint(created="later"), overwrite=True)
@@ -342,7 +342,7 @@ def test_a_member_marked_as_a_folder_is_refused(saved):
 @pytest.mark.parametrize(
     ("changes", "piece"),
     [
-        ({"format": "other"}, "does not describe its network; pass --teacher-arch or --student-arch"),
+        ({"format": "other"}, "does not describe its network; pass teacher_arch= or student_arch="),
         ({"format_version": 2}, "has format_version 2, expected 1"),
         ({"format_version": torch.tensor([1, 1])}, "is truncated or damaged"),
         ({"format_version": "1\n" * 99}, "has format_version"),
@@ -352,7 +352,7 @@ def test_a_member_marked_as_a_folder_is_refused(saved):
         ({"metrics": None}, "holds a NoneType as metrics, expected dict"),
         ({"metrics": {"x": torch.zeros(2)}}, r"more than plain data: metrics\.x is a Tensor"),
         ({"data": {"seed": "0"}}, "holds a str as data seed, expected int"),
-        ({"arch": "os:system"}, "wants arch 'os:system', which is not built in; pass --teacher-arch"),
+        ({"arch": "os:system"}, "wants arch 'os:system', which is not built in; pass teacher_arch="),
         ({"arch": "torchvision:resnet18"}, "but a file may give num_classes and in_chans alone"),
         ({"arch": "pkg.mod:build"}, "wants arch 'pkg.mod:build', which is not built in"),
         ({"arch": "resnet19"}, "wants arch 'resnet19', which is not built in"),
@@ -376,7 +376,7 @@ def test_a_document_that_lacks_fields_or_is_no_document_is_refused(path):
     refused(path, "lacks layers, data")
     for other in ([1, 2], torch.zeros(3), "text", network().state_dict()):
         torch.save(other, path)
-        refused(path, "does not describe its network; pass --teacher-arch")
+        refused(path, "does not describe its network; pass teacher_arch=")
 
 
 def test_fields_that_grow_without_end_are_refused(path):

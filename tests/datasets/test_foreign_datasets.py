@@ -147,7 +147,7 @@ def test_a_data_set_that_gives_other_examples_the_second_time_is_refused():
 
 def test_an_iterable_without_a_length_needs_n():
     for data in (dicts, Stream(), DataLoader(Stream(), batch_size=4)):
-        with pytest.raises(UsageError, match="an iterable without a length; pass --n N"):
+        with pytest.raises(UsageError, match="an iterable without a length; pass n="):
             given(data, Reading(limit=3), None)
     assert given(dicts, Reading(n=7), None).n == 7
     with pytest.raises(Mismatch, match="ended after 20 examples"):
@@ -268,7 +268,7 @@ def test_splits_of_one_set_are_drawn(module):
 
 
 def test_a_dict_of_splits_needs_one_named(module):
-    with pytest.raises(UsageError, match="a dict of train, test; pass --split"):
+    with pytest.raises(UsageError, match="a dict of train, test; pass split="):
         load(f"{module}:by_split")
 
 

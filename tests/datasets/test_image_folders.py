@@ -154,7 +154,7 @@ def test_one_unreadable_image_among_many_is_named_or_skipped(kind, tmp_path):
     with pytest.raises(UnreadableInput, match=piece) as caught:
         whole = folder(root).split()
         whole.batch(0, whole.n)
-    assert "dog/3.png" in str(caught.value) and "--skip-unreadable" in str(caught.value)
+    assert "dog/3.png" in str(caught.value) and "skip_unreadable=True" in str(caught.value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) <= 170
     rest = load(f"folder:{root}", reading=Reading(skip_unreadable=True))
     kept = np.arange(18) != 9

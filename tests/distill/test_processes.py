@@ -140,5 +140,5 @@ def test_alone_everything_is_the_identity():
 
 def test_a_batch_that_is_too_small_to_share_is_refused(monkeypatch):
     monkeypatch.setattr(processes, "count", lambda: 4)
-    with pytest.raises(UsageError, match="3 examples for 4 processes; raise --batch-size"):
+    with pytest.raises(UsageError, match="3 examples for 4 processes; raise batch_size="):
         processes.shard(torch.zeros(3, 1))

@@ -176,5 +176,5 @@ def test_a_finished_run_can_be_had_again_until_its_state_is_removed(few_digits, 
 def test_an_interrupted_run_is_neither_lost_nor_taken_up_unasked(tmp_path):
     resuming.require_fresh(tmp_path / "s")
     (tmp_path / "s").write_text("")
-    with pytest.raises(UsageError, match="pass --resume to go on"):
+    with pytest.raises(UsageError, match="pass resume=True to go on"):
         resuming.require_fresh(tmp_path / "s")

@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_names_its_term_and_epoch(data, teacher):
 
 
 def test_a_method_that_needs_a_teacher_says_so(data):
-    with pytest.raises(UsageError, match="pass --teacher"):
+    with pytest.raises(UsageError, match="pass teacher="):
         train(dataclasses.replace(SMALL, method="kd"), data=data)
 
 

@@ -318,7 +318,7 @@ def test_a_pair_exists_only_if_rows_correspond():
     FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(*range(6))))
     with pytest.raises(Mismatch, match="1 of 6 examples"):
         FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(0, 1, 2, 3, 4, 9)))
-    with pytest.raises(Mismatch, match="--align ids"):
+    with pytest.raises(Mismatch, match="pass align='ids'"):
         FeaturePair(arrays(some_ids(*range(6))), arrays(some_ids(1, 0, 2, 3, 4, 5)))
     with pytest.raises(Mismatch, match="6 examples, student x has 5"):
         FeaturePair(arrays(None), arrays(None, n=5))

@@ -82,7 +82,7 @@ def test_a_partial_file_of_other_settings_is_not_gone_on_with(tmp_path):
 
 def test_an_output_that_exists_is_kept(tmp_path):
     (tmp_path / "f.h5").write_text("mine")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="overwrite=True"):
         write(tmp_path / "f.h5", features(10))
     assert (tmp_path / "f.h5").read_text() == "mine"
 

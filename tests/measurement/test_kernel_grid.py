@@ -93,7 +93,9 @@ def test_a_wide_pair_alone_keeps_the_number_of_its_features():
 
 
 def test_wide_layers_whose_kernels_do_not_fit_name_the_memory_they_need():
-    with pytest.raises(ResourceError, match=r"kernels of 48 examples of 8 layers take 884,736 bytes; raise --max-mem"):
+    with pytest.raises(
+        ResourceError, match=r"kernels of 48 examples of 8 layers take 884,736 bytes; raise memory_bytes"
+    ):
         ks.measure(teacher=TEACHER, student=STUDENT, pairs="all", memory_bytes=800_000)
 
 

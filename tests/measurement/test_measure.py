@@ -163,7 +163,7 @@ def test_modules_are_measured_on_named_data(tmp_path, monkeypatch):
     assert [p.student_layer for p in report] == ["embedding", "logits"]
     assert report.pairs[0].n == 80
     assert report.networks[0].top1 is not None
-    with pytest.raises(UsageError, match="--data"):
+    with pytest.raises(UsageError, match="pass data="):
         ks.measure(teacher=teacher, student=student)
 
 

@@ -121,7 +121,7 @@ def test_an_iterable_is_read_forwards_once_for_both_networks(networks):
     ids=lambda asked: next(iter(asked)),
 )
 def test_what_needs_another_pass_is_refused_not_left_out_in_silence(networks, data, asked):
-    with pytest.raises(UsageError, match="cannot come from one pass; leave out --no-features"):
+    with pytest.raises(UsageError, match="cannot come from one pass; leave out features=False"):
         ks.measure(teacher=networks[0], student=networks[1], data=data, features=False, **asked)
 
 

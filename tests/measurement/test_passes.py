@@ -151,5 +151,5 @@ def test_grids_and_other_kernels_have_their_plan_too():
 def test_classes_whose_grams_do_not_fit_the_memory_given_are_refused():
     rng = np.random.default_rng(4)
     T, S, y = rng.standard_normal((900, 8)), rng.standard_normal((900, 6)), rng.integers(0, 90, 900)
-    with pytest.raises(ResourceError, match="for 90 classes; raise --max-memory"):
+    with pytest.raises(ResourceError, match="for 90 classes; raise memory_bytes="):
         measure(teacher=T, student=S, labels=y, memory_bytes=15_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope import devices
-from kernelscope.errors import DegenerateKernel, NumericalError, UsageError
+from kernelscope.errors import DegenerateKernel, NumericalError, UsageError, by_name
 from kernelscope.kernels.distance.aligned_pair import pair_difference, rotations, row_allowance
 from kernelscope.kernels.distance.answers import Answer, TransferLoss
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES, blocked_norms
@@ -58,6 +58,7 @@ class ScaledSums:
     constant: tuple[bool, bool] | None = None
 
 
+@by_name
 @devices.faults()
 def transfer_loss(
     *,
