@@ -210,7 +210,7 @@ def test_layers_of_unequal_positions_are_refused():
             super().__init__()
             self.again = nn.Conv2d(5, 5, 2)
 
-    with pytest.raises(Mismatch, match="16 rows for 4 positions; pass --pool grid:HxW"):
+    with pytest.raises(Mismatch, match="16 rows for 4 positions; pass pool='grid:HxW'"):
         StreamedFeatures(
             loaded_module(Halving(), name="n"), examples(3, 6, 6), Request(layers="conv,again", pool="patch")
         )

@@ -78,7 +78,7 @@ def test_a_map_on_a_grid_is_the_average_of_each_cell():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (torch.ones(2, 3, 4, 2), "4 x 2, smaller than the grid; pass --pool grid:3x2"),
+        (torch.ones(2, 3, 4, 2), "4 x 2, smaller than the grid; pass pool='grid:3x2'"),
         (torch.ones(2, 7, 3), "7 tokens, which fill no square"),
         (torch.ones(2, 3), "no positions"),
         (torch.ones(2, 3, 4, 4, 4), "is no map"),

@@ -71,9 +71,9 @@ def test_sides_have_layers_of_their_own_paired_in_their_order():
     assert names(measured(teacher_layers="layer2", pairs="all")) == [("layer2", "embedding"), ("layer2", "logits")]
     with pytest.raises(UsageError, match="2 teacher layers and 1 student layers, which are paired in their order"):
         measured(teacher_layers="layer*", student_layers="blocks.0")
-    with pytest.raises(UsageError, match="--layers names layers of both networks; drop it or --teacher-layers"):
+    with pytest.raises(UsageError, match="layers= names layers of both networks; drop it or teacher_layers="):
         measured(layers="fc", teacher_layers="fc")
-    with pytest.raises(UsageError, match="drop --student-layers, or write --pairs all"):
+    with pytest.raises(UsageError, match="drop student_layers=, or write pairs='all'"):
         measured(pairs="fc=fc", student_layers="fc")
 
 
@@ -87,7 +87,7 @@ def test_arrays_by_layer_heed_the_same_words():
 
 
 def test_maps_of_other_sizes_are_laid_on_one_grid():
-    with pytest.raises(Mismatch, match=r"positions, student .* positions; if their maps differ in size, pass --pool"):
+    with pytest.raises(Mismatch, match=r"positions, student .* positions; if their maps differ in size, pass pool="):
         measured(teacher_layers="layer1", student_layers="patch", pool="patch")
     report = measured(teacher_layers="layer1,layer2", student_layers="patch,blocks.1", pool="grid:2x2")
     assert [(pair.unit, pair.pool, pair.n) for pair in report] == [("patch", "grid:2x2", 4 * 24)] * 2
@@ -95,7 +95,7 @@ def test_maps_of_other_sizes_are_laid_on_one_grid():
         maps = CNN.layer1(X), VIT.patch(X)
     cells = [nn.functional.adaptive_avg_pool2d(m, 2).flatten(2).transpose(1, 2).flatten(0, 1).numpy() for m in maps]
     assert report.pairs[0].transfer_loss == pytest.approx(ks.transfer_loss(teacher=cells[0], student=cells[1]).value)
-    with pytest.raises(Mismatch, match="map is 4 x 4, smaller than the grid; pass --pool grid:4x4"):
+    with pytest.raises(Mismatch, match="map is 4 x 4, smaller than the grid; pass pool='grid:4x4'"):
         measured(teacher_layers="layer1", student_layers="patch", pool="grid:8x8")
     with pytest.raises(UsageError, match="is not grid:HxW"):
         measured(pool="grid:8")
