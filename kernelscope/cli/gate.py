@@ -124,8 +124,9 @@ def _with_other(given: dict[str, Any], other: Path) -> dict[str, Any]:
     from kernelscope.features.kinds import is_feature_file
     from kernelscope.file_parts import split
     from kernelscope.files import is_folder, require_readable
+    from kernelscope.measurement.students import matched
 
-    students = given["student"]
+    students = [each for text in given["student"] for each in matched(text)]
     file, _ = split(other)
     features = not is_folder(file) and is_feature_file(require_readable(file))
     with_arch = {

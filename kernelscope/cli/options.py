@@ -100,7 +100,7 @@ def networks(required: bool = True) -> Callable[[F], F]:
             type=PATH,
             required=required,
             multiple=True,
-            help="The same for a student; may be repeated.",
+            help="The same for a student; may be repeated; a quoted pattern ('run_*.pt') is many students.",
         ),
         click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it."),
         click.option(

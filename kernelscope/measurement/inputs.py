@@ -9,6 +9,7 @@ from kernelscope.errors import UsageError, encodable
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 from kernelscope.measurement.layer_choice import LayerChoice, Words
 from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, opened, untrained_copy
+from kernelscope.measurement.students import Student, students_of
 from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Given:
     """
 
     teacher: Any
-    students: Sequence[Any]
+    students: Sequence[Student]
     teacher_arch: Arch = (None, None)
     student_archs: Sequence[Arch] = ()
     references: Mapping[str, Any] = field(default_factory=dict)
@@ -49,11 +50,10 @@ class Given:
         references: Mapping[str, Any] | None = None,
         untrained: int | None = None,
         choice: LayerChoice | None = None,
+        names: str | Sequence[str] | None = None,
     ) -> Given:
-        """One student or a list; ``student_arch`` and its arguments once for all students, or once each."""
-        students = list(student) if isinstance(student, (list, tuple)) else [student]
-        if not students:
-            raise UsageError("no student given; pass at least one")
+        """One student or several, see :func:`students_of`; architectures and arguments once for all, or once each."""
+        students = students_of(student, names)
         archs, archs_kwargs = (one_each(value, len(students)) for value in student_arch)
         return cls(
             teacher=teacher,
@@ -84,7 +84,7 @@ def networks_among(given: Given) -> list[str]:
     """Names of what was given that must run before it can be measured."""
     sides = [
         (given.teacher, "teacher", given.teacher_arch),
-        *((each, "student", arch) for each, arch in zip(given.students, given.student_archs)),
+        *((each.given, "student", arch) for each, arch in zip(given.students, given.student_archs)),
         *((each, name, given.teacher_arch) for name, each in given.references.items()),
     ]
     return [found.name for found in (opened(*side) for side in sides) if isinstance(found, Network)]
@@ -100,7 +100,10 @@ def open_inputs(given: Given, request: Request) -> Inputs:
     """
     teacher = opened(given.teacher, "teacher", given.teacher_arch)
     roles = ["student"] if len(given.students) == 1 else [f"student {i + 1}" for i in range(len(given.students))]
-    students = [opened(*each) for each in zip(given.students, roles, given.student_archs, strict=True)]
+    students = [
+        opened(each.given, role, arch).renamed(each.name)
+        for each, role, arch in zip(given.students, roles, given.student_archs, strict=True)
+    ]
     references = {name: opened(each, name, given.teacher_arch) for name, each in given.references.items()}
     fresh = [None if given.untrained is None else untrained_copy(each, given.untrained) for each in students]
     everything = [teacher, *students, *references.values()]

@@ -48,6 +48,7 @@ def measure(
     *,
     teacher: Any,
     student: Any,
+    names: str | Sequence[str] | None = None,
     labels: Any = None,
     groups: Any = None,
     data: Any = None,
@@ -93,7 +94,8 @@ def measure(
     Args:
         teacher: a checkpoint or feature file (path), an array, tensor or HDF5 dataset of shape ``(n, d_T)``, a dict of
             them by layer name, a FeatureStore, or a module (with ``data``).
-        student: the same for the student, or a list of students.
+        student: the same for the student, or several: a list, a dict by name whose values are no arrays, a pattern of
+            files (``"run_*.pt"``). names: of the students, one each, in the report.
         labels: class of each example, ``(n,)`` whole numbers from 0 on or words, in an array, a tensor, a list or a
             file (``.npy``, ``.npz``, ``.pt``, HDF5, a column of text); known already for checkpoints.
         groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
@@ -153,6 +155,7 @@ def measure(
         references=references,
         untrained=seed if untrained else None,
         choice=taking(LayerChoice, asked),
+        names=names,
     )
     if plan and (names := networks_among(given)):
         _say(settings, f"{', '.join(names)} will run over the data first; extract them to plan what follows")

@@ -78,8 +78,9 @@ class NetworkInput:
             rows_given=self.features.n,
         )
 
-    def renamed(self, name: str) -> NetworkInput:
-        return replace(self, name=name, described=replace(self.described, name=name))
+    def renamed(self, name: str | None) -> NetworkInput:
+        """Under another name; None keeps its own."""
+        return self if name is None else replace(self, name=name, described=replace(self.described, name=name))
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ class Network:
     name: str
     loaded: Loaded
     trained: bool = True
+
+    def renamed(self, name: str | None) -> Network:
+        """Under another name; None keeps its own."""
+        return self if name is None else replace(self, name=name)
 
     def has_layer(self, word: str) -> bool:
         """Whether a word stands for a layer of it, as far as names tell."""

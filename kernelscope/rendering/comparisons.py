@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 def comparisons_in_words(report: TransferReport, most: int) -> list[str]:
-    """Every two students at the layer their verdicts are about."""
+    """Every two students at the layer their verdicts are about; a last line counts those that are left out."""
     names = short_names(report)
     layers = {(pair.teacher_layer, pair.student_layer) for pair in first_pairs(report)}
     chosen = [c for c in report.comparisons if (c.teacher_layer, c.student_layer) in layers][:most]
-    return [f"{in_words(c, names)} ({plain(c.student_layer)}, 95 % over examples)" for c in chosen]
+    said = [f"{in_words(c, names)} ({plain(c.student_layer)}, 95 % over examples)" for c in chosen]
+    left = len(report.comparisons) - len(chosen)
+    more = f"{left:,} {'more ' if chosen else ''}comparison{'' if left == 1 else 's'} of two students"
+    return [*said, f"{more} {'is' if left == 1 else 'are'} in the saved report (comparisons)"] if left else said
 
 
 def in_words(comparison: Comparison, names: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from kernelscope.errors import plain
 from kernelscope.rendering.comparisons import comparisons_in_words
 from kernelscope.rendering.page_figures import MOST_STUDENTS, sections
 from kernelscope.rendering.plots import canvas
+from kernelscope.rendering.ranking import headline, ranked, ranking, rows
 from kernelscope.rendering.wording import (
     first_pairs,
     layer_name,
@@ -39,15 +40,17 @@ MOST_COMPARISONS = 6
 
 def render(report: TransferReport) -> str:
     """The whole page: answers, what was measured, numbers, figures, theory, training, warnings, fingerprint."""
-    content = _content(report)
+    report, places = ranked(report), ranking(report)
     return _template("page.html.j2").render(
-        **content,
+        **_content(report),
+        ranking=rows(report, places),
+        ranked_by=headline(report, places) if places else "",
         title=_title(report),
         facts=_facts(report),
         theory=_table(report, THEORY_COLUMNS, [pair for pair in report if has_theory(pair)]),
         drawn=min(len(first_pairs(report)), MOST_STUDENTS),
         sections=sections(report),
-        compared=comparisons_in_words(report, MOST_COMPARISONS),
+        compared=comparisons_in_words(report, 0 if places else MOST_COMPARISONS),
         worst=_worst(report),
         notes=notes_by_text(report),
         fingerprint=_fingerprint(report),
@@ -56,7 +59,7 @@ def render(report: TransferReport) -> str:
 
 def notebook(report: TransferReport) -> str:
     """Table and verdicts as a fragment for a notebook; its styles reach nothing else."""
-    return _template("notebook.html.j2").render(**_content(report))
+    return _template("notebook.html.j2").render(**_content(ranked(report)))
 
 
 def _content(report: TransferReport) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kernelscope.errors import plain
 from kernelscope.rendering.asides import asides
 from kernelscope.rendering.comparisons import comparisons_in_words
+from kernelscope.rendering.ranking import Place, headline, ranked, ranking, rows
 from kernelscope.rendering.wording import (
     first_pairs,
     folded,
@@ -66,12 +67,14 @@ def _parts(report: TransferReport, console: Console, paper: bool) -> list[Render
 
     if not report.pairs:
         return [Text("no pairs were measured")]
+    report, places = ranked(report), ranking(report)
     names = short_names(report)
     columns = columns_on("terminal", LOSS_COLUMNS, report)
     parts: list[RenderableType] = [_opening(report, names), Text(), _table(report, names, console, columns), Text()]
     parts += [_prose(caption(columns), console), Text()]
     parts += [_verdicts(report, names, console)]
-    compared = comparisons_in_words(report, MOST_COMPARISONS)
+    parts += [Text(), Text(headline(report, places)), _ranking(report, places)] if places else []
+    compared = comparisons_in_words(report, 0 if places else MOST_COMPARISONS)
     parts += [Text(), Text("\n".join(compared))] if compared else []
     beside = asides(report)
     parts += [Text(), Text("\n".join(beside))] if beside else []
@@ -94,6 +97,18 @@ def _opening(report: TransferReport, names: dict[str, str]) -> RenderableType:
     splits = ", ".join(dict.fromkeys(plain(pair.split) for pair in report if pair.split))
     counts = ", ".join(dict.fromkeys(rows_in_words(pair) for pair in report))
     return Text(f"teacher {teachers}, {counts}{f' of {splits}' if splits else ''}")
+
+
+def _ranking(report: TransferReport, places: list[Place]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    for justify in ("right", "left", "right", "left"):
+        grid.add_column(justify=justify, overflow="fold")
+    for ranks, student, loss, interval in rows(report, places):
+        grid.add_row(f"  {ranks}", Text(student, style="bold"), loss, Text(interval, style="dim"))
+    return grid
 
 
 def _verdicts(report: TransferReport, names: dict[str, str], console: Console) -> Table:

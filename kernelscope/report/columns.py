@@ -66,7 +66,7 @@ LOSS_COLUMNS = (
     ),
     Column(
         "95% over examples",
-        lambda report, pair: _sampled(pair),
+        lambda report, pair: sampled(pair),
         "where the loss lies for other examples of the same kind",
         advice="A number before the range is the loss that many more of them would have, where it differs: a sample "
         "also counts each example against itself.",
@@ -171,7 +171,7 @@ def caption(columns: Iterable[Column]) -> str:
     return " ".join(f"{column.name}: {column.meaning}." for column in columns)
 
 
-def _sampled(pair: PairReport) -> str:
+def sampled(pair: PairReport) -> str:
     """``0.381 to 0.452``, after the loss among many examples where that is another; nothing for an open loss."""
     if pair.sampling_interval is None or not pair.resolved:
         said = NONE

@@ -258,7 +258,8 @@ class Comparison:
 
     ``difference`` is that of their ``population_loss``. The paired interval is narrower than the two students' own:
     what examples do to both cancels.
-    ``rounding_interval`` is where the exact difference of the two losses lies on these examples.
+    ``rounding_interval`` is where the exact difference of the two losses lies on these examples. ``decided``: which of
+    them is lower holds when all comparisons at these layers are judged together (Holm's procedure at 5 %).
     """
 
     teacher_layer: str
@@ -268,6 +269,7 @@ class Comparison:
     difference: float
     interval: Interval
     rounding_interval: Interval | None = None
+    decided: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtr
 from scipy.special import stdtrit as t_quantile
 
 from kernelscope.kernels.distance.plan import few_examples
@@ -192,6 +193,13 @@ class Estimate:
     rests_on: float
     parts: int
 
+    @property
+    def p_value(self) -> float:
+        """Of the hypothesis that the value is 0, two-sided, by the distribution that the interval is made with."""
+        if self.error == 0:
+            return float(self.value == 0)
+        return 2 * float(stdtr(_degrees_of_freedom(self.rests_on, self.parts), -abs(self.value) / self.error))
+
 
 def sampling_interval(parts: LeaveOut) -> Estimate | None:
     """95 % interval of the loss over examples: a jackknife of θ = ½ log(A/B), A and B over pairs of different parts.
@@ -275,4 +283,8 @@ def _standard_error(pseudo_values: np.ndarray) -> float:
 
 
 def _half_width(error: float, rests_on: float, parts: int) -> float:
-    return float(t_quantile(max(1.0, min(parts - 1.0, rests_on)), 0.975)) * error
+    return float(t_quantile(_degrees_of_freedom(rests_on, parts), 0.975)) * error
+
+
+def _degrees_of_freedom(rests_on: float, parts: int) -> float:
+    return max(1.0, min(parts - 1.0, rests_on))

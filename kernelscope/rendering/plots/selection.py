@@ -13,6 +13,7 @@ from kernelscope.errors import UsageError, one_line
 from kernelscope.rendering.plots import training as curves
 from kernelscope.rendering.plots import trajectory as trajectories
 from kernelscope.rendering.plots.canvas import Stroke, shortened, stroke, words
+from kernelscope.rendering.plots.series import label, series_of
 from kernelscope.rendering.plots.shown import Networks, OnePair, Pairs
 from kernelscope.rendering.wording import first_pairs, layer_name, short_names
 from kernelscope.report.fields import PairReport
@@ -96,7 +97,7 @@ def trained(report: TransferReport, asked: Asked, title: str) -> Networks | str:
 
 
 def followed(report: TransferReport, asked: Asked, title: str) -> Networks | str:
-    """The students whose files follow a quantity of one layer by epoch."""
+    """The students by epoch: checkpoints of one run by their own losses, else what their files have followed."""
     quantity = asked.quantity or "loss"
     if quantity not in trajectories.QUANTITIES:
         known = ", ".join(trajectories.QUANTITIES)
@@ -104,19 +105,26 @@ def followed(report: TransferReport, asked: Asked, title: str) -> Networks | str
     names, chosen = short_names(report), trajectories.QUANTITIES[quantity]
     wanted = {pair.student for pair in choose(report, Asked(student=asked.student))}
     students = [network for network in report.networks if network.name in wanted]
+    runs = [] if chosen.of_history or asked.student else series_of(report)
+    if runs:
+        students = [run.network for run in runs]
+        names |= {run.network.name: label(run) for run in runs}
+    firsts = {run.network.name: run.first for run in runs}
     layers = list(dict.fromkeys(each for network in students for each in trajectories.layers(network)))
     layer = asked.student_layer
     if layer is not None and layer not in layers:
         raise UsageError(f"no trajectory follows layer {layer[:40]!r}; there are: {', '.join(layers[:6]) or 'none'}")
     layer = layer or (layers[0] if layers else "embedding")
     networks = [
-        (network, names[network.name], colour_of(report, network.name))
+        (network, names[network.name], colour_of(report, firsts.get(network.name, network.name)))
         for network in students
         if trajectories.curves(network, chosen, layer)
     ]
     if not networks:
         return f"no student's file holds its {quantity} by epoch; kernelscope train --teacher writes it"
-    return Networks(chosen.title, tuple(networks[-1:] if chosen.one_student else networks), quantity, layer)
+    drawn = tuple(networks[-1:] if chosen.one_student else networks)
+    unit = runs[0].unit if runs else "epoch"
+    return Networks(chosen.title.replace("epoch", unit), drawn, quantity, layer, unit=unit)
 
 
 def choose(report: TransferReport, asked: Asked) -> list[PairReport]:

@@ -40,10 +40,14 @@ class OnePair:
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks with label and colour (None: the teacher's ink), and the quantity and layer that are followed."""
+    """Networks with label and colour (None: the teacher's ink), and the quantity and layer that are followed.
+
+    ``unit``: what training is counted in, epochs or steps.
+    """
 
     title: str
     networks: tuple[tuple[NetworkReport, str, int | None], ...]
     quantity: str
     layer: str = ""
     rows: int = 1
+    unit: str = "epoch"

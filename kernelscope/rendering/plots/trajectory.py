@@ -113,6 +113,8 @@ def trajectory(ax: Axes, shown: Networks) -> None:
             said = name if quantity.one_student or common else f"{beside}: {name}" if name else beside
             ends.append((heights[-1], said, INK if quantity.one_student else colour))
             values += heights
+        if shown.quantity == "loss":
+            _sampling(ax, network, quantity, layer, COLOURS[(student or 0) % len(COLOURS)])
     if quantity.line is not None:
         level, text = quantity.line
         ax.axhline(level, color=SOFT, linewidth=1.0, linestyle=(0, (2, 2)))
@@ -121,8 +123,20 @@ def trajectory(ax: Axes, shown: Networks) -> None:
     _scale(ax, quantity, values)
     where = "" if quantity.of_history else f": {words(layer)}"
     where += f", {shortened(shown.networks[0][1])}" if quantity.one_student else ""
-    dress(ax, f"{shown.title}{where}", x="epoch", y=quantity.y)
+    dress(ax, f"{shown.title}{where}", x=shown.unit, y=quantity.y)
     label_ends(ax, ends)
+
+
+def _sampling(ax: Axes, network: NetworkReport, quantity: Quantity, layer: str, colour: str) -> None:
+    """Where the loss lies for other examples, where the points have it."""
+    found = []
+    for epoch, point in _points(network, quantity, layer):
+        ends = point.get("sampling_interval")
+        if isinstance(ends, (list, tuple)) and len(ends) == 2 and all(is_number(end) and end > 0 for end in ends):
+            found.append((epoch, *ends))
+    if len(found) > 1:
+        epochs, low, high = zip(*found)
+        ax.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _scale(ax: Axes, quantity: Quantity, values: list[float]) -> None:
