@@ -1,6 +1,7 @@
 # One command each. `make` alone prints this list; every target builds .venv first if it is missing.
 PYTHON ?= python3
 VENV   := .venv
+LIBRARIES := .venv-libraries
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OUT    ?= out
@@ -8,11 +9,11 @@ WORKERS ?= 2
 SECONDS ?= 60
 
 # two test workers with two threads each on two cores wait for one another
-test test-long coverage fuzz: export OMP_NUM_THREADS = 1
-test test-long coverage fuzz: export OPENBLAS_NUM_THREADS = 1
+test test-long test-libraries coverage fuzz: export OMP_NUM_THREADS = 1
+test test-long test-libraries coverage fuzz: export OPENBLAS_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long coverage check format docs bench fuzz clean
+.PHONY: help install demo test test-long test-libraries coverage check format docs bench fuzz clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +36,14 @@ test: $(READY)  ## all tests, short proofs
 
 test-long: $(READY)  ## the slow proofs as well (kill loops, long fuzz, every bound on every kind of data)
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-libraries: $(LIBRARIES)/.ready  ## with torchvision, timm, transformers and others, in an environment of their own (6 GB)
+	HF_HUB_OFFLINE=1 $(LIBRARIES)/bin/python -m pytest -n $(WORKERS) tests/libraries
+
+$(LIBRARIES)/.ready: pyproject.toml tests/libraries/constraints.txt
+	test -x $(LIBRARIES)/bin/python || $(PYTHON) -m venv $(LIBRARIES)
+	$(LIBRARIES)/bin/pip install --quiet --disable-pip-version-check -c tests/libraries/constraints.txt -e '.[libraries]'
+	@touch $@
 
 coverage: $(READY)  ## branch coverage of all tests; at least 92 % in kernels, features and checkpoints
 	$(BIN)/python -m coverage erase
@@ -65,4 +74,4 @@ fuzz: $(READY)  ## every reader of strangers' files under atheris, SECONDS for e
 		$(BIN)/python -m tests.fuzz.run $$target $(SECONDS) $(OUT)/fuzz/$$target || exit 1; done
 
 clean:  ## remove what these targets made
-	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(LIBRARIES) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

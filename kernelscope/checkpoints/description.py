@@ -16,10 +16,13 @@ from kernelscope.checkpoints.choice import Choice
 from kernelscope.checkpoints.containers import MAX_NETWORKS, Place, Weights
 from kernelscope.checkpoints.dense import owns_its_bytes, unlike_weights
 from kernelscope.checkpoints.fitting import FLOATS, counted
+from kernelscope.checkpoints.pretrained_folder import HUB, stated_architecture
 from kernelscope.checkpoints.recognition import MAX_TRIES, Known, recognise
 from kernelscope.checkpoints.stubs import Stub
 from kernelscope.errors import one_line
 from kernelscope.file_parts import split
+from kernelscope.networks.pretrained import stated_in
+from kernelscope.networks.sentence_encoder import is_sentence_folder, parts_of
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from kernelscope.checkpoints.weights_file import Contents
 
 Description = dict[str, Any]  #: keys as :func:`describe` lists them
+NOTHING_NEEDED = "it needs no --teacher-arch or --student-arch"
 #: what a description repeats from a checkpoint, in this order
 FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
 
@@ -36,18 +40,32 @@ def describe(path: str | os.PathLike[str]) -> Description:
 
     Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
     same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
-    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``,
-    and as ``choices`` what may follow ``FILE::``, with what it holds. ``FILE::part`` is about that part alone.
+    (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``; as
+    ``choices`` what may follow ``FILE::``, with what it holds; and ``network``, what a folder says of itself.
+    ``FILE::part`` is about that part alone.
 
     Raises:
         UnreadableInput: the file is damaged or of another kind. UsageError: it has no such part.
     """
     file, part = split(path)
-    with weights_file.opened(file) as contents:
+    own = own_words(file) if part is None else None
+    with weights_file.opened(parts_of(file)[0].folder if is_sentence_folder(file) else file) as contents:
         checkpoint = checkpoint_in(contents, file) if part is None else None
         if checkpoint is not None:
             return _of_ours(file, contents, checkpoint)
-        return _of_stranger(contents, Choice(str(file), part))
+        return _of_stranger(contents, Choice(str(file), part)) | ({} if own is None else {"network": own})
+
+
+def own_words(folder: Path) -> str | None:
+    """What a folder that is its own architecture says it is; None for other folders and for files."""
+    if is_sentence_folder(folder):
+        return "sentence encoder of sentence-transformers, as modules.json says"
+    stated = stated_architecture(folder)
+    if stated is None:
+        return None
+    kind = stated_in(folder).kind if stated[0].startswith(HUB) else stated[0].partition(":")[2]
+    library = "transformers" if stated[0].startswith(HUB) else "timm"
+    return f"{one_line(kind, 60)} of {library}, as config.json says"
 
 
 def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> Description:
@@ -164,6 +182,8 @@ def _lines_of_stranger(d: Description) -> list[str]:
     if d["choices"]:
         name = Path(d["path"]).name
         found += [f"choose {one_line(f'{name}::{part}', 120)}: {holds}" for part, holds in d["choices"][:MAX_NETWORKS]]
+    if "network" in d:
+        return [*found, f"network: {d['network']}", NOTHING_NEEDED]
     if not d["fits"]:
         return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
     for arch, options, name, stems in d["fits"]:
@@ -171,7 +191,7 @@ def _lines_of_stranger(d: Description) -> list[str]:
         found.append(f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}{alike}")
     arch, options, _, stems = d["fits"][0]
     if not stems:
-        return [*found, "it needs no --teacher-arch or --student-arch"]
+        return [*found, NOTHING_NEEDED]
     given = json.dumps({**options, "stem": stems[0]})
     return [*found, f"pass --teacher-arch {arch} --teacher-arch-kwargs '{given}', or the same with --student-arch"]
 

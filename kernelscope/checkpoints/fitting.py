@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from kernelscope.errors import Mismatch, NumericalError, one_line
 from kernelscope.networks import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: BatchNorm's counters: files from before torch 0.4.1 lack them, and in eval mode nothing reads them
 COUNTER = "num_batches_tracked"
@@ -41,16 +45,25 @@ def filled(network: nn.Module, state_dict: dict[str, torch.Tensor], name: str) -
         NumericalError: NaN or infinite weights, or too large for the network's kind of float, naming the first.
     """
     expected = network.state_dict()
-    for key, value in state_dict.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value.to(expected[key].dtype)).all()):
-            raise NumericalError(
-                f"{name} holds NaN or infinite weights in {one_line(key, 60)}; take another checkpoint"
-            )
+    require_finite(((key, value.to(expected[key].dtype)) for key, value in state_dict.items()), name)
     if any(value.is_meta for value in expected.values()):
         # nothing is left uninitialised: a built-in network has no buffer that its state dict lacks
         network = network.to_empty(device="cpu")
     network.load_state_dict(state_dict, strict=True)
     return network.eval()
+
+
+def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], name: str) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        NumericalError: naming the first.
+    """
+    for key, value in tensors:
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise NumericalError(
+                f"{name} holds NaN or infinite weights in {one_line(key, 60)}; take another checkpoint"
+            )
 
 
 def require_fit(network: nn.Module, state_dict: dict[str, torch.Tensor], name: str) -> None:

@@ -11,8 +11,9 @@ from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be
 from kernelscope.checkpoints.choice import Choice, different
 from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
+from kernelscope.checkpoints.pretrained_folder import HUB, load_pretrained, stated_architecture
 from kernelscope.checkpoints.sentence_folder import load_sentence_encoder
-from kernelscope.errors import UnreadableInput, UsageError, one_line
+from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
 from kernelscope.file_parts import split
 from kernelscope.networks import libraries
 from kernelscope.networks.sentence_encoder import is_sentence_folder
@@ -34,8 +35,8 @@ def load(
 
     Args:
         path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
-            prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder; a
-            sentence-transformers folder, which needs no architecture. ``FILE::part`` names one of several networks in a
+            prefixes; a pickled network, of which nothing is run; safetensors; a Hugging Face folder or a
+            sentence-transformers folder, which need no architecture. ``FILE::part`` names one of several networks in a
             file, by the keys that lead to its weights or by the prefix of their names.
         arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
             the file does not describe itself and none of the built-in ones fits; goes before what the file states.
@@ -50,13 +51,18 @@ def load(
     """
     if isinstance(path, Checkpoint):
         return _described(path, path.path or "checkpoint")
+    file, part = split(path)
+    if arch is None and part is None:
+        if is_sentence_folder(file):
+            return load_sentence_encoder(file)
+        if (stated := stated_architecture(file)) is not None:
+            arch, arch_kwargs = stated[0], {**stated[1], **(arch_kwargs or {})}
     if arch is None and arch_kwargs:
         raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
-    file, part = split(path)
-    if arch is None and part is None and is_sentence_folder(file):
-        return load_sentence_encoder(file)
     choice = Choice(str(file), part, role)
     with weights_file.opened(file) as contents:
+        if arch is not None and arch.startswith(HUB) and not contents.kind.startswith("torch file"):
+            return load_pretrained(contents, Path(arch.removeprefix(HUB)), arch_kwargs or {}, choice)
         checkpoint = checkpoint_in(contents, file)
         if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):
             arch = None  # the file knows its own arguments, but gives the caller's code none
@@ -65,7 +71,12 @@ def load(
         if arch is None:
             fit = _recognised(contents.document, choice)
         else:
-            fit = _asked_for(arch, arch_kwargs or {}, contents.document, choice)
+            try:
+                fit = _asked_for(arch, arch_kwargs or {}, contents.document, choice)
+            except Mismatch:
+                if not arch.startswith(HUB):
+                    raise
+                return load_pretrained(contents, Path(arch.removeprefix(HUB)), arch_kwargs or {}, choice)
     return _filled(fit, contents, checkpoint, choice)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from kernelscope.checkpoints import fitting, tensor_files, weights_file
 from kernelscope.checkpoints.choice import Choice
 from kernelscope.checkpoints.loaded import Loaded
+from kernelscope.checkpoints.pretrained_folder import with_weights
 from kernelscope.errors import one_line
-from kernelscope.networks import libraries
+from kernelscope.networks import pretrained
 from kernelscope.networks.sentence_encoder import Normalize, SentenceEncoder, dense_in, parts_of, pooling_in
 
 if TYPE_CHECKING:
@@ -26,24 +27,20 @@ def load_sentence_encoder(path: Path) -> Loaded:
         UsageError: the package transformers is not installed.
     """
     transformer, pooling, *others = parts_of(path)
-    digests: list[tuple[str, str]] = []
-    remarks: list[str] = []
-
-    def with_weights(network: nn.Module, folder: Path) -> nn.Module:
-        with weights_file.opened(folder) as contents:
-            names = list(contents.document) if isinstance(contents.document, dict) else []
-            if not any("pooler." in str(name) for name in names):
-                libraries.leave_out_pooler(network)
-            weights = Choice(str(folder)).weights_for(network, contents.document)
-        digests.append((str(folder.relative_to(path)), contents.sha256))
-        remarks.extend(contents.remarks)
-        return fitting.filled(network, weights.tensors, str(folder))
-
-    first = with_weights(libraries.bare_transformer(transformer.folder), transformer.folder)
+    stated = pretrained.stated_in(transformer.folder)
+    with weights_file.opened(transformer.folder) as contents:
+        account, remarks = with_weights(stated, contents, Choice(str(transformer.folder)), headless=True)
+    config = hashlib.sha256(stated.raw).hexdigest()
+    digests = [(pretrained.CONFIG, config), (str(transformer.folder.relative_to(path)), contents.sha256)]
     after: list[nn.Module] = []
     for part in others:
         if part.kind == "Dense":
-            after.append(with_weights(dense_in(part.folder), part.folder))
+            dense = dense_in(part.folder)
+            with weights_file.opened(part.folder) as contents:
+                weights = Choice(str(part.folder)).weights_for(dense, contents.document)
+            after.append(fitting.filled(dense, weights.tensors, str(part.folder)))
+            digests.append((str(part.folder.relative_to(path)), contents.sha256))
+            remarks += contents.remarks
         elif part.kind == "Normalize":
             after.append(Normalize())
     pooled = pooling_in(pooling.folder)
@@ -52,7 +49,7 @@ def load_sentence_encoder(path: Path) -> Loaded:
     words = ", ".join([f"pooling {' and '.join(pooled.ways)}", *(part.kind for part in others)])
     notes = [f"a sentence encoder of sentence-transformers: {words}", *dict.fromkeys(remarks)]
     return Loaded(
-        SentenceEncoder(first, pooled, *after).eval(),
+        SentenceEncoder(account.network, pooled, *after).eval(),
         None,
         str(path),
         "sentence-transformers",

@@ -11,7 +11,7 @@ from kernelscope.checkpoints import weights_file
 from kernelscope.checkpoints.checkpoint import load_checkpoint
 from kernelscope.checkpoints.description import describe, lines
 from kernelscope.checkpoints.loading import load
-from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, one_line
+from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, UsageError, one_line
 from kernelscope.file_parts import split
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def describe_network(
         fits = [part for part, reason in told.items() if reason is None] or [str(path)]
         loaded = load(fits[0], arch=arch, arch_kwargs=arch_kwargs)
         yield from _layers(loaded.module, shape, SOME_ROWS)
+    elif "network" in described:
+        yield from _layers_of_folder(path, shape)
     elif "arch" in described:
         checkpoint = load_checkpoint(path)
         stated = checkpoint.input.get("shape") if shape is None else list(shape)
@@ -55,6 +57,21 @@ def _misfit(part: str, arch: str, arch_kwargs: dict[str, Any] | None) -> str | N
     except (Mismatch, UnreadableInput, NumericalError) as error:
         return str(error).removeprefix(part).removeprefix(str(split(part)[0])).strip()
     return None
+
+
+def _layers_of_folder(path: Path, shape: Sequence[int] | None) -> Iterator[str]:
+    """Of a network that is run on what its configuration says of its inputs; a line if that is not enough."""
+    try:
+        network = load(path).module
+        config = getattr(network, "config", None)
+        size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", None)
+        if shape is None and isinstance(size, int) and isinstance(channels, int):
+            shape = (channels, size, size)
+        yield from list(_layers(network, shape, SOME_ROWS))
+    except UsageError as error:  # the library is not installed: what the folder is was told all the same
+        yield f"layers are not listed: {error}"
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):  # of another library's forward pass
+        yield "layers are not listed, as the input is not known; pass --input, such as 3,224,224"
 
 
 def _layers(network: Any, shape: Sequence[int] | None, n: int) -> Iterator[str]:

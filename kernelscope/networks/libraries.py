@@ -7,7 +7,6 @@ the library's own, and nothing else.
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from kernelscope.errors import UnreadableInput, UsageError, one_line
+from kernelscope.errors import UsageError, one_line
+from kernelscope.networks import pretrained
 
 Factory = Callable[..., object]  #: of a network, as far as its caller knows
 #: what a checkpoint may name besides the built-in architectures
 LIBRARIES = ("torchvision", "timm")
-_INSTALL = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
+_INSTALL = {"torchvision": "torchvision", "timm": "timm"}
 
 
 def build(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
@@ -33,7 +33,7 @@ def build(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
 
     Raises:
         UsageError: a library that is missing or broken, an unknown name, arguments it does not take, or a factory
-            that makes no network. UnreadableInput: a folder without a readable ``config.json``.
+            that makes no network. UnreadableInput: a folder without a ``config.json`` that can be used.
     """
     source, _, name = arch.partition(":")
     make: Factory
@@ -43,7 +43,7 @@ def build(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
         case "timm":
             make = _from_timm(name)
         case "hf":
-            make = _from_folder(Path(name))
+            return pretrained.built(pretrained.stated_in(Path(name)), arch_kwargs)
         case _:
             make = _named(source, name, arch)
     try:
@@ -73,53 +73,6 @@ def _from_timm(name: str) -> Factory:
     return lambda **options: timm.create_model(name, pretrained=False, **options)
 
 
-def _from_folder(folder: Path) -> Factory:
-    """The class that ``config.json`` names, if it is one of transformers' own; never code from the folder."""
-    config = folder / "config.json"
-    try:
-        if config.exists() and not config.is_file():
-            raise ValueError("it is no regular file")
-        content = json.loads(config.read_bytes())
-        names = [name for name in content.get("architectures") or [] if isinstance(name, str)]
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UnreadableInput(f"{config} cannot be read ({_in_words(error)}); name a folder that holds it") from error
-    transformers = _library("hf", "transformers")
-
-    def make(**changes: object) -> object:
-        settings = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **changes
-        )
-        kind = getattr(transformers, names[0], None) if names else None
-        if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
-            return kind(settings)
-        return transformers.AutoModel.from_config(settings, trust_remote_code=False)
-
-    return make
-
-
-def bare_transformer(folder: Path) -> nn.Module:
-    """The network of ``config.json`` without any head, whose first output are token embeddings; random weights.
-
-    Raises:
-        UsageError: transformers is missing. UnreadableInput: a folder without a readable ``config.json``.
-    """
-    transformers = _library("hf", "transformers")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            settings = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            network = transformers.AutoModel.from_config(settings, trust_remote_code=False)
-    except Exception as error:  # another library's code may fail in any way
-        raise UnreadableInput(f"{folder} holds no transformer ({_in_words(error)}); save the model again") from error
-    made: nn.Module = network
-    return made
-
-
-def leave_out_pooler(network: nn.Module) -> None:
-    """Token embeddings do not need the layer behind them, and files may lack it."""
-    if isinstance(getattr(network, "pooler", None), nn.Module):
-        network.register_module("pooler", None)
-
-
 def _named(module_name: str, attribute: str, arch: str) -> Factory:
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -142,7 +95,7 @@ def _library(source: str, module: str) -> Any:
         return importlib.import_module(module)
     except Exception as error:
         package = _INSTALL[source]
-        fix = f"run pip install --upgrade torch {package}" if source != "hf" else f"run pip install {package}"
+        fix = f"run pip install --upgrade torch {package}"
         raise UsageError(f"{package} cannot be imported ({_in_words(error)}); {fix}") from error
 
 

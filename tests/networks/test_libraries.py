@@ -1,13 +1,14 @@
 """Networks by the names of other people's libraries: lazily, without downloads, and refused in one line."""
 
-import json
 import sys
 import types
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+import kernelscope as ks
 from kernelscope.errors import UnreadableInput, UsageError
 from kernelscope.networks import libraries as other_architectures
 
@@ -110,51 +111,23 @@ def test_a_missing_or_broken_library_is_refused_with_the_command_to_install_it(m
     assert type(error).__name__ in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.fixture
-def transformers(monkeypatch):
-    package = types.ModuleType("transformers")
-
-    class PreTrainedModel(nn.Module):
-        def __init__(self, config):
-            super().__init__()
-            self.config = config
-
-    class OwnModel(PreTrainedModel):
-        pass
-
-    package.PreTrainedModel, package.OwnModel = PreTrainedModel, OwnModel
-
-    class AutoConfig:
-        @staticmethod
-        def from_pretrained(folder, local_files_only, trust_remote_code, **changes):
-            assert local_files_only and not trust_remote_code
-            return json.loads((folder / "config.json").read_text()) | changes
-
-    class AutoModel:
-        @staticmethod
-        def from_config(config, trust_remote_code):
-            assert not trust_remote_code
-            return PreTrainedModel(config)
-
-    package.AutoConfig, package.AutoModel = AutoConfig, AutoModel
-    monkeypatch.setitem(sys.modules, "transformers", package)
-
-
-@pytest.mark.parametrize(
-    ("named", "kind"), [(["OwnModel"], "OwnModel"), (["os"], "PreTrainedModel"), ([], "PreTrainedModel")]
-)
-def test_a_hugging_face_folder_gives_the_class_its_configuration_names(transformers, tmp_path, named, kind):
-    (tmp_path / "config.json").write_text(json.dumps({"architectures": named, "layers": 6}))
-    network = other_architectures.build(f"hf:{tmp_path}", {"layers": 3})
-    assert type(network).__name__ == kind and network.config["layers"] == 3
-
-
-@pytest.mark.parametrize("content", [None, b"{", b"[1]"])
-def test_a_folder_without_a_readable_configuration_is_refused(transformers, tmp_path, content):
+@pytest.mark.parametrize("content", [None, b"{", b"[1]", b" " * (2**24 + 1)])
+def test_a_folder_without_a_readable_configuration_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UnreadableInput, match=r"config\.json cannot be read"):
         other_architectures.build(f"hf:{tmp_path}", {})
+
+
+def test_without_transformers_a_folder_is_refused_with_its_command(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "transformers"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken("transformers", ImportError("no module")), *sys.meta_path])
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
+    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+    for load in (lambda: other_architectures.build(f"hf:{tmp_path}", {}), lambda: ks.load(tmp_path)):
+        with pytest.raises(UsageError, match=r"transformers cannot be imported \(.*\); run pip install transformers"):
+            load()
 
 
 def test_a_factory_of_the_working_folder_is_found(tmp_path, monkeypatch):

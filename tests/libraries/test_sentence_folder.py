@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+import transformers
 
 import kernelscope as ks
 from kernelscope.errors import KernelscopeError
-
-transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture
