@@ -7,6 +7,7 @@ import struct
 import zipfile
 from pathlib import Path
 
+from kernelscope.checkpoints.other_kinds import EXPORTED, KERAS, SCRIPTED
 from kernelscope.errors import UnreadableInput, one_line
 
 FIX = "give a checkpoint saved by torch.save"
@@ -51,10 +52,12 @@ def _pickle_in(names: list[str]) -> str:
 def _refuse_other_archives(path: Path, names: list[str]) -> None:
     if any(name.endswith(".npy") for name in names):
         raise UnreadableInput(f"{path} is a NumPy .npz archive, not a checkpoint; {FIX}")
+    if "model.weights.h5" in names:
+        raise UnreadableInput(f"{path} is a Keras file; {KERAS}")
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
-        raise UnreadableInput(f"{path} is a TorchScript program; save its state_dict instead")
+        raise UnreadableInput(f"{path} is a TorchScript program; {SCRIPTED}")
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
-        raise UnreadableInput(f"{path} is a torch.export program; save its state_dict instead")
+        raise UnreadableInput(f"{path} is a torch.export program; {EXPORTED}")
     if _pickle_in(names) not in names:
         raise UnreadableInput(f"{path} is a zip archive without a checkpoint in it; {FIX}")
 

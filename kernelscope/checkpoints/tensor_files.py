@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from kernelscope import files
+from kernelscope.checkpoints import other_kinds
 from kernelscope.errors import UnreadableInput, one_line
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ def is_weights_folder(path: Path) -> bool:
     """Whether ``path`` is a folder with a file of weights under one of the usual names.
 
     Raises:
-        UnreadableInput: a folder without one.
+        UnreadableInput: a folder without one, by its kind where that is known.
     """
     if not files.is_folder(path):
         return False
     if not any((path / name).exists() for name in (*WHOLE, *INDEXES)):
+        other_kinds.refuse_folder(path)
         raise UnreadableInput(f"{path} is not a regular file, nor a folder with {WHOLE[0]}; give a checkpoint")
     return True
 

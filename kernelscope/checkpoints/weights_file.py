@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from kernelscope import files, memory
-from kernelscope.checkpoints import archive, stubs, tensor_files, torch_program
+from kernelscope.checkpoints import archive, other_kinds, stubs, tensor_files, torch_program
 from kernelscope.checkpoints.archive import COPY, FIX
 from kernelscope.errors import KernelscopeError, ResourceError, UnreadableInput, one_line
 from kernelscope.pickles.things import UnsafeProgram
@@ -77,7 +77,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Contents]:
         if tensor_files.is_weights_folder(Path(path)):
             yield _folder(Path(path))
         else:
-            yield _file(files.require_readable(path))
+            contents = _file(files.require_readable(path))
+            if isinstance(contents.document, dict):
+                other_kinds.refuse_adapter(contents.paths[0], list(contents.document))
+            yield contents
 
 
 @contextlib.contextmanager
@@ -218,6 +221,7 @@ def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
         raise UnreadableInput(f"{path} is a git-lfs pointer, not a checkpoint; run git lfs pull")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise UnreadableInput(f"{path} is an HTML page, not a checkpoint; download the file itself")
+    other_kinds.refuse_file(path, head)
     for magic, what, fix in _OTHERS:
         if head.startswith(magic):
             raise UnreadableInput(f"{path} is {what}, not a checkpoint; {fix}")
@@ -240,7 +244,6 @@ _OTHERS: Sequence[tuple[bytes, str, str]] = (
     (b"\x28\xb5\x2f\xfd", "a zstandard file", "unpack it first"),
     (b"7z\xbc\xaf", "a 7-zip archive", "unpack it first"),
     (b"Rar!", "a RAR archive", "unpack it first"),
-    (b"GGUF", "a GGUF file", FIX),
     (b"%PDF", "a PDF page", "download the file itself"),
     (b"\x89PNG", "a PNG image", FIX),
     (b"\x7fELF", "a program", FIX),

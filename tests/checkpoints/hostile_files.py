@@ -136,13 +136,18 @@ def _tar(folder):
     return folder / "t.tar"
 
 
-@kind("TorchScript", "is a TorchScript program; save its state_dict instead")
+@kind(
+    "TorchScript", "is a TorchScript program; save its weights: torch.save(torch.jit.load(FILE).state_dict(), 't.pt')"
+)
 def _torchscript(folder):
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), folder / "t.pt")
     return folder / "t.pt"
 
 
-@kind("torch.export", "is a torch.export program; save its state_dict instead")
+@kind(
+    "torch.export",
+    "is a torch.export program; save its weights: torch.save(torch.export.load(FILE).state_dict, 't.pt')",
+)
 def _exported(folder):
     program = torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),))
     torch.export.save(program, folder / "t.pt2")
