@@ -127,6 +127,12 @@ for rows in ROWS:
         f"inputs .npz {rows}": (read_inputs, named("x.npz", zipped([("x.npy", header((rows, 8)) + bytes(64))]))),
         f"inputs .npz of nothing {rows}": (read_inputs, named("x.npz", zipped([("x.npy", header((rows, 0)))]))),
         f"inputs .npz whose directory lies {rows}": (read_inputs, named("x.npz", npz_that_lies(rows))),
+        f"features .safetensors {rows}": (
+            open_features,
+            named("x.safetensors", safetensors(rows).replace(b'"w"', b'"z"')),
+        ),
+        f"features .pt {rows}": (open_features, named("x.pt", old_torch(rows))),
+        f"features .fbin {rows}": (open_features, named("x.fbin", struct.pack("<II", rows % 2**32, 2**31) + bytes(64))),
         f"landmarks {rows}": (load_npy, named("x.npy", header((rows,), "<i8") + bytes(640))),
         f"safetensors {rows}": (read_weights, named("t.safetensors", safetensors(rows))),
         f"old torch {rows}": (read_weights, named("t.pt", old_torch(rows))),
@@ -144,6 +150,10 @@ for rows in (10**6, 10**12, 2**62):
             h5(lambda file, n=rows: file.create_dataset("x", (2, n), "u1", chunks=(1, 4096), compression="gzip")),
         ),
         f"features .h5 {rows}": (open_features, h5(lambda file, n=rows: file.create_dataset("x", (n, 8), "f4"))),
+        f"features .h5 in chunks {rows}": (
+            open_features,
+            h5(lambda file, n=rows: file.create_dataset("a/x", (n, 8), "f4", chunks=(4096, 8), compression="gzip")),
+        ),
     }
 CASES |= {
     f"{kind} {side}": (read_image, named(f"x.{kind}", image(kind, side)))
@@ -171,6 +181,13 @@ CASES |= {
     "inputs .npz, a header without end": (
         read_inputs,
         named("x.npz", zipped([("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000)])),
+    ),
+    "features .csv, a cell without end": (open_features, named("x.csv", b"1,2\n1," + b"9" * 10**6)),
+    "features .csv, many columns": (open_features, named("x.csv", b"1," * 10**6)),
+    "features .csv, another width": (open_features, named("x.csv", b"1,2\n" * 10**5 + b"1\n")),
+    "features .safetensors, deep": (
+        open_features,
+        named("x.safetensors", struct.pack("<Q", 10**5) + b'{"a":' * 20_000),
     ),
     "report, deep": (TransferReport.load, named("r.json", b"[" * 10**6)),
     "report, a number without end": (

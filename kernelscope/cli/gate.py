@@ -122,13 +122,10 @@ def _allowance(by: float | None, no_worse_than: Path | None) -> float:
 def _with_other(given: dict[str, Any], other: Path) -> dict[str, Any]:
     """OTHER as the last student, with the architecture that was given once for all, if it is a network."""
     from kernelscope.features.kinds import is_feature_file
-    from kernelscope.file_parts import split
-    from kernelscope.files import is_folder, require_readable
     from kernelscope.measurement.students import matched
 
     students = [each for text in given["student"] for each in matched(text)]
-    file, _ = split(other)
-    features = not is_folder(file) and is_feature_file(require_readable(file))
+    features = is_feature_file(other)
     with_arch = {
         name: _for_one_more(given[name], len(students), shared=not features)
         for name in ("student_arch", "student_arch_kwargs")

@@ -1,4 +1,4 @@
-"""Arrays at the root of a stranger's HDF5 file: plain numbers that lie in this file, and no more than it can hold.
+"""Arrays of a stranger's HDF5 file: plain numbers that lie in this file, and no more than it can hold.
 
 The HDF5 library meets the file in a child process alone (``isolated.py``); what that tells is checked here against the
 file, and rows are read from its plain bytes.
@@ -29,18 +29,19 @@ MOST_SIDES = 32
 FIX = "save it again"
 
 
-def open_datasets(path: Path, texts: Iterable[str]) -> dict[str, Any]:
+def open_datasets(path: Path, texts: Iterable[str], *, deep: bool = False) -> dict[str, Any]:
     """Datasets at the root by name; the file stays open as long as one of them is used.
 
     Args:
         texts: names of datasets, in small letters, whose texts are wanted.
+        deep: those in groups too, by their paths; of those that are not read the reason why, a text.
 
     Raises:
         UnreadableInput: features instead of inputs, links that lead elsewhere, data outside of the file, or more of
             them than the file can hold; a file that makes the HDF5 library crash or hang.
     """
     file = OpenFile(path)
-    told = isolated.ask(hdf5_outline.__file__, path, ",".join(texts), fix=FIX)
+    told = isolated.ask(hdf5_outline.__file__, path, ",".join(texts), *(["deep"] if deep else []), fix=FIX)
     return arrays_of(path, file, isolated.answered("outline", path, *told, fix=FIX))
 
 
@@ -61,6 +62,8 @@ def arrays_of(path: Path, file: OpenFile, outline: dict[str, Any]) -> dict[str, 
 
 
 def _array(path: Path, file: OpenFile, name: str, stated: dict[str, Any]) -> Any:
+    if "refused" in stated:
+        return str(stated["refused"])
     where = f"{path} dataset {one_line(name, 40)}"
     shape = tuple(int(side) for side in stated["shape"])
     if "texts" in stated:

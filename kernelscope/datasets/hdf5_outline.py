@@ -1,7 +1,8 @@
-"""What lies at the root of an HDF5 file of inputs, and where its bytes are, read without reading an array.
+"""What lies at the root of an HDF5 file, or in its groups, and where its bytes are, read without an array.
 
-``python hdf5_outline.py FILE NAME,...`` prints it as JSON; it is run as a child process, see ``isolated.py``. The texts
-of datasets that are named are read here, as they have no place of their own in the file.
+``python hdf5_outline.py FILE NAME,... [deep]`` prints it as JSON; it is run as a child process, see ``isolated.py``.
+The texts of datasets that are named are read here, as they have no place of their own in the file. ``deep`` also lists
+what lies in groups, by its path, and what is not read with the reason why.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import h5py
 
 from kernelscope.isolated import Refused, answer
 
-MOST_NAMES = 1_000
+MOST_NAMES, MOST_GROUPS = 1_000, 1_000
 MOST_CHUNKS = 2**24
 MOST_TEXTS, MOST_TEXT_BYTES = 2**24, 2**28
 CPU_SECONDS = 15  #: a million chunks take about five
 READABLE = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, 32000}  # the last is lzf
 
 
-def outline(path: str, texts: set[str]) -> dict[str, Any]:
+def outline(path: str, texts: set[str], *, deep: bool = False) -> dict[str, Any]:
     """Datasets by name, and what format the file claims to be of.
 
     Raises:
@@ -33,13 +34,29 @@ def outline(path: str, texts: set[str]) -> dict[str, Any]:
     with h5py.File(path, "r", locking=False) as file:
         stated = file.attrs.get("format")
         found: dict[str, Any] = {}
-        for name in list(file)[:MOST_NAMES]:
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                raise Refused(f"holds a link that leads elsewhere ({brief(name)}); save the arrays themselves")
-            entry = file[name]
-            if isinstance(entry, h5py.Dataset):
-                found[name] = _dataset(entry, Path(path).stat().st_size, name.lower() in texts)
+        size = Path(path).stat().st_size
+        groups = [(file, "")]
+        for group, prefix in groups:  # grows as it goes
+            for name in list(group)[:MOST_NAMES]:
+                try:
+                    entry = _entry(group, name)
+                    if isinstance(entry, h5py.Dataset):
+                        found[prefix + name] = _dataset(entry, size, name.lower() in texts)
+                    elif deep and isinstance(entry, h5py.Group) and len(groups) < MOST_GROUPS:
+                        groups.append((entry, f"{prefix}{name}/"))
+                except Refused as reason:
+                    if not deep:
+                        raise
+                    found[prefix + name] = {"refused": str(reason)}
+            if len(found) > MOST_NAMES:
+                raise Refused(f"holds over {MOST_NAMES:,} datasets; save those that are meant alone")
         return {"format": stated if isinstance(stated, str) else None, "datasets": found}
+
+
+def _entry(group: h5py.Group, name: str) -> object:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise Refused(f"holds a link that leads elsewhere ({brief(name)}); save the arrays themselves")
+    return group[name]
 
 
 def brief(name: str | None) -> str:
@@ -104,7 +121,7 @@ def _texts(dataset: h5py.Dataset, where: str) -> list[str]:
 if __name__ == "__main__":
     answer(
         "outline",
-        lambda: outline(sys.argv[1], set(sys.argv[2].split(","))),
-        kind="HDF5 file of inputs",
+        lambda: outline(sys.argv[1], set(sys.argv[2].split(",")), deep=sys.argv[3:] == ["deep"]),
+        kind="HDF5 file",
         cpu_seconds=CPU_SECONDS,
     )

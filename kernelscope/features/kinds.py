@@ -3,32 +3,99 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.files import reading, require_readable
+from kernelscope.errors import UnreadableInput, shown
+from kernelscope.features.vectors import are_vectors, open_vectors
+from kernelscope.file_parts import split
+from kernelscope.files import is_folder, reading, require_readable
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from kernelscope.features.arrays import ArrayFeatures
     from kernelscope.features.store import FeatureStore
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+HDF5_MAGIC, NPY_MAGIC = b"\x89HDF\r\n\x1a\n", b"\x93NUMPY"
+HEAD_BYTES = 4096
+#: kinds of files that hold features and never a network, by their first bytes
+MAGIC = {
+    HDF5_MAGIC: "hdf5",
+    NPY_MAGIC: "numpy",
+    b"PAR1": "arrow",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
+    b"FEA1": "arrow",
+    b"MATLAB": "matlab",
+}
 
 
 def is_feature_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the first bytes are those of HDF5, ``.npy`` or ``.npz`` (a zip whose members are ``.npy``).
+    """Whether a file holds features: by its first bytes, or where these leave it open, by what it holds.
 
     Raises:
-        UnreadableInput: the disk fails.
+        UnreadableInput: the disk fails, or a file that may hold either is damaged.
     """
-    with reading(path), Path(path).open("rb") as stream:
-        head = stream.read(8)
-    if head == HDF5_MAGIC or head.startswith(b"\x93NUMPY"):
-        return True
-    if not head.startswith(b"PK"):
-        return False
+    file, part = split(path)
+    kind = None if is_folder(file) else _kind(file)
+    return kind is not None and (kind != "tensors" or _tensors(file, part) is not None)
+
+
+def open_features(path: str | os.PathLike[str]) -> FeatureStore | ArrayFeatures:
+    """A feature file of any kind; ``FILE::part`` is an array or a group of arrays in it.
+
+    Raises:
+        UnreadableInput: none of the kinds, or damaged.
+    """
+    if (found := features_in(path)) is None:
+        raise UnreadableInput(f"{shown(path)} holds no features that are read; save them as .npy by numpy.save")
+    return found
+
+
+def features_in(path: str | os.PathLike[str], *, may_be_network: bool = False) -> FeatureStore | ArrayFeatures | None:
+    """The features in a file, or the part of them that is named; None where it holds a network, or something else.
+
+    Args:
+        may_be_network: an architecture was named, so that tensors are taken for its weights.
+
+    Raises:
+        UnreadableInput: damaged, or without a matrix (n, d).
+    """
+    file, part = split(path)
+    if is_folder(file):
+        return None
+    match _kind(file):
+        case "hdf5":
+            from kernelscope.features.hdf5_arrays import open_hdf5
+
+            return open_hdf5(file, part)
+        case "numpy":
+            from kernelscope.features.arrays import open_arrays
+
+            return open_arrays(file, part)
+        case "arrow":
+            from kernelscope.features.arrow_table import open_arrow
+
+            return open_arrow(file, part)
+        case "text":
+            from kernelscope.features.text_table import open_text
+
+            return open_text(file, part)
+        case "vectors":
+            return open_vectors(file)
+        case "matlab":
+            raise UnreadableInput(
+                f"{shown(file)} is a MATLAB file; save its matrix X by numpy.save('X.npy', scipy.io.loadmat(FILE)['X'])"
+            )
+        case "tensors":
+            return None if may_be_network else _tensors(file, part)
+        case _:
+            return None
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a file is a zip of ``.npy`` members."""
     try:
         with zipfile.ZipFile(path) as archive:
             return all(name.endswith(".npy") for name in archive.namelist())
@@ -36,19 +103,24 @@ def is_feature_file(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def open_features(path: str | os.PathLike[str]) -> FeatureStore | ArrayFeatures:
-    """A feature file of any kind.
-
-    Raises:
-        UnreadableInput: none of the kinds, or damaged.
-    """
+def _kind(path: Path) -> str | None:
     path = require_readable(path)
     with reading(path), path.open("rb") as stream:
-        is_hdf5 = stream.read(8) == HDF5_MAGIC
-    if is_hdf5:
-        from kernelscope.features.store import FeatureStore
+        head = stream.read(HEAD_BYTES)
+    if (known := next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)) is not None:
+        return known
+    if head.startswith(b"PK"):
+        return "numpy" if is_npz(path) else "tensors"
+    if are_vectors(path):
+        return "vectors"
+    if head.startswith(b"\x80") or head[8:9] == b"{":
+        return "tensors"
+    from kernelscope.features.text_table import is_table
 
-        return FeatureStore.open(path)
-    from kernelscope.features.arrays import open_arrays
+    return "text" if is_table(head) else None
 
-    return open_arrays(path)
+
+def _tensors(file: Path, part: str | None) -> ArrayFeatures | None:
+    from kernelscope.features.tensors import open_tensors
+
+    return open_tensors(file, part)

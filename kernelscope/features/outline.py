@@ -22,6 +22,7 @@ import numpy as np
 from kernelscope.isolated import Refused, answer
 
 FORMAT = "kernelscope.features"
+NOT_OURS = f"is HDF5 but no {FORMAT} file"
 FORMAT_VERSION = 1
 CHECKED_ROWS = 4096  #: rows under one checksum
 
@@ -47,7 +48,7 @@ def read_outline(path: str | Path) -> dict[str, Any]:
 def outline_of_file(file: h5py.File, size: int) -> dict[str, Any]:
     """The outline of an open file of ``size`` bytes."""
     if _attribute(file, "format", str) != FORMAT:
-        raise Refused(f"is HDF5 but no {FORMAT} file; write features with kernelscope extract")
+        raise Refused(f"{NOT_OURS}; write features with kernelscope extract")
     if (version := _attribute(file, "format_version", int)) != FORMAT_VERSION:
         raise Refused(f"has format_version {version}, expected {FORMAT_VERSION}; update kernelscope")
     outline: dict[str, Any] = {

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UnreadableInput, one_line, shown
-from kernelscope.features.kinds import HDF5_MAGIC, is_feature_file
+from kernelscope.features import text_table
+from kernelscope.features.kinds import HDF5_MAGIC, is_npz
+from kernelscope.file_parts import split
 from kernelscope.files import reading, require_readable
 from kernelscope.labels import one_per_example, renumbered
-from kernelscope.measurement.label_text import read_column
+from kernelscope.measurement.label_text import read_column, values_of
 from kernelscope.numpy_files import load_npy, open_npz
 
 if TYPE_CHECKING:
@@ -60,39 +62,43 @@ def per_example(given: object, n: int, what: str, classes: Sequence[str] = ()) -
 
 
 def _read(path: Path, n: int, what: str) -> tuple[Any, tuple[str, ...]]:
-    """The values of a file, told apart by content; ``FILE.h5:NAME`` chooses in an HDF5 file."""
-    whole, _, name = str(path).rpartition(":")
-    if whole and not path.exists() and Path(whole).exists():
-        return _of_hdf5(require_readable(whole), what, name), ()
-    path = require_readable(path)
+    """The values of a file, told apart by content; ``FILE:NAME`` chooses a dataset or a column of it."""
+    file, name = split(path)
+    path = require_readable(file)
     with reading(path), path.open("rb") as stream:
         head = stream.read(8)
     if head == HDF5_MAGIC:
-        return _of_hdf5(path, what), ()
+        return _of_hdf5(path, what, name), ()
+    if head.startswith((b"PAR1", b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")):
+        from kernelscope.features import arrow_table
+
+        return arrow_table.column(path, name, NAMES[what]), ()
     if head.startswith(b"\x93NUMPY"):
         return load_npy(path), ()
-    if is_feature_file(path):
+    if is_npz(path):
         held = open_npz(path, lambda name: False)
-        wanted = _only(held, path, what)
-        return open_npz(path, lambda name: name == wanted)[wanted], ()
+        wanted = _only(held, path, what, name)
+        return open_npz(path, lambda key: key == wanted)[wanted], ()
     if head.startswith((b"PK", b"\x80")) or path.suffix.lower() in (".pt", ".pth", ".bin", ".safetensors"):
-        return _of_torch(path, what), ()
+        return _of_torch(path, what, name), ()
+    if name is not None:
+        return values_of(text_table.column(path, name), path, what), ()
     return read_column(path, n, what)
 
 
-def _of_hdf5(path: Path, what: str, name: str = "") -> Any:
+def _of_hdf5(path: Path, what: str, name: str | None) -> Any:
     from kernelscope.datasets.hdf5_inputs import open_datasets
 
-    name = name.strip("/")
-    arrays = open_datasets(path, (*NAMES[what], name.lower()))
-    if name and name not in arrays:
-        raise UnreadableInput(
-            f"{shown(path)} holds {_listed(arrays)} at its root, not {one_line(name, 40)}; name one of these"
-        )
-    return arrays[name or _only(arrays, path, what)]
+    name = None if name is None else name.strip("/")
+    texts = (*NAMES[what], *(() if name is None else (name.rpartition("/")[2].lower(),)))
+    arrays = open_datasets(path, texts, deep=name is not None)
+    found = arrays[_only(arrays, path, what, name)]
+    if isinstance(found, str):
+        raise UnreadableInput(f"{shown(path)} {found}")
+    return found
 
 
-def _of_torch(path: Path, what: str) -> Any:
+def _of_torch(path: Path, what: str, name: str | None) -> Any:
     """A tensor or a list in a file of torch, or one by name, without running any of its code."""
     import torch
 
@@ -101,7 +107,7 @@ def _of_torch(path: Path, what: str) -> Any:
     with weights_file.opened(path) as contents:
         held = contents.document
         if isinstance(held, dict):
-            held = held[_only(held, path, what)]
+            held = held[_only(held, path, what, name)]
         plain = (str, bytes, int, float, torch.Tensor)
         if not isinstance(held, torch.Tensor) and not (
             isinstance(held, (list, tuple)) and all(isinstance(value, plain) for value in held)
@@ -112,8 +118,12 @@ def _of_torch(path: Path, what: str) -> Any:
         return held
 
 
-def _only(arrays: Mapping[Any, object], path: Path, what: str) -> Any:
-    """The name of the array that is meant: the one that is called so, or the only one."""
+def _only(arrays: Mapping[Any, object], path: Path, what: str, name: str | None) -> Any:
+    """The name of the array that is meant: the one that is named, that is called so, or the only one."""
+    if name is not None:
+        if name not in arrays:
+            raise UnreadableInput(f"{shown(path)} holds {_listed(arrays)}, not {one_line(name, 40)}; name one of these")
+        return name
     called = [name for name in arrays if str(name).lower() in NAMES[what]]
     found = called or list(arrays)
     if len(found) != 1:

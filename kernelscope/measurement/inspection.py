@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.features.arrays import ArrayFeatures
-from kernelscope.features.kinds import is_feature_file, open_features
-from kernelscope.file_parts import split
-from kernelscope.files import is_folder, require_readable
+from kernelscope.features.arrays import ArrayFeatures, SeveralPartsError
+from kernelscope.features.kinds import features_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from kernelscope.features.store import FeatureStore
 
 
 def describe(
@@ -31,17 +31,21 @@ def describe(
     Raises:
         UnreadableInput: if it is neither, or damaged.
     """
-    file, _ = split(path)
-    if not is_folder(file) and is_feature_file(require_readable(file)):  # a folder may be one of weights
-        yield from _features(path, verify)
+    try:
+        found = features_in(path, may_be_network=arch is not None)
+    except SeveralPartsError as several:
+        yield f"{path}: arrays of several numbers of rows; name one to measure it, as {path}::NAME"
+        yield from (f"  {key}: {_in_words(X)}" for key, X in several.content.items())
+        return
+    if found is not None:
+        yield from _features(path, found, verify)
         return
     from kernelscope.measurement.network_inspection import describe_network  # torch takes longer than arrays
 
     yield from describe_network(path, arch=arch, arch_kwargs=arch_kwargs, shape=shape)
 
 
-def _features(path: Path, verify: bool) -> Iterator[str]:
-    store = open_features(path)
+def _features(path: Path, store: FeatureStore | ArrayFeatures, verify: bool) -> Iterator[str]:
     yield f"{path}: features of {store.n:,} examples, {len(store.layers)} layers"
     for layer in store.layers:
         shape = store.features(layer).shape
@@ -49,8 +53,13 @@ def _features(path: Path, verify: bool) -> Iterator[str]:
     for name, value in (("network", store.arch), ("weights sha256", store.checkpoint_sha256), ("top-1", store.top1)):
         if value is not None:
             yield f"{name}: {value}"
+    yield from store.notes
     yield f"labels: {'none' if store.labels is None else f'{len(set(store.labels.tolist()))} classes'}"
     yield f"order sha256: {store.order_sha256 or 'none (rows carry no ids)'}"
     if verify and not isinstance(store, ArrayFeatures):
         store.verify()
         yield "every checksum fits"
+
+
+def _in_words(X: Any) -> str:
+    return X if isinstance(X, str) else f"{' × '.join(f'{side:,}' for side in X.shape)} of {X.dtype}"

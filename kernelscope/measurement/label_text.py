@@ -28,22 +28,32 @@ def read_column(path: Path, n: int, what: str) -> tuple[list[int] | list[float] 
     """
     cells = _cells(path, _text(path, what), what)
     first, rest = cells[0], cells[1:]
-    numeric = [NUMBER.fullmatch(cell) is not None for cell in rest]
+    numbers_follow = all(map(NUMBER.fullmatch, rest))
     notes: tuple[str, ...] = ()
-    if rest and not NUMBER.fullmatch(first) and _is_heading(first, rest, all(numeric), n):
-        if not all(numeric):
+    if rest and not NUMBER.fullmatch(first) and _is_heading(first, rest, numbers_follow, n):
+        if not numbers_follow:
             notes = (f"the first line of the {what}, {one_line(first, 40)!r}, was taken as their heading",)
-    else:
-        rest, numeric = cells, [NUMBER.fullmatch(first) is not None, *numeric]
+        cells = rest
+    return values_of(cells, path, what), notes
+
+
+def values_of(cells: list[str], path: Path, what: str) -> list[int] | list[float] | list[str]:
+    """Cells as numbers if all are, else as words.
+
+    Raises:
+        Mismatch: both words and numbers.
+    """
+    cells = [cell.strip() for cell in cells]
+    numeric = [NUMBER.fullmatch(cell) is not None for cell in cells]
     if all(numeric):
-        whole = all(INTEGER.fullmatch(cell) for cell in rest)
-        return ([int(cell) for cell in rest] if whole else [float(cell) for cell in rest]), notes
+        whole = all(INTEGER.fullmatch(cell) for cell in cells)
+        return [int(cell) for cell in cells] if whole else [float(cell) for cell in cells]
     if any(numeric):
-        number, word = (next(c for c, is_number in zip(rest, numeric) if is_number is kind) for kind in (True, False))
+        number, word = (next(c for c, is_number in zip(cells, numeric) if is_number is kind) for kind in (True, False))
         raise Mismatch(
             f"{what} in {shown(path)} are numbers and words ({number} and {one_line(word, 30)!r}); give one kind"
         )
-    return rest, notes
+    return cells
 
 
 def _is_heading(first: str, rest: list[str], numbers_follow: bool, n: int) -> bool:
@@ -84,7 +94,7 @@ def _cells(path: Path, text: str, what: str) -> list[str]:
     if columns == 1:
         columns = _hidden_columns([row[0] for row in rows])
     if columns > 1:
-        raise UnreadableInput(f"{shown(path)} has {columns} columns, expected one; keep that of the {what} alone")
+        raise UnreadableInput(f"{shown(path)} has {columns} columns, expected one; name it, as {path.name}:COLUMN")
     return [row[0].strip() for row in rows]
 
 

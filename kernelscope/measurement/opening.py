@@ -13,10 +13,8 @@ from kernelscope.activations.layer_names import among
 from kernelscope.errors import UsageError, encodable
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.first_rows import first_rows
-from kernelscope.features.kinds import is_feature_file, open_features
+from kernelscope.features.kinds import features_in
 from kernelscope.features.protocol import Features
-from kernelscope.file_parts import split
-from kernelscope.files import is_folder, require_readable
 from kernelscope.kernels.rows import as_rows
 from kernelscope.report.fields import NetworkReport
 
@@ -145,11 +143,10 @@ def untrained_copy(network: NetworkInput | Network, seed: int) -> Network | None
 
 def _opened_path(path: Path, role: str, arch: Arch) -> NetworkInput | Network:
     name, options = arch
-    file, _ = split(path)
-    if not is_folder(file) and is_feature_file(require_readable(file)):
+    if (found := features_in(path, may_be_network=name is not None)) is not None:
         if name is not None:
             raise UsageError(f"{path} is a feature file, which needs no architecture; drop the option")
-        return _of_features(encodable(str(path)), open_features(path))
+        return _of_features(encodable(str(path)), found)
     from kernelscope.checkpoints.loading import load
 
     return Network(encodable(str(path)), load(path, arch=name, arch_kwargs=options, role=role.partition(" ")[0]))

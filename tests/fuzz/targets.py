@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -25,8 +26,9 @@ from kernelscope.datasets.arrays import TEXT_NAMES
 from kernelscope.datasets.cifar_pickle import read_pickle
 from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
+from kernelscope.errors import UnreadableInput
 from kernelscope.features import opening, outline
-from kernelscope.features.arrays import open_arrays
+from kernelscope.features.kinds import features_in
 from kernelscope.features.store import FeatureStore
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.plain_file import OpenFile
@@ -89,7 +91,8 @@ def read_inputs(path: Path) -> None:
 
 
 def read_arrays(path: Path) -> None:
-    found = open_arrays(path)
+    if (found := features_in(path)) is None:
+        raise UnreadableInput("no features")
     for layer in found.layers:
         np.asarray(found.features(layer)[:300])
 
@@ -168,6 +171,11 @@ def _arrays() -> list[bytes]:
     ]  # fmt: skip
 
 
+def _tensors() -> list[bytes]:
+    content = {"features": torch.arange(60.0).reshape(30, 2), "labels": torch.arange(30) % 3}
+    return [safetensors.torch.save(content), saved(content), saved(content["features"].bfloat16())]
+
+
 def _programs() -> list[bytes]:
     return [body for body in STRUCTURES.values() if len(body) < LONGEST]
 
@@ -196,6 +204,11 @@ TARGETS = {
         lambda: [python2_pickle({"data": np.zeros((2, 9), np.uint8), "labels": [1, 2]}), *_programs()], read_pickle
     ),
     "feature_arrays": Target(_arrays, read_arrays, ".npz"),
+    "feature_tensors": Target(_tensors, read_arrays, ".pt"),
+    "feature_text": Target(
+        lambda: [b"a,b,label\n1,2,x\n3,4e5,y\n", b"1 2\n3 4\n", b",0,1\n0,.5,2\n"], read_arrays, ".csv"
+    ),
+    "feature_vectors": Target(lambda: [struct.pack("<II", 3, 2) + bytes(24)], read_arrays, ".fbin"),
     "input_npy": Target(_arrays, read_inputs, ".npy"),
     "input_npz": Target(_arrays, read_inputs, ".npz"),
     "feature_store": Target(_stores, read_store, ".h5"),
