@@ -103,8 +103,8 @@ def _arrays(where: str, value: Any, depth: int = 0) -> Iterator[tuple[str, np.nd
 
     if isinstance(value, torch.Tensor):
         if value.layout == torch.strided and not value.is_quantized:
-            plain = value.detach()
-            yield where, (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+            narrow = value.dtype.is_floating_point and value.dtype not in (torch.float16, torch.float32, torch.float64)
+            yield where, (value.detach().float() if narrow else value.detach()).numpy()
     elif isinstance(value, dict) and depth < DEEPEST:
         for key, inner in list(value.items())[:MOST_ITEMS]:
             yield from _arrays(f"{where}/{key}" if where else str(key), inner, depth + 1)
