@@ -13,6 +13,7 @@ from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.loaded import Loaded, weights_sha256
 from kernelscope.checkpoints.pretrained_folder import HUB, load_pretrained, stated_architecture
 from kernelscope.checkpoints.sentence_folder import load_sentence_encoder
+from kernelscope.checkpoints.stated_sizes import stated_sizes
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
 from kernelscope.file_parts import split
 from kernelscope.networks import libraries
@@ -40,6 +41,7 @@ def load(
             file, by the keys that lead to its weights or by the prefix of their names.
         arch: a built-in name, ``torchvision:NAME``, ``timm:NAME``, ``hf:DIR`` or ``pkg.mod:factory``. Needed where
             the file does not describe itself and none of the built-in ones fits; goes before what the file states.
+            Sizes of torchvision's and timm's that are not said are those of the weights.
         arch_kwargs: arguments of that architecture; by default the file's own if it names the same one, and that is
             not the caller's own code.
         role: ``teacher`` or ``student``, to choose in a file that holds both.
@@ -82,7 +84,7 @@ def load(
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """An architecture and the weights in a file that fit it; ``taken`` if nobody named it."""
+    """An architecture and the weights in a file that fit it; ``taken`` is what nobody named."""
 
     arch: str
     network: nn.Module
@@ -126,8 +128,24 @@ def _recognised(document: object, choice: Choice) -> _Fit:
 
 
 def _asked_for(arch: str, arch_kwargs: dict[str, Any], document: object, choice: Choice) -> _Fit:
-    network = libraries.build(arch, arch_kwargs) if ":" in arch else fitting.outline(arch, arch_kwargs)
-    return _Fit(arch, network, choice.weights_for(network, document))
+    """The architecture that the caller named; sizes that nobody named are those of the weights.
+
+    Raises:
+        As :func:`load`.
+    """
+    if ":" not in arch:
+        network = fitting.outline(arch, arch_kwargs)
+        return _Fit(arch, network, choice.weights_for(network, document))
+    network = libraries.build(arch, arch_kwargs)
+    try:
+        return _Fit(arch, network, choice.weights_for(network, document))
+    except Mismatch:
+        sizes = stated_sizes(arch, arch_kwargs, document, choice)
+        if sizes is None:
+            raise
+    network = libraries.build(arch, {**arch_kwargs, **sizes})
+    taken = f"{', '.join(f'{name} {value}' for name, value in sizes.items())} taken from the weights"
+    return _Fit(arch, network, choice.weights_for(network, document), (taken,))
 
 
 def _filled(fit: _Fit, contents: weights_file.Contents, checkpoint: Checkpoint | None, choice: Choice) -> Loaded:

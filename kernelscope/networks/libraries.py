@@ -7,7 +7,9 @@ the library's own, and nothing else.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,9 @@ def build(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
         case _:
             make = _named(source, name, arch)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            if source in LIBRARIES:
+                warnings.simplefilter("ignore")  # theirs are about initial weights, which nobody keeps
             network = make(**arch_kwargs)
     except Exception as error:  # another library's code may fail in any way
         raise UsageError(
@@ -60,10 +64,13 @@ def build(arch: str, arch_kwargs: dict[str, object]) -> nn.Module:
 
 def _from_torchvision(name: str) -> Factory:
     models = _library("torchvision", "torchvision.models")
-    names = models.list_models(module=models)  # classifiers: detectors would download
+    names = models.list_models()
     if name not in names:
-        raise UsageError(f"torchvision has no classifier {one_line(name, 60)!r}{_nearest(name, names)}")
-    return lambda **options: models.get_model(name, weights=None, **options)
+        raise UsageError(f"torchvision has no network {one_line(name, 60)!r}{_nearest(name, names)}")
+    make = models.get_model_builder(name)
+    # detectors and segmenters would download the weights of their backbone
+    weights = [key for key in ("weights", "weights_backbone") if key in inspect.signature(make).parameters]
+    return lambda **options: make(**dict.fromkeys(weights), **options)
 
 
 def _from_timm(name: str) -> Factory:

@@ -1,82 +1,14 @@
 """Networks by the names of other people's libraries: lazily, without downloads, and refused in one line."""
 
 import sys
-import types
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 import kernelscope as ks
 from kernelscope.errors import UnreadableInput, UsageError
 from kernelscope.networks import libraries as other_architectures
-
-
-class Small(nn.Module):
-    def __init__(self, width=3):
-        super().__init__()
-        self.fc = nn.Linear(width, 2)
-
-
-@pytest.fixture
-def torchvision(monkeypatch):
-    """A stand-in with the three functions that are used of it; it asks for no weights."""
-    models = types.ModuleType("torchvision.models")
-    models.list_models = lambda module: ["small", "smaller"] if module is models else []
-
-    def get_model(name, weights, **options):
-        assert weights is None
-        return Small(**options)
-
-    models.get_model = get_model
-    package = types.ModuleType("torchvision")
-    package.models = models
-    monkeypatch.setitem(sys.modules, "torchvision", package)
-    monkeypatch.setitem(sys.modules, "torchvision.models", models)
-
-
-@pytest.fixture
-def timm(monkeypatch):
-    package = types.ModuleType("timm")
-    package.is_model = lambda name: name == "small"
-    package.list_models = lambda: ["small"]
-
-    def create_model(name, pretrained, **options):
-        assert pretrained is False
-        return Small(**options)
-
-    package.create_model = create_model
-    monkeypatch.setitem(sys.modules, "timm", package)
-
-
-def test_a_name_of_torchvision_is_built_without_weights(torchvision):
-    assert other_architectures.build("torchvision:small", {"width": 5}).fc.in_features == 5
-
-
-def test_a_name_of_timm_is_built_without_weights(timm):
-    assert other_architectures.build("timm:small", {}).fc.in_features == 3
-
-
-def test_building_leaves_the_random_generator_as_it_was(timm):
-    before = torch.random.get_rng_state()
-    other_architectures.build("timm:small", {})
-    assert torch.equal(before, torch.random.get_rng_state())
-
-
-def test_an_unknown_name_is_refused_with_the_nearest(torchvision, timm):
-    with pytest.raises(UsageError, match=r"torchvision has no classifier 'smal'; nearest: small, smaller"):
-        other_architectures.build("torchvision:smal", {})
-    with pytest.raises(UsageError, match="timm has no network 'zzz'; see its documentation"):
-        other_architectures.build("timm:zzz", {})
-
-
-def test_arguments_that_a_factory_does_not_take_are_told(torchvision):
-    with pytest.raises(
-        UsageError,
-        match=r"arch torchvision:small cannot be called with .*unexpected keyword.*; give arguments that it takes",
-    ):
-        other_architectures.build("torchvision:small", {"depth": 5})
 
 
 class Broken:
