@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @options.split
 @options.limit
 @options.n
+@options.sample
+@options.seed
 @options.skip_unreadable
 @options.preprocess
 @options.layers

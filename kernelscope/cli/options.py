@@ -47,6 +47,9 @@ limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="O
 n = click.option(
     "--n", type=click.IntRange(min=1), metavar="N", help="Exactly N examples; for iterables without a length."
 )
+sample = click.option(
+    "--sample", type=click.IntRange(min=1), metavar="N", help="N examples drawn by the seed, each class in proportion."
+)
 skip_unreadable = click.option(
     "--skip-unreadable", is_flag=True, help="Leave out examples that cannot be read, with a note."
 )
@@ -140,6 +143,7 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
         split,
         limit,
         n,
+        sample,
         skip_unreadable,
         preprocess,
         click.option(

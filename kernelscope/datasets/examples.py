@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.datasets.inputs import Identities, Inputs, Raw
+from kernelscope.datasets.sampling import Drawn, draw
 from kernelscope.errors import Mismatch, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Examples:
         ids: shape ``(n, 16)`` uint8, see :func:`example_ids`.
         preprocess: operations that turn raw inputs into what a network takes (see ``preprocess.apply``).
         notes: what was done to read them, in words.
+        drawn: which of more they are, where a seed drew them.
 
     Raises:
         Mismatch: other numbers of inputs, labels and ids, or labels outside the classes.
@@ -46,6 +48,7 @@ class Examples:
     preprocess: Operations = field(default_factory=list)
     seed: int = 0
     notes: tuple[str, ...] = ()
+    drawn: Drawn | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.inputs):
@@ -91,6 +94,18 @@ class Examples:
         if limit < 1:
             raise UsageError(f"limit is {limit}, expected at least 1 of {self.n} examples; leave it out for all")
         return self if limit >= self.n else self.take(np.arange(limit))
+
+    def sample(self, count: int, seed: int) -> Examples:
+        """``count`` of these examples, drawn by ``seed``, each class in proportion, in their order.
+
+        Raises:
+            Mismatch: fewer than so many. UsageError: a count below 1.
+        """
+        return self.taken(draw(self.labels, self.n, count, seed, self.name))
+
+    def taken(self, drawn: Drawn) -> Examples:
+        """Those that were drawn, with a note."""
+        return replace(self.take(drawn.rows), drawn=drawn, notes=(*self.notes, drawn.note))
 
     def raw(self, rows: np.ndarray) -> Raw:
         """These rows as stored: one array, a list of images of different sizes, or a dict of arrays."""

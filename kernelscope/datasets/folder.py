@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernelscope.datasets.examples import Examples
+    from kernelscope.datasets.splitting import Choose
 
 #: what folders of splits are called, whatever their case
 SPLIT_FOLDERS = {
@@ -46,11 +47,11 @@ def folder(root: Path, *, seed: int = 0, skip_unreadable: bool = False) -> Split
     classes = _classes(own["train"] if own else root)
     own = own or {ALL: root}
 
-    def read(split: str) -> Examples:
-        found = _read(name, split, own[split], classes, skip_unreadable)
+    def read(split: str, choose: Choose | None = None) -> Examples:
+        found = _read(name, split, own[split], classes, skip_unreadable, choose)
         return replace(found, notes=(*notes, *found.notes))
 
-    return Splits(name, own, read, seed=seed)
+    return Splits(name, own, read, seed=seed, read_chosen=None if skip_unreadable else read)
 
 
 def _own_splits(root: Path) -> tuple[dict[str, Path], list[str]]:
@@ -117,12 +118,14 @@ def _classes(root: Path) -> tuple[str, ...]:
     return found
 
 
-def _read(name: str, split: str, root: Path, classes: tuple[str, ...], skip_unreadable: bool) -> Examples:
+def _read(
+    name: str, split: str, root: Path, classes: tuple[str, ...], skip_unreadable: bool, choose: Choose | None
+) -> Examples:
     paths, labels = _listed(root, classes)
     if not paths:
         raise UnreadableInput(f"{named(root)} holds no images ({' '.join(EXTENSIONS)}); check the path")
     source = image_files(name, root, paths)
-    found = image_examples(source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable)
+    found = image_examples(source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable, choose=choose)
     notes = passed_over(root)
     if labels is not None:
         here, present = class_folders(root), set(labels)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kernelscope.datasets.splitting import Choose
+
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 89_478_485  #: Pillow's own limit for a warning; here it is the end
@@ -74,9 +76,15 @@ def image_files(name: str, root: Path, paths: list[str]) -> ImageFiles:
 
 
 def image_examples(
-    source: ImageFiles, labels: list[int] | None, *, split: str, classes: tuple[str, ...], skip_unreadable: bool
+    source: ImageFiles,
+    labels: list[int] | None,
+    *,
+    split: str,
+    classes: tuple[str, ...],
+    skip_unreadable: bool,
+    choose: Choose | None = None,
 ) -> Examples:
-    """All images of a source; those that will be skipped must be decoded to be known.
+    """All images of a source, or those that are chosen; those that will be skipped must be decoded to be known.
 
     Raises:
         UnreadableInput: an image that cannot be read, unless it is skipped.
@@ -89,12 +97,14 @@ def image_examples(
             sizes.add(size)
         return found
 
-    seen = look_over(source, range(len(source.paths)), content, skip_unreadable=skip_unreadable, noun="image")
+    known = None if labels is None else np.array(labels, np.int64)
+    positions = range(len(source.paths)) if choose is None else choose(known, len(source.paths)).tolist()
+    seen = look_over(source, positions, content, skip_unreadable=skip_unreadable, noun="image")
     return Examples(
         name=source.name,
         split=split,
         inputs=seen.inputs,
-        labels=None if labels is None else np.array(labels, np.int64)[seen.inputs.positions],
+        labels=None if known is None else known[seen.inputs.positions],
         ids=seen.ids,
         classes=() if labels is None else tuple(map(encodable, classes)),
         preprocess=usual((3, 1, 1), np.dtype(np.uint8), one_size=len(sizes) == 1),

@@ -12,6 +12,7 @@ class Reading:
     Attributes:
         n: exactly so many examples; an iterable without a length needs it.
         limit: the first so many, if there are so many.
+        sample: so many, drawn by ``sample_seed``, each class in proportion.
         skip_unreadable: leave out examples that cannot be read, with a note.
     """
 
@@ -19,6 +20,8 @@ class Reading:
     n: int | None = None
     limit: int | None = None
     skip_unreadable: bool = False
+    sample: int | None = None
+    sample_seed: int = 0
 
     @property
     def most(self) -> int | None:

@@ -41,7 +41,10 @@ def load(
         UnreadableInput, Mismatch: files that are missing, broken, or do not belong together.
     """
     reading = reading or Reading(seed=seed, limit=limit)
-    return limited(open_data(name, reading, split).split(split), reading)
+    data = open_data(name, reading, split)
+    if reading.sample is not None and reading.most is None and data.can_draw:
+        return data.sampled(split, reading.sample, reading.sample_seed)
+    return limited(data.split(split), reading)
 
 
 def parts(name: str, *, seed: int = 0, reading: Reading | None = None) -> tuple[Examples, Examples, Examples]:
@@ -68,14 +71,15 @@ def names_files(name: str) -> bool:
 
 
 def limited(examples: Examples, reading: Reading) -> Examples:
-    """The first ``reading.n`` or ``reading.limit`` examples, the fewer of both.
+    """The first ``reading.n`` or ``reading.limit`` examples, the fewer of both; of these the sample.
 
     Raises:
-        Mismatch: fewer than n. UsageError: a limit below 1.
+        Mismatch: fewer than n, or than the sample. UsageError: a number below 1.
     """
     if reading.n is not None and examples.n < reading.n:
         raise Mismatch(f"{examples.name} has {examples.n} of the {reading.n} examples asked for; lower --n")
-    return examples if reading.most is None else examples.head(reading.most)
+    first = examples if reading.most is None else examples.head(reading.most)
+    return first if reading.sample is None else first.sample(reading.sample, reading.sample_seed)
 
 
 def open_data(name: str, reading: Reading, split: str | None) -> Splits:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from kernelscope.datasets.sampling import Drawn, draw
 from kernelscope.errors import Mismatch, UsageError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from kernelscope.datasets.examples import Examples
 
+#: which rows of a source are read, by the labels of all, where they are known, and their number
+Choose: TypeAlias = Callable[[np.ndarray | None, int], np.ndarray]
 TRAINING = ("train", "validation", "test")
 ALL = "all"
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.10
@@ -28,10 +32,20 @@ class Splits:
     Args:
         own: names of the data set's own splits, which ``read`` reads.
         seed: of the splits that are drawn.
+        read_chosen: where examples can be chosen by their labels and their number before one is read, reads those.
     """
 
-    def __init__(self, name: str, own: Iterable[str], read: Callable[[str], Examples], *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        own: Iterable[str],
+        read: Callable[[str], Examples],
+        *,
+        seed: int = 0,
+        read_chosen: Callable[[str, Choose], Examples] | None = None,
+    ) -> None:
         self.name, self._own, self._reader, self.seed = name, frozenset(own), read, seed
+        self._read_chosen = read_chosen
         self._read: dict[str, Examples] = {}
 
     @property
@@ -54,12 +68,46 @@ class Splits:
             UsageError: an unknown split. Mismatch: too few examples to draw it.
         """
         split = self.names[-1] if split is None else split
+        source = self._source(split)
+        return self._whole(split) if source is None else self._drawn(source, split)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether :meth:`sampled` reads only the examples that are drawn."""
+        return self._read_chosen is not None
+
+    def sampled(self, split: str | None, count: int, seed: int) -> Examples:
+        """``count`` examples of one split, see :func:`kernelscope.datasets.sampling.draw`; no others are read.
+
+        Raises:
+            UsageError: an unknown split. Mismatch: fewer examples than so many.
+        """
+        assert self._read_chosen is not None
+        split = self.names[-1] if split is None else split
+        source = self._source(split)
+        drawn: list[Drawn] = []
+
+        def choose(labels: np.ndarray | None, n: int) -> np.ndarray:
+            part = np.arange(n)
+            if source is not None:
+                part = split_rows(labels, n, self.seed, test_share=TEST_SHARE if source == ALL else 0.0)[split]
+            drawn.append(draw(None if labels is None else labels[part], len(part), count, seed, self.name))
+            rows: np.ndarray = part[drawn[0].rows]
+            return rows
+
+        found = self._read_chosen(source or split, choose)
+        seed_of_split = found.seed if source is None else self.seed
+        notes = (*found.notes, drawn[0].note)
+        return replace(found, split=split, drawn=drawn[0], notes=notes, seed=seed_of_split)
+
+    def _source(self, split: str) -> str | None:
+        """The split of its own that this one is drawn from; None for one of its own."""
         shared = split == "train" and "validation" not in self._own and ALL not in self._own
         if split in self._own and not shared:
-            return self._whole(split)
+            return None
         if split not in self.names:
             raise UsageError(f"{self.name} has no split {one_line(split, 40)!r}; choose one of {', '.join(self.names)}")
-        return self._drawn(ALL if ALL in self._own else "train", split)
+        return ALL if ALL in self._own else "train"
 
     def _whole(self, split: str) -> Examples:
         if split not in self._read:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernelscope.datasets.examples import Examples
+    from kernelscope.datasets.splitting import Choose
 
 ANNOTATIONS = "val_annotations.txt"
 LARGEST_LIST = 2**26  #: bytes; the published one has 355,000
@@ -37,15 +38,17 @@ def tiny_imagenet(folder: Path, *, seed: int = 0, skip_unreadable: bool = False)
         raise UnreadableInput(f"{named(folder)} {what}; name the folder that tiny-imagenet was unpacked to")
     classes = class_folders(root / "train")
 
-    def read(split: str) -> Examples:
+    def read(split: str, choose: Choose | None = None) -> Examples:
         place = root / ("train" if split == "train" else "val")
         paths, labels = _training(place, classes) if split == "train" else _annotated(place, classes)
         if not paths:
             raise UnreadableInput(f"{named(place)} holds no images; unpack the archive again")
         source = image_files(name, place, paths)
-        return image_examples(source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable)
+        return image_examples(
+            source, labels, split=split, classes=classes, skip_unreadable=skip_unreadable, choose=choose
+        )
 
-    return Splits(name, ("train", "test"), read, seed=seed)
+    return Splits(name, ("train", "test"), read, seed=seed, read_chosen=None if skip_unreadable else read)
 
 
 def _training(place: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int]]:

@@ -101,8 +101,8 @@ class FeaturePair:
 
     def _other_order(self, of_teacher: np.ndarray, of_student: np.ndarray, align: str | None) -> np.ndarray:
         """Where each of the teacher's examples stands in the student's rows."""
-        where = {identity: row for row, identity in enumerate(_identities(of_student))}
-        order = np.array([where.get(identity, -1) for identity in _identities(of_teacher)])
+        where = {identity: row for row, identity in enumerate(identities(of_student))}
+        order = np.array([where.get(identity, -1) for identity in identities(of_teacher)])
         others = int((order < 0).sum())
         if others:
             raise Mismatch(
@@ -128,7 +128,7 @@ class FeaturePair:
             )
 
 
-def _identities(ids: np.ndarray) -> list[Any]:
+def identities(ids: np.ndarray) -> list[Any]:
     """What rows are known by, equal where ids are."""
     if ids.dtype == np.uint8:
         return [identity.tobytes() for identity in ids]
@@ -139,7 +139,7 @@ def _identities(ids: np.ndarray) -> list[Any]:
 def _require_distinct(role: str, path: str, ids: Rows) -> None:
     """Refuse to pair by ids of which one stands in two rows."""
     seen: dict[Any, int] = {}
-    for row, identity in enumerate(_identities(ids[:])):
+    for row, identity in enumerate(identities(ids[:])):
         first = seen.setdefault(identity, row)
         if first != row:
             text = identity.hex() if isinstance(identity, bytes) else str(identity)

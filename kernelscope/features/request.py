@@ -24,8 +24,9 @@ class Request:
     """How features of networks are obtained; of files and arrays, only which of their first rows are measured.
 
     Attributes:
-        data, split, limit, n, skip_unreadable, preprocess: which examples, and what is done to them before they are
-            run; see :func:`kernelscope.measurement.measure.measure`.
+        data, split, limit, n, sample, skip_unreadable, preprocess: which examples, and what is done to them before they
+            are run; see :func:`kernelscope.measurement.measure.measure`.
+        seed, labels: what a sample is drawn by; labels are those that were given beside the examples.
         layers, pool: which activations become rows, and how.
         batch_size, device, dtype: how networks run, and the type features are stored in.
         cache: keep features for the next call.
@@ -38,6 +39,9 @@ class Request:
     split: str | None = None
     limit: int | None = None
     n: int | None = None
+    sample: int | None = None
+    seed: int = 0
+    labels: Any = None
     skip_unreadable: bool = False
     preprocess: list[dict[str, Any]] | None = None
     layers: str | Sequence[str] | None = None
@@ -49,6 +53,10 @@ class Request:
     features: bool = True
     accuracy_check: bool = True
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.sample is not None and self.limit is not None:
+            raise UsageError("--limit takes the first examples and --sample draws some of all; give one of the two")
 
     def require_for_features(self) -> None:
         """Refuse what is about running networks, where only features were given.
@@ -65,7 +73,8 @@ class Request:
 
     def reading(self, seed: int = 0) -> Reading:
         """How a data set is read."""
-        return Reading(seed=seed, n=self.n, limit=self.limit, skip_unreadable=self.skip_unreadable)
+        sample = None if self.labels is not None else self.sample  # by labels, once the examples were read
+        return Reading(seed, self.n, self.limit, self.skip_unreadable, sample=sample, sample_seed=self.seed)
 
     def of(self, layers: str | Sequence[str] | None) -> Request:
         """The same of other layers."""

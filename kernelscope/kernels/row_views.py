@@ -264,6 +264,7 @@ class Reordered(_Picked):
 
     def __init__(self, X: Rows, order: np.ndarray) -> None:
         super().__init__(X)
+        self.shape = (len(order), *self.shape[1:])
         self.order = order
 
     def __getitem__(self, rows: slice, /) -> np.ndarray:
@@ -273,7 +274,7 @@ class Reordered(_Picked):
         for start in range(int(wanted.min(initial=0)), int(wanted.max(initial=-1)) + 1, GATHERED_ROWS):
             inside = (wanted >= start) & (wanted < start + GATHERED_ROWS)
             if inside.any():
-                block = numpy_block(self.X, start, min(start + GATHERED_ROWS, self.shape[0]))
+                block = numpy_block(self.X, start, min(start + GATHERED_ROWS, self.X.shape[0]))
                 out = np.empty((len(wanted), self.shape[1]), block.dtype) if out is None else out
                 out[inside] = block[wanted[inside] - start]
         return numpy_block(self.X, 0, 0) if out is None else out

@@ -36,6 +36,7 @@ def audit(
     split: str | None = None,
     limit: int | None = None,
     n: int | None = None,
+    sample: int | None = None,
     skip_unreadable: bool = False,
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,

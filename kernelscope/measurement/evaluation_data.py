@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import Mismatch, UsageError, one_line
+from kernelscope.measurement.drawing import with_sample
 
 if TYPE_CHECKING:
     from kernelscope.checkpoints.loaded import Loaded
@@ -30,6 +31,8 @@ def examples_for(networks: dict[str, Loaded], options: Request) -> Examples:
         examples = sources.load(os.fspath(options.data), options.split, reading=reading)
     else:
         examples = sources.limited(foreign.given(options.data, reading, options.split), reading)
+    if options.sample is not None and reading.sample is None:
+        examples = with_sample(examples, options)
     return examples if options.preprocess is None else replace(examples, preprocess=options.preprocess)
 
 

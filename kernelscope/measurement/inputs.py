@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UsageError, encodable
+from kernelscope.measurement.drawing import drawn_of_features
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 from kernelscope.measurement.layer_choice import LayerChoice, Words
 from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, opened, untrained_copy
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kernelscope.datasets.examples import Examples
+    from kernelscope.datasets.sampling import Drawn
     from kernelscope.features.protocol import Features
     from kernelscope.features.request import Request
+    from kernelscope.kernels.rows import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +115,13 @@ def open_inputs(given: Given, request: Request) -> Inputs:
         if given.untrained is not None:
             raise UsageError("--untrained is about networks, and only features were given; leave it out")
     examples = _examples(everything, request)
+    sample = _sample(everything, examples, request)
     choice, compared = given.choice, [teacher, *students]
 
     def features(network: NetworkInput | Network, words: Words) -> NetworkInput:
         if isinstance(network, NetworkInput):
-            return network.first(n=request.n, limit=request.limit)
+            first = network.first(n=request.n, limit=request.limit)
+            return first if sample is None else first.sampled(*sample)
         assert examples is not None  # there is a network, so examples were looked for
         others = [each for each in compared if each is not network]
         own = choice.words_for(words, network.name, network.has_layer, lambda w: any(o.has_layer(w) for o in others))
@@ -148,9 +153,21 @@ def _examples(given: Sequence[NetworkInput | Network], request: Request) -> Exam
     return read_once(examples)
 
 
+def _sample(
+    given: Sequence[NetworkInput | Network], examples: Examples | None, request: Request
+) -> tuple[Drawn, Rows | None] | None:
+    """Which rows of features were drawn, and the ids of their examples; None for all."""
+    if request.sample is None:
+        return None
+    if examples is not None:
+        return None if examples.drawn is None else (examples.drawn, examples.ids)
+    return drawn_of_features([each.features for each in given if isinstance(each, NetworkInput)], request)
+
+
 def _run(network: Network, examples: Examples, request: Request) -> NetworkInput:
     """The network's features over the examples, once its accuracy was compared with the one its file states."""
     from kernelscope.activations.accuracy import disagreement, require_stated_accuracy
+    from kernelscope.activations.units import unit_of
 
     loaded = with_operations(network.loaded, request.preprocess)
     request = replace(request, accuracy_check=request.accuracy_check and network.trained)
@@ -174,6 +191,7 @@ def _run(network: Network, examples: Examples, request: Request) -> NetworkInput
         described,
         split=encodable(f"{examples.name}/{examples.split}"),
         notes=notes,
+        chosen=examples.drawn if unit_of(request.pool) == "example" else None,
         ran=Ran(loaded, examples, request),
     )
 

@@ -165,17 +165,18 @@ def _match(
 ) -> Match:
     features = FeaturePair(teacher.features, student.features, align=wanted.align)
     labels, groups, n = wanted.labels, wanted.groups, features.n
-    given = teacher.rows_given or student.rows_given or n  # labels stand beside all rows, measured or not
+    chosen = teacher.chosen or student.chosen  # labels stand beside all rows, measured or not
+    given, rows = (n, np.arange(n)) if chosen is None else (chosen.of, chosen.rows)
     classed = None if labels is None else per_example(labels, given, "labels", features.classes)
     grouped = None if groups is None else per_example(groups, given, "groups")
     features.notes += tuple(note for each in (classed, grouped) if each is not None for note in each.notes)
     examples = Examples(
-        features.labels if classed is None else classed.numbers[:n],
+        features.labels if classed is None else classed.numbers[rows],
         features.ids,
         features.classes if classed is None else classed.words or features.classes,
         features.order_sha256,
         student.split,
-        _inputs(features) if grouped is None else grouped.numbers[:n],
+        _inputs(features) if grouped is None else grouped.numbers[rows],
         labels_of_rows=labels is not None or not features.of_positions,
         labels_of_logits=classed is None or classed.ordered,
     )

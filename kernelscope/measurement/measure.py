@@ -55,6 +55,7 @@ def measure(
     split: str | None = None,
     limit: int | None = None,
     n: int | None = None,
+    sample: int | None = None,
     skip_unreadable: bool = False,
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
@@ -104,6 +105,8 @@ def measure(
             that does not shuffle, an iterable, a function that makes one of these; by default what checkpoints state.
         split, limit: which part of the data, and how many of its first examples.
         n: exactly so many of its first examples, which an iterable without a length needs.
+        sample: so many examples drawn by ``seed``, each class in proportion where classes are known, in their order; of
+            features and arrays the same rows on all sides. Labels and groups stand beside all examples.
         skip_unreadable: leave out examples that cannot be read, with a note.
         preprocess: operations in the place of those that data and checkpoints state.
         align: ``"ids"`` to pair re-ordered feature files by example id.
@@ -125,7 +128,7 @@ def measure(
         untrained: also measure an untrained copy of each student.
         route, rtol, memory_bytes, device: see :func:`kernelscope.kernels.distance.exact.transfer_loss`.
         dtype: storage type of extracted features; arithmetic is in float64.
-        seed: of landmarks that are drawn.
+        seed: of landmarks and of a sample that are drawn.
         cache: keep extracted features for the next call.
         features: False runs networks straight into the sums, once: no file, memory independent of n, and only the
             numbers that one pass gives.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from kernelscope.activations.layer_names import among
 from kernelscope.errors import UsageError, encodable
 from kernelscope.features.arrays import ArrayFeatures
-from kernelscope.features.first_rows import first_rows
+from kernelscope.features.chosen_rows import ChosenRows, drawn_rows, first_rows
 from kernelscope.features.kinds import features_in
 from kernelscope.features.protocol import Features
 from kernelscope.kernels.rows import as_rows
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from kernelscope.checkpoints.loaded import Loaded
     from kernelscope.datasets.examples import Examples
+    from kernelscope.datasets.sampling import Drawn
     from kernelscope.features.request import Request
+    from kernelscope.kernels.rows import Rows
 
 PARTS = {name for name in dir(Features) if not name.startswith("_")}
 Arch = tuple[str | None, dict[str, Any] | None]  #: an architecture and its arguments, as far as the caller names them
@@ -42,7 +44,7 @@ class Ran:
 class NetworkInput:
     """One network as measured: its features by layer, and what the report states of it.
 
-    ``rows_given``: how many rows there were, where only the first of them are measured. ``ran``: how, if it did.
+    ``chosen``: which rows of those that were given are measured, where it is not all of them. ``ran``: how, if it did.
     """
 
     name: str
@@ -50,7 +52,7 @@ class NetworkInput:
     described: NetworkReport
     split: str | None = None
     notes: tuple[str, ...] = ()
-    rows_given: int | None = None
+    chosen: Drawn | None = None
     ran: Ran | None = None
 
     @property
@@ -65,16 +67,21 @@ class NetworkInput:
 
     def first(self, *, n: int | None, limit: int | None) -> NetworkInput:
         """Of its first examples alone."""
-        features = first_rows(self.features, n=n, limit=limit)
-        if features is self.features:
+        first = first_rows(self.features, n=n, limit=limit)
+        return self if first is None else self._of(first)
+
+    def sampled(self, drawn: Drawn, ids: Rows | None) -> NetworkInput:
+        """Of the examples that were drawn, which bear these ids; features of so many may be of them alone."""
+        if self.features.n == len(drawn.rows) and ids is not None and self.features.ids is not None:
             return self
-        return replace(
-            self,
-            features=features,
-            notes=features.notes,
-            described=replace(self.described, top1=None),
-            rows_given=self.features.n,
-        )
+        rows = drawn_rows(self.features, drawn, ids)
+        of = self.features.n if self.chosen is None else self.chosen.of  # a sample of the first rows is one of all
+        return replace(self._of(rows), chosen=replace(rows, of=of))
+
+    def _of(self, chosen: Drawn) -> NetworkInput:
+        features = ChosenRows(self.features, chosen)
+        described = replace(self.described, top1=None)
+        return replace(self, features=features, notes=features.notes, described=described, chosen=chosen)
 
     def renamed(self, name: str | None) -> NetworkInput:
         """Under another name; None keeps its own."""
