@@ -63,7 +63,7 @@ def load(
         raise UsageError(f"arguments {arch_kwargs} were given for {path} without an architecture; name it as well")
     choice = Choice(str(file), part, role)
     with weights_file.opened(file) as contents:
-        if arch is not None and arch.startswith(HUB) and not contents.kind.startswith("torch file"):
+        if arch is not None and arch.startswith(HUB):
             return load_pretrained(contents, Path(arch.removeprefix(HUB)), arch_kwargs or {}, choice)
         checkpoint = checkpoint_in(contents, file)
         if checkpoint is not None and arch == checkpoint.arch and not arch_kwargs and may_be_named(arch):
@@ -73,12 +73,7 @@ def load(
         if arch is None:
             fit = _recognised(contents.document, choice)
         else:
-            try:
-                fit = _asked_for(arch, arch_kwargs or {}, contents.document, choice)
-            except Mismatch:
-                if not arch.startswith(HUB):
-                    raise
-                return load_pretrained(contents, Path(arch.removeprefix(HUB)), arch_kwargs or {}, choice)
+            fit = _asked_for(arch, arch_kwargs or {}, contents.document, choice)
     return _filled(fit, contents, checkpoint, choice)
 
 

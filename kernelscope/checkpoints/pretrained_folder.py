@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ import torch
 from kernelscope.checkpoints import fitting, tensor_files
 from kernelscope.checkpoints.dense import require_dense
 from kernelscope.checkpoints.fitting import counted
-from kernelscope.checkpoints.loaded import Loaded
+from kernelscope.checkpoints.loaded import Loaded, weights_sha256
 from kernelscope.errors import Mismatch, UnreadableInput, one_line, shown
 from kernelscope.files import is_folder
 from kernelscope.networks import pretrained
@@ -57,7 +58,10 @@ def load_pretrained(contents: Contents, folder: Path, changes: dict[str, Any], c
     account, remarks = with_weights(stated, contents, choice, changes)
     name = choice.name
     config = hashlib.sha256(stated.raw + json.dumps(changes, sort_keys=True, default=str).encode()).hexdigest()
-    sha256 = tensor_files.folder_sha256([(pretrained.CONFIG, config), (name, contents.sha256)])
+    # one file with two networks has one digest, but their features must not be taken for each other's
+    several = contents.kind.startswith("torch file")
+    weights = weights_sha256(account.network.state_dict()) if several else contents.sha256
+    sha256 = tensor_files.folder_sha256([(pretrained.CONFIG, config), ("weights", weights)])
     notes = [f"{type(account.network).__name__} of transformers, as its {pretrained.CONFIG} says", *remarks]
     short = Path(choice.file).name
     return Loaded(
@@ -76,14 +80,14 @@ def with_weights(
     Raises:
         As :func:`load_pretrained`.
     """
-    name, tensors = choice.name, choice.places(contents.document)[0].tensors
+    name, tensors, remarks = choice.name, *_found(stated, contents, choice, changes or {})
     require_dense(tensors, name)
     narrow = [key for key, value in tensors.items() if value.is_floating_point() and value.dtype not in fitting.FLOATS]
     if narrow:
         raise UnreadableInput(f"{shown(name)} holds {narrow[0]} as {tensors[narrow[0]].dtype}; save it as bfloat16")
     fitting.require_finite(tensors.items(), name)
     account = pretrained.filled(stated, tensors, changes, headless=headless)
-    remarks = list(contents.remarks)
+    remarks += contents.remarks
     if account.missing and all(key.startswith("pooler.") for key in account.missing):
         pretrained.leave_out_pooler(account.network)
         remarks.append("its pooler was left out, as the file has no weights for it")
@@ -98,6 +102,23 @@ def with_weights(
         account.unexpected.clear()
     _require_accounted(account, name)
     return account, remarks + _remarks(account) + _widened(account, tensors)
+
+
+def _found(
+    stated: Stated, contents: Contents, choice: Choice, changes: dict[str, Any]
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The weights in a file, and what was done to find them.
+
+    A training run's have the names that the network has in memory; of others, the library knows the names.
+    """
+    if contents.kind.startswith("torch file"):
+        with contextlib.suppress(Mismatch):
+            with torch.device("meta"):
+                outline = pretrained.built(stated, changes)
+            weights = choice.weights_for(outline, contents.document)
+            return weights.tensors, weights.remarks()
+    place = choice.places(contents.document)[0]
+    return place.tensors, [f"weights were found under {place.where!r}"] if place.where else []
 
 
 def _require_accounted(account: Account, name: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from kernelscope.errors import UnreadableInput, UsageError, one_line, shown
+from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 MAX_BYTES = 2**24  #: of a configuration; those of published networks have a few thousand
+MOST_LAYERS = 10_000  #: each is some objects, though it takes no memory for weights
+SPARE_VALUES = 2**26  #: that a network may have beside its weights, as of positions
 OLDEST = 5  #: since then names on disk and in memory differ, and one road in the library knows both
 #: what a configuration may say of code, of other files and of how attention is computed, which is not taken from it
 _NOT_TAKEN = {
@@ -93,9 +95,9 @@ def stated_in(folder: Path) -> Stated:
     return Stated(folder, content, raw)
 
 
-def built(stated: Stated, changes: dict[str, object] | None = None, *, headless: bool = False) -> nn.Module:
-    """A network with random weights; see :func:`filled` for the arguments and what it raises."""
-    kind, settings = _class_and_settings(stated, changes or {}, headless)
+def built(stated: Stated, changes: dict[str, object] | None = None) -> nn.Module:
+    """A network with random weights, or without memory under ``torch.device("meta")``; raises as :func:`filled`."""
+    kind, settings = _class_and_settings(stated, changes or {}, headless=False)
     with _quietly():
         network: nn.Module = kind(settings)
     return network
@@ -118,8 +120,10 @@ def filled(
     Raises:
         UsageError: transformers is missing, too old or broken, or changes that the configuration has no place for.
         UnreadableInput: a class or configuration that transformers does not know, or quantised weights.
+        Mismatch: the configuration is of a far larger network than the weights are.
     """
     kind, settings = _class_and_settings(stated, changes or {}, headless)
+    _require_size(stated, kind, settings, sum(value.numel() for value in tensors.values()))
     wide = any(value.dtype == torch.float64 for value in tensors.values())
     recorded: dict[str, set[str]] = {}
 
@@ -130,23 +134,18 @@ def filled(
 
     # known to the library by the names of the class, so it keeps them until the network is made
     Recorded.__name__, Recorded.__qualname__, Recorded.__module__ = kind.__name__, kind.__qualname__, kind.__module__
-    try:
-        with _quietly():
-            network, info = Recorded.from_pretrained(
-                None,
-                config=settings,
-                state_dict=dict(tensors),
-                dtype=torch.float64 if wide else torch.float32,
-                ignore_mismatched_sizes=True,  # they are told below
-                output_loading_info=True,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-    except Exception as error:  # another library's code may fail in any way
-        raise UnreadableInput(
-            f"{shown(stated.folder)} cannot be loaded by transformers as {kind.__name__} ({_in_words(error)})"
-        ) from error
+    with _as_unreadable(stated, kind), _quietly():
+        network, info = Recorded.from_pretrained(
+            None,
+            config=settings,
+            state_dict=dict(tensors),
+            dtype=torch.float64 if wide else torch.float32,
+            ignore_mismatched_sizes=True,  # they are told below
+            output_loading_info=True,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
     network.__class__ = kind
     missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
     ties = getattr(network, "all_tied_weights_keys", None) or {}
@@ -172,6 +171,8 @@ def _class_and_settings(stated: Stated, changes: dict[str, object], headless: bo
     name, model_type = shown(stated.folder), str(stated.content.get("model_type", ""))
     if stated.content.get("quantization_config"):
         raise UnreadableInput(f"{name} holds quantised weights; save them by model.dequantize().save_pretrained(DIR)")
+    if (layers := max(_layers(stated.content), default=0)) > MOST_LAYERS:
+        raise UnreadableInput(f"{name} has a {CONFIG} of {layers:,} layers, at most {MOST_LAYERS:,}; check it")
     if model_type not in transformers.CONFIG_MAPPING:
         code = "; its auto_map is code of its own, which is not run" if "auto_map" in stated.content else ""
         raise UnreadableInput(
@@ -197,6 +198,37 @@ def _class_and_settings(stated: Stated, changes: dict[str, object], headless: bo
     if kind is None:
         raise UnreadableInput(f"{name} names {stated.kind!r}, which transformers {transformers.__version__} lacks")
     return kind, settings
+
+
+def _layers(value: Any) -> Iterator[int]:
+    """Numbers that a configuration, or one nested in it, may give of layers or blocks."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if any(word in key for word in ("layer", "depth", "block", "stage")):
+            yield from (each for each in (inner if isinstance(inner, list) else [inner]) if type(each) is int)
+        yield from _layers(inner)
+
+
+def _require_size(stated: Stated, kind: Any, settings: Any, values: int) -> None:
+    """What the weights do not fill is memory that a configuration asks for, so it is counted first."""
+    with _as_unreadable(stated, kind), torch.device("meta"), _quietly():
+        outline = kind(settings)
+    asked = sum(value.numel() for value in (*outline.parameters(), *outline.buffers()))
+    if asked > 4 * values + SPARE_VALUES:
+        raise Mismatch(
+            f"{shown(stated.folder)} describes a network of {asked:,} values, and its weights are {values:,}; "
+            f"check its {CONFIG}"
+        )
+
+
+@contextlib.contextmanager
+def _as_unreadable(stated: Stated, kind: Any) -> Iterator[None]:
+    """Whatever another library's code raises, in one line."""
+    try:
+        yield
+    except Exception as error:
+        raise UnreadableInput(
+            f"{shown(stated.folder)} cannot be loaded by transformers as {kind.__name__} ({_in_words(error)})"
+        ) from error
 
 
 def _without_code(value: Any) -> Any:

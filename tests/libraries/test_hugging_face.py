@@ -1,6 +1,7 @@
 """A Hugging Face folder is loaded as transformers loads it, and every name in it is accounted for."""
 
 import json
+import shutil
 
 import pytest
 import timm
@@ -9,7 +10,7 @@ import transformers as tf
 from safetensors.torch import load_file, save_file
 
 import kernelscope as ks
-from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, UsageError
+from kernelscope.errors import KernelscopeError, Mismatch, NumericalError, UnreadableInput, UsageError
 from kernelscope.measurement.inspection import describe
 from tests.libraries.hugging_face import CLASSES, TEXT, inputs, network
 
@@ -160,9 +161,11 @@ def test_code_kernels_and_other_files_that_a_configuration_names_are_not_used(sa
     torch.testing.assert_close(ks.load(folder).module(**given)[0], model(**given)[0], rtol=0, atol=0)
 
 
-def test_a_folder_with_other_settings_has_another_digest(saved):
+def test_a_digest_is_of_weights_and_settings_and_not_of_the_place(saved, tmp_path):
     _, folder = saved("BertModel")
     before = ks.load(folder).sha256
+    shutil.copytree(folder, tmp_path / "copy")
+    assert ks.load(tmp_path / "copy").sha256 == before
     assert ks.load(folder, arch_kwargs={"hidden_act": "relu"}).sha256 != before
     configured(folder, hidden_act="relu")
     assert ks.load(folder).sha256 != before
@@ -198,3 +201,41 @@ def test_two_folders_are_measured_without_an_architecture(saved, name):
     data = [{"input_ids": ids} for ids in torch.randint(3, 60, (24, 8))]
     report = ks.measure(teacher="teacher", student="student", data=data, layers="embedding")
     assert 0 < report.transfer_loss < 2 and report.d_teacher == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "piece"),
+    [
+        ({"vocab_size": 2_000_000_000}, r"describes a network of 32,0\d\d,\d{3},\d{3} values, and its weights are"),
+        ({"max_position_embeddings": 10**9}, "describes a network of"),
+        ({"num_hidden_layers": 10**9}, r"of 1,000,000,000 layers, at most 10,000; check it"),
+    ],
+)
+def test_a_configuration_takes_no_memory_that_the_weights_do_not_fill(saved, changes, piece):
+    _, folder = saved("BertModel")
+    configured(folder, **changes)
+    with pytest.raises(KernelscopeError, match=piece):
+        ks.load(folder)
+
+
+def test_former_names_of_weight_norm_are_read(saved):
+    model, folder = saved("Wav2Vec2Model")
+    weights = load_file(folder / "model.safetensors")
+    (g,) = [key for key in weights if key.endswith(("original0", "weight_g"))]
+    (v,) = [key for key in weights if key.endswith(("original1", "weight_v"))]
+    start = "encoder.pos_conv_embed.conv.weight_"
+    weights |= {f"{start}g": weights.pop(g), f"{start}v": weights.pop(v)}
+    save_file(weights, folder / "model.safetensors")
+    given = inputs("Wav2Vec2Model")
+    torch.testing.assert_close(ks.load(folder).module(**given)[0], model(**given)[0], rtol=0, atol=0)
+
+
+def test_a_part_of_a_training_runs_file_is_chosen(saved, tmp_path):
+    model, folder = saved("BertForMaskedLM")
+    ema = {key: value + 0.01 for key, value in model.state_dict().items()}
+    torch.save({"model": model.state_dict(), "model_ema": ema}, tmp_path / "t.ckpt")
+    with pytest.raises(UnreadableInput, match=r"2 networks that fit \(model, model_ema\)"):
+        ks.load(tmp_path / "t.ckpt", arch=f"hf:{folder}")
+    loaded = ks.load(f"{tmp_path / 't.ckpt'}::model_ema", arch=f"hf:{folder}")
+    torch.testing.assert_close(loaded.module.state_dict(), ema, rtol=0, atol=0)
+    assert loaded.sha256 != ks.load(f"{tmp_path / 't.ckpt'}::model", arch=f"hf:{folder}").sha256
