@@ -16,7 +16,7 @@ from kernelscope.checkpoints.choice import Choice
 from kernelscope.checkpoints.containers import MAX_NETWORKS, Place, Weights
 from kernelscope.checkpoints.dense import owns_its_bytes, unlike_weights
 from kernelscope.checkpoints.fitting import FLOATS, counted
-from kernelscope.checkpoints.pretrained_folder import HUB, stated_architecture
+from kernelscope.checkpoints.pretrained_folder import HUB, digest, stated_architecture
 from kernelscope.checkpoints.recognition import MAX_TRIES, Known, recognise
 from kernelscope.checkpoints.stubs import Stub
 from kernelscope.errors import one_line
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kernelscope.checkpoints.weights_file import Contents
 
 Description = dict[str, Any]  #: keys as :func:`describe` lists them
+OF_TRANSFORMERS = " of transformers, as config.json says"
 NOTHING_NEEDED = "it needs no --teacher-arch or --student-arch"
 #: what a description repeats from a checkpoint, in this order
 FIELDS = ("arch", "arch_kwargs", "layers", "input", "preprocess", "classes", "data", "metrics", "versions", "created")
@@ -53,7 +54,12 @@ def describe(path: str | os.PathLike[str]) -> Description:
         checkpoint = checkpoint_in(contents, file) if part is None else None
         if checkpoint is not None:
             return _of_ours(file, contents, checkpoint)
-        return _of_stranger(contents, Choice(str(file), part)) | ({} if own is None else {"network": own})
+        described = _of_stranger(contents, Choice(str(file), part))
+        if own is not None:
+            described["network"] = own
+            if own.endswith(OF_TRANSFORMERS):
+                described["sha256"] = digest(stated_in(file), contents.sha256)  # as reports have it
+        return described
 
 
 def own_words(folder: Path) -> str | None:
@@ -64,8 +70,7 @@ def own_words(folder: Path) -> str | None:
     if stated is None:
         return None
     kind = stated_in(folder).kind if stated[0].startswith(HUB) else stated[0].partition(":")[2]
-    library = "transformers" if stated[0].startswith(HUB) else "timm"
-    return f"{one_line(kind, 60)} of {library}, as config.json says"
+    return f"{one_line(kind, 60)}{OF_TRANSFORMERS if stated[0].startswith(HUB) else ' of timm, as config.json says'}"
 
 
 def _of_ours(path: Path, contents: Contents, checkpoint: Checkpoint) -> Description:

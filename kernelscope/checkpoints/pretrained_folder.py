@@ -56,17 +56,25 @@ def load_pretrained(contents: Contents, folder: Path, changes: dict[str, Any], c
     """
     stated = pretrained.stated_in(folder)
     account, remarks = with_weights(stated, contents, choice, changes)
-    name = choice.name
-    config = hashlib.sha256(stated.raw + json.dumps(changes, sort_keys=True, default=str).encode()).hexdigest()
     # one file with two networks has one digest, but their features must not be taken for each other's
     several = contents.kind.startswith("torch file")
-    weights = weights_sha256(account.network.state_dict()) if several else contents.sha256
-    sha256 = tensor_files.folder_sha256([(pretrained.CONFIG, config), ("weights", weights)])
+    sha256 = digest(stated, weights_sha256(account.network.state_dict()) if several else contents.sha256, changes)
     notes = [f"{type(account.network).__name__} of transformers, as its {pretrained.CONFIG} says", *remarks]
     short = Path(choice.file).name
     return Loaded(
-        account.network, None, name, f"{HUB}{folder}", sha256, tuple(one_line(f"{short}: {note}") for note in notes)
+        account.network,
+        None,
+        choice.name,
+        f"{HUB}{folder}",
+        sha256,
+        tuple(one_line(f"{short}: {note}") for note in notes),
     )
+
+
+def digest(stated: Stated, weights: str, changes: dict[str, Any] | None = None) -> str:
+    """Hex SHA-256 of a configuration, changes to it, and the digest of weights."""
+    config = hashlib.sha256(stated.raw + json.dumps(changes or {}, sort_keys=True, default=str).encode()).hexdigest()
+    return tensor_files.folder_sha256([(pretrained.CONFIG, config), ("weights", weights)])
 
 
 def with_weights(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -77,6 +77,7 @@ class SentenceEncoder(nn.Module):
     """Tokens to sentence embeddings, which the layer name ``embedding`` then stands for."""
 
     output_is_embedding = True
+    dummy_inputs: ClassVar[dict[str, torch.Tensor]] = {"input_ids": torch.ones(1, 4, dtype=torch.long)}
 
     def __init__(self, transformer: nn.Module, pooling: Pooling, *after: nn.Module) -> None:
         super().__init__()

@@ -183,6 +183,7 @@ def test_inspect_says_what_a_folder_is_and_lists_its_layers(saved):
     assert "network: DistilBertForSequenceClassification of transformers, as config.json says" in text
     assert "it needs no --teacher-arch or --student-arch" in text
     assert any("pre_classifier" in line for line in text)
+    assert text[2].endswith(f"sha256 {ks.load(folder).sha256}")
 
 
 def test_a_folder_of_timm_is_its_own_architecture(tmp_path):
