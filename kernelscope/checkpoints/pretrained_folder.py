@@ -148,7 +148,7 @@ def _require_accounted(account: Account, name: str) -> None:
 def _remarks(account: Account) -> list[str]:
     said = (
         (account.tied, "missing name", "filled by the tensor that transformers ties to it"),
-        (account.left, "tensor", "left aside, as transformers does for this class"),
+        (account.left, "tensor", "left aside, which are not of this class"),
         (account.made, "missing tensor", "made as transformers does for this class, not read"),
     )
     return [f"{counted(len(keys), what)} {done} ({one_line(', '.join(keys), 60)})" for keys, what, done in said if keys]

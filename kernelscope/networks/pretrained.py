@@ -28,6 +28,13 @@ MAX_BYTES = 2**24  #: of a configuration; those of published networks have a few
 MOST_LAYERS = 10_000  #: each is some objects, though it takes no memory for weights
 SPARE_VALUES = 2**26  #: that a network may have beside its weights, as of positions
 OLDEST = 5  #: since then names on disk and in memory differ, and one road in the library knows both
+#: tasks whose classes may have left weights of their own in a file
+HEADS = (
+    "", "FOR_PRETRAINING_", "FOR_MASKED_LM_", "FOR_CAUSAL_LM_", "FOR_NEXT_SENTENCE_PREDICTION_",
+    "FOR_SEQUENCE_CLASSIFICATION_", "FOR_TOKEN_CLASSIFICATION_", "FOR_QUESTION_ANSWERING_", "FOR_MULTIPLE_CHOICE_",
+    "FOR_SEQ_TO_SEQ_CAUSAL_LM_", "FOR_IMAGE_CLASSIFICATION_", "FOR_MASKED_IMAGE_MODELING_",
+    "FOR_SEMANTIC_SEGMENTATION_", "FOR_CTC_", "FOR_AUDIO_CLASSIFICATION_",
+)  # fmt: skip
 #: what a configuration may say of code, of other files and of how attention is computed, which is not taken from it
 _NOT_TAKEN = {
     "auto_map", "custom_pipelines", "transformers_weights", "fusion_config", "kernel_config", "attn_implementation",
@@ -43,7 +50,8 @@ class Account:
     Attributes:
         missing, unexpected: names of the network that the file lacks, and the other way round.
         misshapen: names whose shapes differ, with the file's and the network's.
-        left, made: names in the file that transformers leaves aside for this class, and names that it makes itself.
+        left, made: names in the file that transformers leaves aside for this class, or that other classes of its
+            configuration have, and names that it makes itself.
         tied: names of the network that the file lacks, as they are tied to others.
     """
 
@@ -148,6 +156,7 @@ def filled(
         )
     network.__class__ = kind
     missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
+    unexpected -= _of_other_heads(settings, unexpected) if unexpected else set()
     ties = getattr(network, "all_tied_weights_keys", None) or {}
     return Account(
         network.eval(),
@@ -206,6 +215,25 @@ def _layers(value: Any) -> Iterator[int]:
         if any(word in key for word in ("layer", "depth", "block", "stage")):
             yield from (each for each in (inner if isinstance(inner, list) else [inner]) if type(each) is int)
         yield from _layers(inner)
+
+
+def _of_other_heads(settings: Any, names: set[str]) -> set[str]:
+    """Those of ``names`` that other classes of the same configuration have: published files keep all their heads."""
+    transformers, known = _library(), set()
+    for task in HEADS:
+        kinds = getattr(transformers, f"MODEL_{task}MAPPING").get(type(settings), None)
+        for kind in kinds if isinstance(kinds, (tuple, list)) else [kinds] if kinds is not None else []:
+            with (
+                contextlib.suppress(Exception),
+                torch.device("meta"),
+                _quietly(),
+            ):  # not every head suits a configuration
+                outline = kind(settings)
+                prefix = f"{outline.base_model_prefix}."
+                known |= {
+                    spelt for key in outline.state_dict() for spelt in (key, prefix + key, key.removeprefix(prefix))
+                }
+    return names & known
 
 
 def _require_size(stated: Stated, kind: Any, settings: Any, values: int) -> None:

@@ -72,11 +72,32 @@ def test_tied_names_and_names_left_aside_are_notes(saved):
     weights = load_file(folder / "model.safetensors")
     masks = {f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(2)}
     save_file(weights | masks, folder / "model.safetensors")
-    assert "2 tensors left aside, as transformers does for this class (transformer.h.0" in noted(folder)
+    assert "2 tensors left aside, which are not of this class (transformer.h.0" in noted(folder)
 
 
 def noted(folder):
     return "\n".join(ks.load(folder).notes)
+
+
+@pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertModel", "BertForNextSentencePrediction"])
+def test_heads_that_published_files_keep_are_left_aside(tmp_path, kind):
+    torch.manual_seed(0)
+    tf.BertForPreTraining(tf.BertConfig(**TEXT)).save_pretrained(tmp_path)
+    configured(tmp_path, architectures=[kind])
+    expected = getattr(tf, kind).from_pretrained(tmp_path)
+    given = inputs(kind)
+    torch.testing.assert_close(ks.load(tmp_path).module(**given)[0], expected(**given)[0], rtol=0, atol=0)
+    assert "left aside, which are not of this class (" in noted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["encoder.layer.7.output.dense.bias", "encoder.layer.0.attention.self.query.lora_A.weight"]
+)
+def test_layers_and_adapters_that_the_network_lacks_are_no_other_heads(saved, name):
+    _, folder = saved("BertModel")
+    save_file(load_file(folder / "model.safetensors") | {name: torch.ones(16)}, folder / "model.safetensors")
+    with pytest.raises(Mismatch, match=r"1 extra \(first encoder\.layer"):
+        ks.load(folder)
 
 
 def test_a_missing_pooler_is_left_out(tmp_path):
