@@ -144,7 +144,7 @@ def _file(path: Path) -> Contents:
     if content.startswith(ZIP_MAGIC):  # its directory stands at the end: without one no checksum could be checked
         raise UnreadableInput(f"{path} is truncated after {size:,} bytes; {COPY}")
     if program is None or content[257:262] == b"ustar":
-        raise UnreadableInput(f"{path} is not a torch file; {FIX}")
+        raise UnreadableInput(f"{path} is not a torch file; {FIX}, or features by numpy.save")
     return _legacy(path, content, program)
 
 
@@ -231,7 +231,8 @@ def _refuse_other_kinds(path: Path, head: bytes, size: int) -> None:
         raise UnreadableInput(f"{path} is JSON text, not a checkpoint; {FIX}")
     if _may_be_pickle(head, size) and len(head) > 1 and head[1] > 2:
         raise UnreadableInput(
-            f"{path} is a pickle of protocol {head[1]}, which may run code; save its state_dict by torch.save"
+            f"{path} is a pickle of protocol {head[1]}, which may run code; save weights by torch.save, "
+            "features by numpy.save"
         )
 
 

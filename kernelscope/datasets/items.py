@@ -70,7 +70,8 @@ def label_name(names: Iterable[str]) -> str | None:
 
 def _of_mapping(item: Mapping[str, object], where: str) -> tuple[Value, int | str | None]:
     name = label_name(item)
-    label = None if name is None else _label(item[name], where)
+    of_tokens = TOKENS in item and name is not None and _length(item[name]) > 1  # as language models learn them
+    label = None if name is None or of_tokens else _label(item[name], where)
     images = [key for key in item if key in IMAGE_NAMES and item[key] is not None]
     named = _named_inputs({key: value for key, value in item.items() if key != name}, where)
     if TOKENS not in item and len(images) == 1 and (set(named) <= set(images) or not _are_numbers(item[images[0]])):
@@ -81,6 +82,11 @@ def _of_mapping(item: Mapping[str, object], where: str) -> tuple[Value, int | st
             f"name one image, x or {TOKENS}"
         )
     return named, label
+
+
+def _length(label: Any) -> int:
+    alone = isinstance(label, (str, bytes)) or getattr(label, "ndim", 1) == 0
+    return len(label) if hasattr(label, "__len__") and not alone else 1
 
 
 def _named_inputs(item: Mapping[str, object], where: str) -> dict[str, np.ndarray]:

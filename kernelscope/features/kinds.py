@@ -86,7 +86,7 @@ def features_in(path: str | os.PathLike[str], *, may_be_network: bool = False) -
             return open_vectors(file)
         case "matlab":
             raise UnreadableInput(
-                f"{shown(file)} is a MATLAB file; save its matrix X by numpy.save('X.npy', scipy.io.loadmat(FILE)['X'])"
+                f"{shown(file)} is a MATLAB file; save its matrix X by numpy.save('X.npy', {_loaded(file)})"
             )
         case "tensors":
             return None if may_be_network else _tensors(file, part)
@@ -118,6 +118,12 @@ def _kind(path: Path) -> str | None:
     from kernelscope.features.text_table import is_table
 
     return "text" if is_table(head) else None
+
+
+def _loaded(file: Path) -> str:
+    """What loads the matrix X of a MATLAB file; those of version 7.3 are HDF5, which has its sides the other way."""
+    with reading(file), file.open("rb") as stream:
+        return "h5py.File(FILE)['X'][:].T" if stream.read(10).endswith(b"7.3") else "scipy.io.loadmat(FILE)['X']"
 
 
 def _tensors(file: Path, part: str | None) -> ArrayFeatures | None:

@@ -46,7 +46,7 @@ def open_tensors(path: Path, part: str | None) -> ArrayFeatures | None:
     if head[8:9] == b"{" and header <= size - 8:
         return _of_safetensors(path, header, part) if header <= MOST_HEADER_BYTES else None
     if head.startswith(b"PK"):
-        return _of_torch(path, part) if 0 < _storages(path) <= MOST_TENSORS else None
+        return _of_torch(path, part) if _storages(path) <= MOST_TENSORS else None
     return _of_torch(path, part) if head.startswith(b"\x80") else None
 
 
@@ -74,12 +74,15 @@ def are_features(path: Path, shapes: Mapping[str, tuple[tuple[int, ...], str]], 
     return bool(likely) or alike
 
 
-def _storages(path: Path) -> int:
+def _storages(path: Path) -> float:
+    """How many storages of tensors a torch file has; infinitely many where it is none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return sum("/data/" in name for name in archive.namelist())
+            names = archive.namelist()
+            is_torch = any(name.endswith("/data.pkl") for name in names)
+            return sum("/data/" in name for name in names) if is_torch else math.inf
     except Exception:  # the door to a stranger's file: what reads weights says what is wrong
-        return 0
+        return math.inf
 
 
 def _of_torch(path: Path, part: str | None) -> ArrayFeatures | None:
@@ -89,12 +92,54 @@ def _of_torch(path: Path, part: str | None) -> ArrayFeatures | None:
         document: Any = contents.document
         if isinstance(document, dict) and {"format", "state_dict"} <= document.keys():  # our own checkpoint
             return None
+        _require_tensors(path, document)
+        if isinstance(document, (tuple, list)) and _are_pair(document):
+            document = {"features": document[0], "labels": document[1]}
         held = dict(_arrays("", document))
         if "" in held:
-            return of_arrays(path, {"tensor": _matrix(path, "tensor", held[""])}, part)
+            return of_arrays(path, {"tensor": _matrix(path, "tensor", held[""])}, part or "tensor")
         if not are_features(path, {key: (X.shape, X.dtype.kind) for key, X in held.items()}, part):
             return None
         return of_arrays(path, {key: _matrix(path, key, X) for key, X in held.items()}, part)
+
+
+def _are_pair(document: Any) -> bool:
+    """Whether features and labels stand side by side."""
+    import torch
+
+    if len(document) != 2 or not all(isinstance(each, torch.Tensor) for each in document):
+        return False
+    X, y = document
+    return X.ndim == 2 and X.is_floating_point() and y.ndim == 1 and len(X) == len(y) and not y.is_floating_point()
+
+
+def _require_tensors(path: Path, document: Any) -> None:
+    """Refuse features in forms that are nearly right, with what makes them so.
+
+    Raises:
+        UnreadableInput: pickled arrays of NumPy, or a list or dict of vectors or batches.
+    """
+    import torch
+
+    from kernelscope.checkpoints.stubs import Stub
+
+    values = list(document.values()) if isinstance(document, dict) else document
+    parts = [values] if not isinstance(values, (list, tuple)) else values
+    if any(isinstance(each, Stub) and each.name.startswith("numpy") for each in parts[:MOST_ITEMS]):
+        raise UnreadableInput(f"{shown(path)} holds arrays of NumPy, which are not unpickled; save them by numpy.save")
+    if len(parts) < 2 or not all(isinstance(each, torch.Tensor) and each.is_floating_point() for each in parts):
+        return
+    if isinstance(document, dict) and any(OF_WEIGHTS.search(str(key)) for key in document):
+        return
+    kinds = {tuple(each.shape[1:]) if each.ndim == 2 else tuple(each.shape) for each in parts}
+    if isinstance(document, dict) and {each.ndim for each in parts} != {1}:
+        return
+    if len(kinds) == 1 and {each.ndim for each in parts} in ({1}, {2}):
+        join = "torch.stack" if parts[0].ndim == 1 else "torch.cat"
+        of = f"{join}(list(x.values()))" if isinstance(document, dict) else f"{join}(x)"
+        raise UnreadableInput(
+            f"{shown(path)} holds {len(parts):,} tensors x, expected one of features (n, d); save {of}"
+        )
 
 
 def _arrays(where: str, value: Any, depth: int = 0) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Features of other programs are read as they are, told from weights by what they hold, or refused in one line."""
 
 import json
+import pickle
 import struct
 
 import h5py
@@ -60,6 +61,8 @@ FORMS = {
     "dict.pt": (saved, {"features": T, "labels": torch.from_numpy(Y), "ids": IDS.tolist()}),
     "nested.pth": (saved, {"layers": {"features": T}, "labels": WORDS.tolist(), "epoch": 3, "name": "a"}),
     "bfloat.pt": (saved, {"emb": T.bfloat16()}),
+    "pair.pt": (saved, (T, torch.from_numpy(Y))),
+    "whole numbers.pt": (saved, (100 * T).round().long()),
     "views.pt": (saved, {"features": torch.cat([T, T], 1)[:, :16]}),
     "t.safetensors": (tensors, {"features": T, "labels": torch.from_numpy(Y)}),
     "bfloat.safetensors": (tensors, {"features": T.bfloat16()}),
@@ -94,9 +97,10 @@ def test_features_are_the_numbers_that_were_saved(name, tmp_path):
     found = open_features(path)
     assert (found.n, len(found.layers)) == (60, 1)
     rows = np.asarray(found.features(found.layers[0])[:])
-    expected = {"bf": T.bfloat16().float().numpy(), "ha": X.astype("f2")}.get(name[:2], X)
+    narrow = {"bf": T.bfloat16().float().numpy(), "ha": X.astype("f2"), "wh": (100 * X).round()}
+    expected = narrow.get(name[:2], X)
     np.testing.assert_allclose(rows, expected, rtol=1e-6)
-    if name in ("dict.pt", "t.safetensors", "chunked.hdf5"):
+    if name in ("dict.pt", "pair.pt", "t.safetensors", "chunked.hdf5"):
         assert found.labels.tolist() == Y.tolist()
     if name in ("nested.pth", "words.h5", "described.csv"):
         assert [found.classes[label] for label in found.labels] == WORDS.tolist()
@@ -188,6 +192,13 @@ REFUSED = {
     "t.fbin": (raw, struct.pack("<II", 60, 16) + bytes(100), "declares 60 vectors of 16 float32, 3,848 bytes"),
     "empty.fbin": (raw, b"", "is empty"),
     "t.mat": (raw, b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "scipy.io.loadmat"),
+    "array.pt": (saved, X, "arrays of NumPy, which are not unpickled; save them by numpy.save"),
+    "arrays.pt": (saved, {"features": X}, "arrays of NumPy"),
+    "vectors.pt": (saved, list(T), "holds 60 tensors x, expected one of features .*; save torch.stack\\(x\\)"),
+    "batches.pt": (saved, list(T.split(9)), "save torch.cat\\(x\\)"),
+    "by name.pt": (saved, {"a.jpg": T[0], "b.jpg": T[1]}, "save torch.stack\\(list\\(x.values"),
+    "new.mat": (raw, b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "h5py.File"),
+    "x.pkl": (lambda path, x: path.write_bytes(pickle.dumps(x)), [1], "holds no features that are read|numpy.save"),
     "ints.h5": (hdf5, {"x": (Y, {})}, "no matrix of floats"),
     "labels.h5": (hdf5, {"x": (X, {}), "labels": (np.arange(4.0) / 3, {})}, "expected 60 rows"),
 }

@@ -61,6 +61,7 @@ TOKENS = {
     "UserDict": collections.UserDict(input_ids=IDS, attention_mask=MASK),
     "lists": {"input_ids": IDS.tolist(), "attention_mask": MASK.tolist(), "text": ["a"] * 40},
     "with labels": ({"input_ids": IDS}, Y),
+    "labels of tokens": {"input_ids": IDS, "labels": IDS},
     "what tokenizers add": {"input_ids": IDS, "special_tokens_mask": MASK, "offset_mapping": [[(0, 1)]] * 40},
     "ids": IDS,
     "ids of 32 bits": IDS.int().numpy(),
