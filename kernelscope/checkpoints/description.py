@@ -42,7 +42,8 @@ def describe(path: str | os.PathLike[str]) -> Description:
     Keys ``path kind bytes sha256 tensors values dtypes names`` always. Of our own checkpoints also the fields of the
     same name, and ``training`` without its history; of others ``file`` (its kind), ``container``, ``prefix``, ``fits``
     (architecture, arguments, place, stems that fit alike), ``others`` (other tensors), ``stubbed`` and ``remarks``; as
-    ``choices`` what may follow ``FILE::``, with what it holds; and ``network``, what a folder says of itself.
+    ``choices`` what may follow ``FILE::``, with what it holds; and ``network``, what a folder says of itself,
+    with the ``digest`` of it and its weights where the library is transformers.
     ``FILE::part`` is about that part alone.
 
     Raises:
@@ -58,7 +59,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
         if own is not None:
             described["network"] = own
             if own.endswith(OF_TRANSFORMERS):
-                described["sha256"] = digest(stated_in(file), contents.sha256)  # as reports have it
+                described["digest"] = digest(stated_in(file), contents.sha256)
         return described
 
 
@@ -188,7 +189,8 @@ def _lines_of_stranger(d: Description) -> list[str]:
         name = Path(d["path"]).name
         found += [f"choose {one_line(f'{name}::{part}', 120)}: {holds}" for part, holds in d["choices"][:MAX_NETWORKS]]
     if "network" in d:
-        return [*found, f"network: {d['network']}", NOTHING_NEEDED]
+        both = [f"sha256 of weights and configuration, as reports have it: {d['digest']}"] if "digest" in d else []
+        return [*found, f"network: {d['network']}", *both, NOTHING_NEEDED]
     if not d["fits"]:
         return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
     for arch, options, name, stems in d["fits"]:

@@ -1,5 +1,6 @@
 """A Hugging Face folder is loaded as transformers loads it, and every name in it is accounted for."""
 
+import hashlib
 import json
 import shutil
 
@@ -204,7 +205,8 @@ def test_inspect_says_what_a_folder_is_and_lists_its_layers(saved):
     assert "network: DistilBertForSequenceClassification of transformers, as config.json says" in text
     assert "it needs no --teacher-arch or --student-arch" in text
     assert any("pre_classifier" in line for line in text)
-    assert text[2].endswith(f"sha256 {ks.load(folder).sha256}")
+    assert f"sha256 of weights and configuration, as reports have it: {ks.load(folder).sha256}" in text
+    assert text[2].endswith(f"sha256 {hashlib.sha256((folder / 'model.safetensors').read_bytes()).hexdigest()}")
 
 
 def test_a_folder_of_timm_is_its_own_architecture(tmp_path):
