@@ -27,7 +27,8 @@ def test_kernel_transfer_in_lightning_lowers_the_loss():
 def test_real_students_are_measured_and_told_apart():
     pytest.importorskip("wordllama")
     text = printed("what_numbers_real_students_get.py", "--sentences", "300", "--frames", "40")
-XX
+    cells = re.findall(r"^\| (.+?) \| (.+?) \| ([\d.]+) \|", text, re.MULTILINE)
+    rows = {(student, layer): float(loss) for student, layer, loss in cells}
     assert len(rows) == 8
     encoders = [rows[f"MiniLM, {kept} of 6 layers", "embedding"] for kept in (5, 3, 1)]
     assert encoders == sorted(encoders) and 0.5 < encoders[0] < 0.95
