@@ -17,8 +17,8 @@ from kernelscope.cli.outputs import Outputs, extraction_progress
 def command(paper: bool, **given: Any) -> None:
     """How much of the teacher's kernel a student inherited: the transfer loss and what it means.
 
-    Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz)
-    are told apart by content.
+    Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz, .pt,
+    .safetensors, .csv, .parquet, .fbin and more, see docs/data.md) are told apart by content; FILE::NAME is a part.
     """
     from kernelscope.measurement.measure import measure
 

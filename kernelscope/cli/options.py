@@ -150,7 +150,7 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
             "--labels",
             type=PATH,
             metavar="FILE",
-            help="Class of each row: .npy, .npz, .pt, HDF5, or a column of text or numbers.",
+            help="Class of each row: .npy, .npz, .pt, HDF5, a column of text or numbers, or FILE:COLUMN of a table.",
         ),
         click.option(
             "--groups",
