@@ -52,7 +52,7 @@ def examples_in_memory(
     """Arrays or tensors as examples.
 
     Raises:
-        Mismatch: masked arrays, or labels that do not fit.
+        Mismatch: masked or sparse arrays, or labels that do not fit.
     """
     require_unmasked(inputs, "inputs")
     return _examples(name, split, {"inputs": _plain(inputs)}, labels, classes)
@@ -204,8 +204,13 @@ def _require_alike(name: str, inputs: dict[str, Any]) -> int:
 def _plain(given: object) -> Any:
     """A tensor as an array; anything else as it is, if it can be sliced."""
     if hasattr(given, "detach"):
-        return given.detach().cpu().numpy()
-    return given if hasattr(given, "shape") else np.asarray(given)
+        x = given.detach().cpu()
+        try:
+            return (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
+        except (TypeError, RuntimeError) as error:  # of tensors that are sparse or quantised
+            reason = one_line(str(error), 60)
+            raise Mismatch(f"inputs cannot be read as an array ({reason}); give a dense tensor of floats") from error
+    return given if hasattr(given, "shape") and not hasattr(given, "iloc") else np.asarray(given)
 
 
 def _word(value: object) -> str:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,10 @@ def given(data: Any, reading: Reading, split: str | None) -> Examples:
         data = {**data[0], **({} if data[1] is None else {"labels": data[1]})}
     if isinstance(data, Mapping) and is_table(data, split):
         data = Columns(data, name)
-    if isinstance(data, tuple) and len(data) == 2:
-        return examples_in_memory(*data, name="arrays", split=part)
+    if isinstance(data, tuple) and (len(data) == 2 or _are_columns(data)):
+        found = examples_in_memory(*data[:2], name="arrays", split=part)
+        more = f"of the {len(data)} arrays given, the first holds the inputs and the second the labels"
+        return found if len(data) == 2 else replace(found, notes=(*found.notes, more))
     if hasattr(data, "shape") and hasattr(data, "dtype"):
         return examples_in_memory(data, name="array", split=part)
     is_data = hasattr(data, "__getitem__") or hasattr(data, "__iter__")
@@ -78,6 +81,13 @@ def given(data: Any, reading: Reading, split: str | None) -> Examples:
             return data
 
     return examples_of(make, name=name, split=part, reading=reading, most=reading.most)
+
+
+def _are_columns(data: tuple[Any, ...]) -> bool:
+    """Whether more than two arrays of one length stand side by side, inputs first, and not examples."""
+    shapes = [tuple(getattr(each, "shape", ())) for each in data]
+    lengths = {shape[:1] for shape in shapes}
+    return len(data) > 2 and lengths != {()} and len(lengths) == 1 and len(shapes[0]) > 1 and len(shapes[1]) == 1
 
 
 def _imported(word: str) -> Callable[..., Any]:

@@ -35,22 +35,28 @@ def outline(path: str, texts: set[str], *, deep: bool = False) -> dict[str, Any]
         stated = file.attrs.get("format")
         found: dict[str, Any] = {}
         size = Path(path).stat().st_size
-        groups = [(file, "")]
+        groups, seen = [(file, "")], {_address(file)}
         for group, prefix in groups:  # grows as it goes
             for name in list(group)[:MOST_NAMES]:
                 try:
                     entry = _entry(group, name)
                     if isinstance(entry, h5py.Dataset):
                         found[prefix + name] = _dataset(entry, size, name.lower() in texts)
-                    elif deep and isinstance(entry, h5py.Group) and len(groups) < MOST_GROUPS:
+                    elif deep and isinstance(entry, h5py.Group) and _address(entry) not in seen:
+                        seen.add(_address(entry))
                         groups.append((entry, f"{prefix}{name}/"))
                 except Refused as reason:
                     if not deep:
                         raise
                     found[prefix + name] = {"refused": str(reason)}
-            if len(found) > MOST_NAMES:
-                raise Refused(f"holds over {MOST_NAMES:,} datasets; save those that are meant alone")
+            if len(found) > MOST_NAMES or len(groups) > MOST_GROUPS:
+                raise Refused(f"holds over {MOST_NAMES:,} datasets or groups; save those that are meant alone")
         return {"format": stated if isinstance(stated, str) else None, "datasets": found}
+
+
+def _address(group: h5py.Group) -> int:
+    """By which a group that is linked to from inside itself is known again."""
+    return int(h5py.h5o.get_info(group.id).addr)
 
 
 def _entry(group: h5py.Group, name: str) -> object:

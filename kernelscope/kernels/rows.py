@@ -48,7 +48,7 @@ def as_rows(X: Features, name: str = "features") -> Rows:
     if _is_sparse(X):
         raise Mismatch(f"{name} are a sparse {type(X).__name__}; make it dense, by .toarray() or .to_dense()")
     # not isinstance(X, Rows): from Python 3.12 on that misses attributes which a proxy forwards
-    slices = hasattr(X, "shape") and hasattr(X, "__getitem__")
+    slices = hasattr(X, "shape") and hasattr(X, "__getitem__") and not hasattr(X, "iloc")  # of pandas: by labels
     rows = cast("Rows", X) if slices else np.asarray(X)
     if len(rows.shape) != 2:
         raise Mismatch(

@@ -181,6 +181,19 @@ def test_where_both_may_be_meant_one_is_to_be_named(tmp_path):
     assert features_in(path, may_be_network=True) is None
 
 
+def test_links_and_loops_of_an_hdf5_file_are_passed_over(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = X
+        file["soft"], file["out"] = h5py.SoftLink("/x"), h5py.ExternalLink("other.h5", "/x")
+        file["empty"], file["records"] = h5py.Empty("f4"), np.zeros(60, [("a", "f4")])
+        file.create_group("group")["loop"] = file["/"]
+    found = open_features(tmp_path / "x.h5")
+    assert found.layers == ("x",)
+    assert len(found.notes) == 4 and all("not measured" in note for note in found.notes)
+    with pytest.raises(UnreadableInput, match="holds a link that leads elsewhere"):
+        open_features(f"{tmp_path}/x.h5:out")
+
+
 REFUSED = {
     "maps.pt": (saved, {"features": torch.ones(6, 4, 2, 2)}, "expected features \\(n, d\\); save it pooled"),
     "map.pt": (saved, torch.ones(6, 4, 2, 2), "expected features"),

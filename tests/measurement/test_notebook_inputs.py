@@ -4,6 +4,7 @@ import collections
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import torch
@@ -106,6 +107,20 @@ def test_a_sound_goes_in_by_the_name_that_forward_gives_it():
     assert ks.measure(teacher=Sound(), student=Sound(), data=sounds).pairs[0].n == 40
 
 
+def test_of_three_arrays_the_first_two_count_with_a_note():
+    net = pixels()
+    found = ks.measure(teacher=net, student=net, data=(X, torch.from_numpy(Y), torch.arange(40)))
+    assert found.networks[0].top1 is not None
+    assert "of the 3 arrays given, the first holds the inputs and the second the labels" in found.pairs[0].notes
+
+
+def test_inputs_in_bfloat16_and_features_in_a_frame_are_read():
+    net = pixels()
+    assert ks.measure(teacher=net, student=net, data=X.bfloat16()).pairs[0].n == 40
+    found = ks.measure(teacher=pd.DataFrame(T, index=np.arange(40) + 7), student=T[:, :3])
+    assert found.transfer_loss == ks.measure(teacher=T, student=T[:, :3]).transfer_loss
+
+
 def test_columns_of_different_lengths_are_refused_with_them():
     with pytest.raises(Mismatch, match=r"different lengths \(input_ids 40, labels 39\)"):
         ks.measure(teacher=TEACHER, student=STUDENT, data={"input_ids": IDS, "labels": Y[1:]})
@@ -149,6 +164,10 @@ REFUSED = {
     "complex": (lambda: {"teacher": Spectrum(), "student": pixels(), "data": X, "layers": "logits"}, "complex numbers"),
     "scipy sparse": (lambda: {"teacher": scipy.sparse.csr_matrix(T), "student": T}, "sparse csr_matrix; make it dense"),
     "scipy sparse array": (lambda: {"teacher": scipy.sparse.coo_array(T), "student": T}, "sparse coo_array"),
+    "sparse inputs": (
+        lambda: {"teacher": pixels(), "student": pixels(), "data": X.flatten(1).to_sparse()},
+        "give a dense tensor",
+    ),
     "torch sparse": (lambda: {"teacher": torch.tensor(T).to_sparse(), "student": T}, "sparse Tensor"),
 }
 
