@@ -156,10 +156,10 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
-def shown(path: object) -> str:
+def shown(path: object, limit: int = 100) -> str:
     """The end of a path, which names it better than its beginning, so that a line has room for what is wrong."""
     text = one_line(encodable(str(path)), 4096)
-    return text if len(text) <= 100 else f"…{text[-99:]}"
+    return text if len(text) <= limit else f"…{text[1 - limit :]}"
 
 
 def in_bytes(count: float) -> str:

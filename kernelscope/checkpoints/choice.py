@@ -61,7 +61,9 @@ class Choice:
         kept = _nearest(self.part, [(each.where, each.prefix.rstrip(".")) for each in found])
         if not kept:
             names = one_line(", ".join(each.name for each in found), 60)
-            raise UsageError(f"{shown(self.file)} holds no network called {one_line(self.part, 40)!r}; it has {names}")
+            raise UsageError(
+                f"{shown(self.file, 60)} holds no network called {one_line(self.part, 40)!r}; it has {names}"
+            )
         return [found[i] for i in kept]
 
     def one_of(self, found: list[Weights]) -> Weights:
@@ -78,7 +80,7 @@ class Choice:
         names = one_line(", ".join(each.name for each in found), 60)
         part = one_line(found[-1].part, 40)
         raise UnreadableInput(
-            f"{shown(self.file)} holds {len(found)} networks that fit ({names}); name one, as in FILE::{part}"
+            f"{shown(self.file, 50)} holds {len(found)} networks that fit ({names}); name one, as in FILE::{part}"
         )
 
     def weights_for(self, network: nn.Module, document: object) -> Weights:

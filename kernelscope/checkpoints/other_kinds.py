@@ -100,10 +100,8 @@ def refuse_adapter(path: Path, names: Sequence[object]) -> None:
 
 def _refusal(path: Path, what: str, way_out: str, name: str) -> UnreadableInput:
     """One line, whose end is the command: of the path its own end is shown."""
-    where = shown(path)
-    room = max(30, 196 - len(what) - len(way_out))
-    where = where if len(where) <= room else f"…{where[1 - room :]}"
-    return UnreadableInput(f"{where} {what}; {way_out.format(name=one_line(name, 40))}")
+    end = f" {what}; {way_out.format(name=one_line(name, 40))}"
+    return UnreadableInput(shown(path, max(30, 200 - len(end))) + end)
 
 
 def _base(folder: Path, name: str) -> str:
