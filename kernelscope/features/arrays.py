@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ASSUMED = "rows carry no ids, so they are taken to correspond"
 #: what arrays that describe rows, and are no layers, are called
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
-ID_NAMES = ("ids", "id", "example_ids", "image_ids", "filenames", "filename", "paths", "keys")
+ID_NAMES = ("ids", "id", "example_ids", "image_ids", "filenames", "filename", "paths", "keys", "index", "idx")
 
 
 class SeveralPartsError(UnreadableInput):

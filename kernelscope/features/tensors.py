@@ -123,6 +123,11 @@ def _require_tensors(path: Path, document: Any) -> None:
 
     from kernelscope.checkpoints.stubs import Stub
 
+    if isinstance(document, torch.Tensor) and (document.layout != torch.strided or document.is_quantized):
+        kind = "quantised" if document.is_quantized else "sparse"
+        raise UnreadableInput(
+            f"{shown(path)} holds a {kind} tensor, expected features (n, d); save it dense, as floats"
+        )
     values = list(document.values()) if isinstance(document, dict) else document
     parts = [values] if not isinstance(values, (list, tuple)) else values
     if any(isinstance(each, Stub) and each.name.startswith("numpy") for each in parts[:MOST_ITEMS]):

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = ("\t", ";", ",")  #: the first that stands in a line; commas may be those of decimals
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 BLOCK_ROWS = 1024
 BYTES_EACH = 6  #: of memory for a byte of text, at most: numbers of one digit become eight bytes
 MOST_COLUMNS = 2**17
@@ -40,7 +41,8 @@ def is_table(head: bytes) -> bool:
     if any(not (c.isprintable() or c.isspace()) for c in text):
         return False
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")][:2]
-    return any(sum(_is_number(cell) for cell in _cells(line, _separator(line))) > 1 for line in lines)
+    cells = [_cells(line, _separator(line)) for line in lines]
+    return any(sum(_is_number(cell) or DECIMAL_COMMA.fullmatch(cell) is not None for cell in row) > 1 for row in cells)
 
 
 def open_text(path: Path, part: str | None) -> ArrayFeatures:
@@ -148,13 +150,25 @@ class _Table:
         others = [i for i in range(len(self.first)) if i not in describing]
         chosen = [i for i in others if _is_number(self.first[i]) or not self.first[i].strip()]
         name = self.path.name
-        if self.heading and chosen and chosen[0] == 0 and self.heading[0].strip() in ("", "Unnamed: 0"):
-            chosen = chosen[1:]
-            return chosen, [f"{name}: the first column has no heading and was taken for the index"]
-        passed = [self.heading[i] if self.heading else f"column {i}" for i in others if i not in chosen]
-        if not chosen:
-            raise UnreadableInput(f"{shown(self.path)} has no column of numbers in its first row; save them as .npy")
-        return chosen, [f"{name} also holds words ({one_line(', '.join(passed), 60)}): not measured"] if passed else []
+        index = self.heading and chosen and chosen[0] == 0 and self.heading[0].strip() in ("", "Unnamed: 0")
+        if index:
+            chosen, others = chosen[1:], others[1:]
+        passed = [i for i in others if i not in chosen]
+        if passed and (not self.heading or not chosen):
+            cell = one_line(self.first[passed[0]], 20)
+            fix = "write decimals with points" if DECIMAL_COMMA.fullmatch(cell) else "name the columns, or save as .npy"
+            raise UnreadableInput(
+                f"{shown(self.path)} has {cell!r} in row 0, column {passed[0]}, expected a number; {fix}"
+            )
+        notes = [f"{name}: the first column has no heading and was taken for the index"] if index else []
+        notes += [f"{name} also holds words ({self._named(passed)}): not measured"] if passed else []
+        whole = [i for i in chosen if re.fullmatch(r"[+-]?\d+", self.first[i].strip())]
+        if self.heading and whole and len(whole) < len(chosen):
+            notes.append(f"{name}: columns of whole numbers ({self._named(whole)}) are measured among the others")
+        return chosen, notes
+
+    def _named(self, columns: list[int]) -> str:
+        return one_line(", ".join(self.heading[i] for i in columns), 60)
 
     def _numbers(self, block: Sequence[tuple[int, list[str]]], columns: list[int]) -> np.ndarray:
         cells = [[row[i] for i in columns] for _, row in block]
@@ -198,8 +212,7 @@ def _chained(first: list[str] | None, rest: Iterator[list[str]]) -> Iterator[lis
 
 
 def _separator(line: str) -> str | None:
-    """The separator that stands most often in a line; None for blanks."""
-    return max((s for s in SEPARATORS if s in line), key=line.count, default=None)
+    return next((s for s in SEPARATORS if s in line), None)  # None for blanks
 
 
 def _cells(line: str, separator: str | None) -> list[str]:

@@ -198,6 +198,9 @@ REFUSED = {
     "maps.pt": (saved, {"features": torch.ones(6, 4, 2, 2)}, "expected features \\(n, d\\); save it pooled"),
     "map.pt": (saved, torch.ones(6, 4, 2, 2), "expected features"),
     "words.csv": (text, "a,b\n1,2\n1,x\n", "has 'x' in row 1, column b, expected a number"),
+    "decimals.csv": (text, "0,5;1,5\n2,5;3,5\n", "has '0,5' in row 0, column 0, .*write decimals with points"),
+    "words first.csv": (text, "ant,1,2\nbee,3,4\n", "has 'ant' in row 0, column 0, .*name the columns"),
+    "sparse.pt": (saved, T.to_sparse(), "sparse tensor"),
     "ragged.csv": (text, "a,b\n1,2\n1,2,3\n", "has 3 cells in row 1, expected 2"),
     "headings.csv": (text, "a,b,c\n1,2\n", "3 headings and 2 cells"),
     "quote.csv": (text, 'a,b\n1,2\n"1,2\n', "cannot be read"),
@@ -238,6 +241,9 @@ def test_columns_of_words_are_passed_over_with_a_note(tmp_path):
     found = open_features(tmp_path / "x.csv")
     assert found.features("features").tolist() == [[1, 2], [3, 4]]
     assert found.notes == ("x.csv also holds words (species): not measured",)
+    text(tmp_path / "y.csv", "a,b,year\n.5,.25,2001\n1.5,2.5,2002\n")
+    (note,) = open_features(tmp_path / "y.csv").notes
+    assert note == "y.csv: columns of whole numbers (year) are measured among the others"
 
 
 def test_labels_are_a_column_by_its_name(tmp_path):
