@@ -40,7 +40,11 @@ _FOLDERS: Sequence[tuple[str, str, str]] = (
     (r".*\.gguf", "holds a GGUF file ({name})", _GGUF),
     (r".*\.onnx", "holds an ONNX file ({name})", _ONNX),
     (r"(checkpoint-|epoch|step|iter)[-_=]?\d+", "holds checkpoints in folders", "name one of them, such as DIR/{name}"),
-    (r".*\.(safetensors|bin|pt|pth|ckpt)", "holds no model.safetensors, but files", "name one, such as DIR/{name}"),
+    (
+        r".*\.(safetensors|bin|pt|pth|ckpt)",
+        "is no regular file, and holds no model.safetensors",
+        "name a file in it, such as DIR/{name}",
+    ),
 )
 #: the end of a file's name, or how its bytes begin -> the same
 _FILES: Sequence[tuple[Callable[[str, bytes], bool], str, str]] = (

@@ -109,7 +109,10 @@ KINDS = {
         lambda folder: within(folder, "checkpoint-500/a"),
         r"name one of them, such as DIR/checkpoint-500$",
     ),
-    "a folder of runs": (lambda folder: within(folder, "run.pt"), r"but files; name one, such as DIR/run\.pt$"),
+    "a folder of runs": (
+        lambda folder: within(folder, "run.pt"),
+        r"holds no model\.safetensors; name a file in it, such as DIR/run\.pt$",
+    ),
 }
 
 
