@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kernelscope.errors import UnreadableInput, one_line, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 MOST_ENTRIES, MOST_BYTES = 10_000, 2**20  #: of a folder that are looked at, and of an adapter's settings
@@ -61,6 +61,7 @@ _FILES: Sequence[tuple[Callable[[str, bytes], bool], str, str]] = (
     ),
     (lambda name, head: name.endswith(".msgpack"), "holds Flax weights", _FLAX),
 )
+_OF_KERAS = re.compile(r"(/|^)vars/\d+$|(/|^)(kernel|bias|gamma|beta|moving_mean|embeddings|recurrent_kernel):0$")
 #: parts of the names that adapters give to the few tensors they train
 _ADAPTED = re.compile(r"(lora_|ia3_|hada_|lokr_|vera_|[bh]?oft_|prompt_embeddings|modules_to_save)")
 
@@ -100,6 +101,16 @@ def refuse_adapter(path: Path, names: Sequence[object]) -> None:
         raise _refusal(
             path, f"holds a PEFT adapter alone{_base(path.parent, 'adapter_config.json')}", _MERGE, path.name
         )
+
+
+def refuse_keras(path: Path, names: Iterable[str]) -> None:
+    """Refuse the HDF5 files in which Keras saves weights: matrices, but of layers and not of examples.
+
+    Raises:
+        UnreadableInput: naming the way out.
+    """
+    if any(_OF_KERAS.search(name) for name in names):
+        raise _refusal(path, "holds weights of Keras", f"{KERAS}, or name one array as FILE.h5:NAME", path.name)
 
 
 def _refusal(path: Path, what: str, way_out: str, name: str) -> UnreadableInput:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import zipfile
 
+import h5py
+import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
@@ -50,6 +52,16 @@ def keras(folder):
         for name in ("metadata.json", "config.json", "model.weights.h5"):
             archive.writestr(name, "{}")
     return folder / "m.keras"
+
+
+def weights_of_keras(*names):
+    def write(folder):
+        with h5py.File(folder / "m.h5", "w") as file:
+            for name in names:
+                file[name] = np.ones((4, 3), np.float32)
+        return folder / "m.h5"
+
+    return write
 
 
 def file(name, content):
@@ -104,6 +116,11 @@ KINDS = {
     "TensorFlow Lite": (file("m.tflite", b"\x1c\0\0\0TFL3" + b"x" * 40), "is a TensorFlow Lite file"),
     "Flax": (file("flax_model.msgpack", b"\x81\xa1a"), "holds Flax weights; .*from_flax=True"),
     "Keras": (keras, "is a Keras file; save its features"),
+    "weights of Keras 2": (
+        weights_of_keras("model_weights/a/a/kernel:0", "model_weights/a/a/bias:0"),
+        "weights of Keras",
+    ),
+    "weights of Keras 3": (weights_of_keras("layers/dense/vars/0"), r"holds weights of Keras; .*FILE\.h5:NAME"),
     "a pipeline": (lambda folder: within(folder, "model_index.json"), "pipeline of diffusers; name the folder"),
     "a trainer's folder": (
         lambda folder: within(folder, "checkpoint-500/a"),
@@ -120,7 +137,8 @@ KINDS = {
 def test_the_kind_is_named_with_the_way_to_weights(kind, tmp_path):
     make, words = KINDS[kind]
     path = make(tmp_path)
-    for reading in (load, lambda path: opened(path, "teacher", ("resnet8", None)), lambda path: list(describe(path))):
+    arch = (None, None) if path.suffix == ".h5" else ("resnet8", None)
+    for reading in (lambda path: opened(path, "teacher", arch), lambda path: list(describe(path))):
         with pytest.raises(UnreadableInput, match=words) as caught:
             reading(path)
         assert len(str(caught.value)) <= 200 and str(caught.value).isprintable()
