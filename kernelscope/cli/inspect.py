@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def command(path: Path, **given: Any) -> None:
     """List what a checkpoint or feature file holds: tensors, layers, data, where it comes from.
 
-    Reads checkpoints of any origin, safetensors and Hugging Face folders too; nothing in them is run.
+    Reads checkpoints of any origin, safetensors and Hugging Face folders too; nothing in them is run. Of several
+    networks in a file it lists what may be named after FILE::, and PATH may be FILE::PART.
     """
     from kernelscope.measurement.inspection import describe
 
