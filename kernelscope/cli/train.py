@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from kernelscope.distill.outcome import Trained
     from kernelscope.distill.recipe import Recipe
 
+#: options that are fields of the recipe
+AS_GIVEN = (
+    "arch", "arch_kwargs", "epochs", "lr", "weight_decay", "momentum", "lr_warm_up", "pad", "flip", "batch_size",
+    "seed",
+)  # fmt: skip
+
 
 @click.command("train")
 @click.option("--data", required=True, metavar="NAME", help="Data set to train on, e.g. digits; see docs/data.md.")
@@ -54,6 +60,10 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training examples.")
 @click.option("--lr", type=float, help="Highest learning rate.")
 @click.option("--weight-decay", type=float, help="L2 penalty on all weights.")
+@click.option("--momentum", type=float, help="Of SGD.")
+@click.option("--lr-warm-up", type=click.IntRange(min=0), metavar="EPOCHS", help="Linear rise of the rate from 0.")
+@click.option("--pad", type=click.IntRange(min=0), metavar="PIXELS", help="Shift images by up to so many pixels.")
+@click.option("--flip/--no-flip", default=None, help="Mirror half of the images.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Examples per step, over all processes together.")
 @click.option(
     "--seeds",
@@ -124,6 +134,7 @@ def _train(given: dict[str, Any]) -> None:
             state=state,
             resume=given["resume"],
             accuracy_check=given["accuracy_check"],
+            announce=None if given["quiet"] else lambda note: say(f"note: {note}", err=True),
         )
     if processes.is_first():
         _save(trained, outputs, given["overwrite"])
@@ -139,17 +150,11 @@ def _recipes(given: dict[str, Any]) -> list[Recipe]:
     return [
         recipe(
             given["preset"],
-            arch=given["arch"],
-            arch_kwargs=given["arch_kwargs"],
             method=method,
-            epochs=given["epochs"],
-            lr=given["lr"],
-            weight_decay=given["weight_decay"],
-            batch_size=given["batch_size"],
-            seed=given["seed"],
             init_seed=init_seed,
             amp=given["amp"] or None,
             deterministic=given["deterministic"] or None,
+            **{name: given[name] for name in AS_GIVEN},
         )
         for method in given["methods"] or ("ce",)
         for init_seed in _seeds(given["seeds"])

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernelscope.distill.balance import AUTO, Balance
 from kernelscope.distill.losses import LOSSES
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.terms import Term, parse_sum
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PlacedLoss:
-    """A loss and the layer it reads, of student and teacher alike."""
+    """A loss and the layer it reads, of student and teacher alike; ``balance`` if its weight is to be found."""
 
     loss: Loss
     layer: str
+    balance: Balance | None = None
 
     def __call__(
         self, student: Mapping[str, torch.Tensor], teacher: Mapping[str, torch.Tensor], labels: torch.Tensor
@@ -59,8 +61,10 @@ def described(method: str | Sequence[Term]) -> list[tuple[str, object, str]]:
     found = []
     for term, placed in _made(method):
         loss = placed.loss
-        layer = {"layer": placed.layer} if loss.movable else {}
-        for option, value in {**layer, **{option: getattr(loss, option) for option in loss.options()}}.items():
+        options: dict[str, object] = {"layer": placed.layer} if loss.movable else {}
+        options |= {option: getattr(loss, option) for option in loss.options()}
+        options |= {"weight": AUTO} if placed.balance is not None else {}
+        for option, value in options.items():
             source = "given" if option in _given(term) else loss.sources.get(option, "kernelscope")
             found.append((f"{term.name}.{option}", value, source))
     return found
@@ -83,6 +87,9 @@ def _given(term: Term) -> dict[str, object]:
 
 def _placed(name: str, kind: type[Loss], options: dict[str, object]) -> PlacedLoss:
     accepted = [*(["layer"] if kind.movable else []), *kind.options()]
+    balance = Balance() if options.get("weight") == AUTO else None
+    if balance is not None:  # over the loss's own weights, of which there may be several
+        options.pop("weight")
     for option in options:
         if option not in accepted:
             near = difflib.get_close_matches(option, accepted, n=1)
@@ -90,6 +97,6 @@ def _placed(name: str, kind: type[Loss], options: dict[str, object]) -> PlacedLo
             raise UsageError(f"method {name} has no option {option!r}; {hint}")
     layer = str(options.pop("layer", kind.layer))
     try:
-        return PlacedLoss(kind(**options), layer)
+        return PlacedLoss(kind(**options), layer, balance)
     except (TypeError, ValueError) as error:
         raise UsageError(f"method {name} does not take {options} ({error}); give another value") from error

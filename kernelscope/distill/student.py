@@ -21,6 +21,8 @@ from kernelscope.networks import zoo
 if TYPE_CHECKING:
     from kernelscope.distill.recipe import Recipe
 
+FAR = 10  #: times cross-entropy's gradient, from where on a method's is noted
+
 
 class Student:
     """What changes from step to step. Terms of the sum are ``ce`` and those of ``recipe.method``, by their words.
@@ -28,13 +30,14 @@ class Student:
     Attributes:
         history: a record per epoch. trajectory: a record per epoch of the kernel against the teacher's.
         best: validation accuracy, weights and epoch (from 1) of the best epoch, the first of equals.
+        notes: what a reader of its numbers should know.
     """
 
     def __init__(self, recipe: Recipe, splits: Splits, device: str) -> None:
         self.recipe, self.device = recipe, device
         self.losses: dict[str, PlacedLoss] = losses_of(recipe.terms)
         for name, term in self.losses.items():
-            term.loss.classes = len(splits.classes)
+            term.loss.classes, term.loss.gathered = len(splits.classes), True
             if term.loss.relational and recipe.batch_size < 2:
                 raise UsageError(
                     f"{one_line(name, 60)} compares the examples of a batch; raise --batch-size to 2 at least"
@@ -56,6 +59,7 @@ class Student:
         self.history: list[dict[str, Any]] = []
         self.trajectory: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"top1": -1.0, "weights": {}, "epoch": 0}
+        self.notes: list[str] = []
         self._tap: Tap | None = None
         self._clear()
 
@@ -109,6 +113,7 @@ class Student:
         logits = features["logits"].float()
         terms = {"ce": functional.cross_entropy(logits, labels)}
         terms |= {name: term(features, teacher, labels) for name, term in self.losses.items()}
+        self._balance(terms)
         if self.losses and not self._sizes:
             self._gradient = self._compare_gradients(terms)
         self.optimizer.zero_grad(set_to_none=True)
@@ -132,6 +137,16 @@ class Student:
             factor = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * factor
+
+    def _balance(self, terms: dict[str, torch.Tensor]) -> None:
+        """Scale the terms whose weight is to be found, and in their first steps see what it has to be."""
+        for name, term in self.losses.items():
+            if term.balance is None:
+                continue
+            if not term.balance.frozen and terms[name].requires_grad:
+                norms = (float(self._flat_gradient(terms[which]).norm()) for which in ("ce", name))
+                term.balance.observe(*norms)
+            terms[name] = terms[name] * term.balance.scale
 
     def _compare_gradients(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
         """‖∇CE‖ and ‖∇(the other terms)‖ over all weights, and the cosine between them, on this batch."""
@@ -178,9 +193,21 @@ class Student:
         }
         if self._gradient is not None:
             record["gradient"] = self._gradient
+            self._look_at_weight(self._gradient)
         self._clear()
         self.history.append(record)
         return record
+
+    def _look_at_weight(self, gradient: dict[str, float]) -> None:
+        """Note, at the first epoch in which the method has one, a gradient that drowns cross-entropy's."""
+        seen = any(record.get("gradient", {}).get("distill") for record in self.history)
+        if seen or gradient.get("distill", 0) <= FAR * gradient.get("ce", 0):
+            return
+        times = gradient["distill"] / gradient["ce"] if gradient["ce"] else float("inf")
+        self.notes.append(
+            f"the gradient of {one_line(self.recipe.method, 60)} is {times:.0f} times cross-entropy's as it begins; "
+            "lower its weight, or write weight=auto"
+        )
 
     def keep_if_best(self, top1: float, epoch: int) -> None:
         """Remember these weights if no earlier epoch was as good on validation."""
@@ -199,9 +226,11 @@ class Student:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
             "losses": {name: term.loss.state_dict() for name, term in self.losses.items()},
+            "balances": {name: term.balance.state_dict() for name, term in self.losses.items() if term.balance},
             "history": self.history,
             "trajectory": self.trajectory,
             "best": self.best,
+            "notes": self.notes,
             "values": {name: torch.stack(values) for name, values in self._values.items()},
             "right": list(self._right),
             "sizes": self._sizes,
@@ -214,7 +243,10 @@ class Student:
         self._scaler.load_state_dict(state["scaler"])
         for name, term in self.losses.items():
             term.loss.load_state_dict(state["losses"][name])
+            if term.balance is not None:
+                term.balance.load_state_dict(state["balances"][name])
         self.history, self.trajectory, self.best = state["history"], state["trajectory"], state["best"]
+        self.notes = state["notes"]
         self._values = {name: list(values.to(self.device).unbind()) for name, values in state["values"].items()}
         self._right = [count.to(self.device) for count in state["right"]]
         self._sizes, self._gradient = state["sizes"], state["gradient"]

@@ -32,17 +32,26 @@ class Teacher:
     """A network on the device, in eval mode and captured at ``layers`` while open; no gradients reach it.
 
     Raises:
-        Mismatch: other classes than the data's.
+        Mismatch: other classes than the data's, if they are to be the same.
         UsageError: an unknown layer.
     """
 
-    def __init__(self, loaded: Loaded, splits: Splits, layers: Iterable[str], device: str, amp: bool) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        splits: Splits,
+        layers: Iterable[str],
+        device: str,
+        amp: bool,
+        *,
+        same_classes: bool = True,
+    ) -> None:
         self.loaded, self.device, self.amp = loaded, device, amp
         self.network = loaded.module.to(device)
         self.layers = sorted({"logits", *layers})
         checkpoint = loaded.checkpoint
-        if checkpoint is not None:
-            _require_classes(loaded, len(checkpoint.classes), splits)
+        if checkpoint is not None and same_classes:
+            require_classes(loaded, len(checkpoint.classes), splits)
             if list(checkpoint.classes) != list(splits.classes):
                 raise Mismatch(f"teacher {loaded.name} names its classes otherwise than the data; use the same classes")
         operations: Operations = splits.training.preprocess if checkpoint is None else checkpoint.preprocess
@@ -96,18 +105,14 @@ def require_better_than_chance(loaded: Loaded, logits: np.ndarray, predictions: 
         )
 
 
-def require_classes(loaded: Loaded, logits: np.ndarray, splits: Splits) -> None:
-    """Refuse a teacher whose logits are of other classes than the data's.
+def require_classes(loaded: Loaded, classes: int, splits: Splits) -> None:
+    """Refuse a teacher of another number of classes than the data's.
 
     Raises:
         Mismatch: with both numbers.
     """
-    _require_classes(loaded, logits.shape[1], splits)
-
-
-def _require_classes(loaded: Loaded, classes: int, splits: Splits) -> None:
     if classes != len(splits.classes):
         raise Mismatch(
             f"teacher {loaded.name} has {classes} classes and the data {len(splits.classes)}; "
-            "use a teacher of the same classes"
+            "use one of the same classes, or pass --no-accuracy-check to learn from its features"
         )

@@ -55,6 +55,7 @@ def train_cohort(
     state: Path | None = None,
     resume: bool = False,
     accuracy_check: bool = True,
+    announce: Callable[[str], None] | None = None,
 ) -> list[Trained]:
     """Train students side by side; the test split is looked at once, at the end.
 
@@ -71,7 +72,8 @@ def train_cohort(
         state: file that takes the state of the run now and then, when a signal ends it, and at its end; to be removed
             once what is returned has been saved.
         resume: go on from ``state``.
-        accuracy_check: refuse a teacher that does no better than guessing.
+        announce: called with what should be known while there is time to stop, such as a weight that is far too large.
+        accuracy_check: refuse a teacher of other classes than the data's, and one that does no better than guessing.
 
     Raises:
         UsageError: a device that is not there, no teacher for a method that needs one, an unknown method or layer,
@@ -94,7 +96,7 @@ def train_cohort(
             if state is None:
                 raise UsageError("there is no state to resume from; name its file")
             run.take_up(state)
-        run.train(progress, signal_received)
+        run.train(progress, announce, signal_received)
         return [outcome(student, splits, teacher) for student in students]
 
 
@@ -128,10 +130,11 @@ class _Run:
         self.loaded, self.trajectory, self.teacher = teacher, None, None
         if teacher is not None:
             layers = sorted({layer for student in students for layer in student.layers})
-            self.teacher = Teacher(teacher, splits, layers, device, self.recipe.amp)
+            self.teacher = Teacher(teacher, splits, layers, device, self.recipe.amp, same_classes=accuracy_check)
             self.trajectory = Trajectory(teacher, splits.validation, layers, device)
             logits = self.trajectory.teacher_rows("logits")
-            require_classes(teacher, logits, splits)
+            if accuracy_check:
+                require_classes(teacher, logits.shape[1], splits)
             if learning and accuracy_check:
                 require_better_than_chance(teacher, logits, self.trajectory.predictions, splits.validation)
             if learning:
@@ -151,10 +154,19 @@ class _Run:
         for student in self.students:
             student.dry_run(features, x, labels.to(self.device))
 
-    def train(self, progress: Progress | None, signal_received: Callable[[], int | None]) -> None:
+    def train(
+        self,
+        progress: Progress | None,
+        announce: Callable[[str], None] | None,
+        signal_received: Callable[[], int | None],
+    ) -> None:
         """The epochs that are left."""
         for epoch in range(self.position.epoch, self.recipe.epochs):
+            said = [len(student.notes) for student in self.students]
             self._train_epoch(epoch, signal_received)
+            if announce is not None:
+                for note in (note for student, known in zip(self.students, said) for note in student.notes[known:]):
+                    announce(note)
             self._evaluate(epoch, progress)
             self.position = _Position(epoch + 1)
             if epoch + 1 == self.recipe.epochs or time.monotonic() - self._saved >= resuming.SECONDS:

@@ -186,7 +186,7 @@ def test_a_perfect_student_has_no_loss(options):
 def test_random_landmarks_are_the_same_distinct_examples_in_both_networks(spec, m):
     batches = epoch_of(np.random.default_rng(3))
     X, _, _ = joined(batches)
-    D = collected({"landmarks": spec}, [[(x, 2 * x, y) for x, _, y in batches]]).D
+    D = collected({"landmarks": spec}, [[(x, 2 * x, y) for x, _, y in batches]]).source.D
     chosen = [np.flatnonzero((row == X).all(axis=1)).item() for row in D["student"].numpy()]
     assert len(set(chosen)) == m
     np.testing.assert_array_equal(D["teacher"].numpy(), 2 * X[chosen])
@@ -205,7 +205,7 @@ def test_the_examples_seen_last_are_a_uniform_sample_anew_in_every_epoch():
             X = batches.draw(number).images.flatten(1).double().numpy()
             loss(*tensors(X, X, np.zeros(len(X), int)))
         loss.end_epoch()
-        times[torch.cdist(loss.D["teacher"], images).argmin(1).numpy()] += 1
+        times[torch.cdist(loss.source.D["teacher"], images).argmin(1).numpy()] += 1
     expected = 300 * 10 / 129
     statistic = np.sum((times - expected) ** 2 / expected) / (1 - 10 / 129)
     assert times.sum() == 3000 and abs(statistic - 128) < 4 * np.sqrt(2 * 128)
@@ -231,7 +231,7 @@ def test_the_teachers_clusters_are_the_centres_of_both_networks(k, seed):
     for _ in range(8):
         order = rng.permutation(len(y))
         epochs.append([(X_S[rows], X_T[rows], y[rows]) for rows in np.array_split(order, 7)])
-    D = collected({"centres_per_class": k, "seed": seed}, epochs).D
+    D = collected({"centres_per_class": k, "seed": seed}, epochs).source.D
     groups = [np.flatnonzero((y == c) & (cluster == j)) for c in range(CLASSES) for j in range(k)]
     for side, X in (("student", X_S), ("teacher", X_T)):
         expected = np.stack([X[rows].mean(axis=0) for rows in groups])
@@ -249,7 +249,7 @@ def test_scatter_about_the_centres_falls_by_epochs_to_that_of_k_means():
         loss.begin_epoch(epoch, 20)
         for rows in np.array_split(rng.permutation(400), 7):
             loss(*tensors(X_S[rows], X_T[rows], y[rows]))
-        scatter.append(loss.memory.sums["scatter"].sum().item())  # about the centres of the epoch before
+        scatter.append(loss.source.memory.sums["scatter"].sum().item())  # about the centres of the epoch before
         loss.end_epoch()
     assert all(later <= earlier for earlier, later in itertools.pairwise(scatter[3:]))
     best = sum(KMeans(3, n_init=10, random_state=0).fit(X_T[y == c]).inertia_ for c in range(CLASSES))
@@ -258,10 +258,10 @@ def test_scatter_about_the_centres_falls_by_epochs_to_that_of_k_means():
 
 def test_class_means_serve_until_there_are_more_centres():
     epochs = [epoch_of(np.random.default_rng(5), sizes=(100, 100))] * 3
-    numbers = [len(collected({"centres_per_class": 4}, epochs[:n]).D["teacher"]) for n in (1, 2, 3)]
+    numbers = [len(collected({"centres_per_class": 4}, epochs[:n]).source.D["teacher"]) for n in (1, 2, 3)]
     assert numbers == [CLASSES, 2 * CLASSES, 4 * CLASSES]
-    first = collected({"centres_per_class": 4}, epochs[:1]).D["student"]
-    torch.testing.assert_close(first, collected({}, epochs[:1]).D["student"])
+    first = collected({"centres_per_class": 4}, epochs[:1]).source.D["student"]
+    torch.testing.assert_close(first, collected({}, epochs[:1]).source.D["student"])
 
 
 def test_empty_cells_are_left_out_and_an_absent_class_keeps_its_cells():
@@ -269,12 +269,13 @@ def test_empty_cells_are_left_out_and_an_absent_class_keeps_its_cells():
     X_S, X_T, y, _ = clustered(rng, 2)
     whole, without = (X_S, X_T, y), tuple(part[y != 1] for part in (X_S, X_T, y))
     D = [
-        collected({"centres_per_class": 2}, [[whole]] * 6 + last).D for last in ([], [[without]], [[without], [whole]])
+        collected({"centres_per_class": 2}, [[whole]] * 6 + last).source.D
+        for last in ([], [[without]], [[without], [whole]])
     ]
     assert [len(found["teacher"]) for found in D] == [8, 6, 8]
     torch.testing.assert_close(D[0]["teacher"], D[2]["teacher"])
     equal = [np.repeat(part[:4], 10, axis=0) for part in (X_S, X_T, np.arange(4))]
-    assert len(collected({"centres_per_class": 3}, [[equal]] * 5).D["teacher"]) == CLASSES
+    assert len(collected({"centres_per_class": 3}, [[equal]] * 5).source.D["teacher"]) == CLASSES
 
 
 # -- whitening -------------------------------------------------------------------------------------------------------
@@ -284,9 +285,9 @@ def test_empty_cells_are_left_out_and_an_absent_class_keeps_its_cells():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_whitened_landmarks_have_a_projector_for_w(name, dtype):
     epochs = [epoch_of(np.random.default_rng(7), dtype=dtype)] * 3
-    raw = collected(CHOICES[name], epochs).D
+    raw = collected(CHOICES[name], epochs).source.D
     for whiten, sides in (("teacher", ["teacher"]), ("own", ["teacher", "student"])):
-        D = collected({**CHOICES[name], "whiten": whiten}, epochs).D
+        D = collected({**CHOICES[name], "whiten": whiten}, epochs).source.D
         for side in sides:
             W = D[side].numpy() @ D[side].numpy().T
             np.testing.assert_allclose(W @ W, W, atol=1e3 * np.finfo(dtype).eps)
@@ -299,6 +300,6 @@ def test_a_direction_that_only_rounding_gave_the_landmarks_is_not_blown_up():
     X_S, X_T, _ = joined(epoch_of(rng, sizes=(6,), dtype=np.float32))
     X_T[3:] = X_T[:3] * np.float32(1 + 1e-7)
     batch = (X_S, X_T, np.zeros(6, int))
-    D = collected({"landmarks": "uniform:6", "whiten": "teacher"}, [[batch]]).D
+    D = collected({"landmarks": "uniform:6", "whiten": "teacher"}, [[batch]]).source.D
     assert torch.linalg.matrix_norm(D["teacher"]).square().item() == pytest.approx(3, rel=1e-5)
     assert torch.linalg.matrix_norm(D["student"]) < 1e2

@@ -10,7 +10,6 @@ from kernelscope.checkpoints.loading import load as load_network
 from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses import rkd as losses_rkd
-from kernelscope.distill.losses.full_kernel import FullKernel
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
@@ -146,49 +145,6 @@ def test_attention_of_a_larger_map_is_averaged_down():
 def test_attention_of_rows_is_refused():
     with pytest.raises(Mismatch, match="needs maps"):
         LOSSES["at"]()(*batch(np.ones((3, 2)), np.ones((3, 2))))
-
-
-def collected(batches):
-    loss = FullKernel(weight=2.0)
-    loss.begin_epoch(0, 20)
-    for X_S, X_T in batches:
-        assert loss(*batch(X_S, X_T)).item() == 0
-    loss.end_epoch()
-    loss.begin_epoch(10, 20)
-    return loss
-
-
-def test_full_kernel_has_every_example_of_the_epoch_before_as_a_landmark():
-    rng = np.random.default_rng(4)
-    batches = [(rng.standard_normal((r, 3)), rng.standard_normal((r, 5))) for r in (6, 6, 1)]
-    X_S0, X_T0 = (np.concatenate(parts) for parts in zip(*batches))
-    x_S, x_T = rng.standard_normal((4, 3)), rng.standard_normal((4, 5))
-    loss, now = collected(batches), batch(x_S, x_T)
-
-    def value(x):
-        return 2 * np.linalg.norm(x @ X_S0.T - x_T @ X_T0.T) / np.linalg.norm(x_T @ X_T0.T)
-
-    found = loss(*now)
-    found.backward()
-    assert found.item() == pytest.approx(value(x_S), rel=1e-10)
-    np.testing.assert_allclose(now[0].grad.numpy(), numeric_gradient(value, x_S), atol=1e-7)
-
-
-def test_a_resumed_full_kernel_carries_its_grams():
-    rng = np.random.default_rng(5)
-    loss, other = collected([(rng.standard_normal((9, 3)), rng.standard_normal((9, 5)))]), FullKernel(weight=2.0)
-    other.load_state_dict(loss.state_dict())
-    other.begin_epoch(10, 20)
-    now = batch(rng.standard_normal((4, 3)), rng.standard_normal((4, 5)))
-    assert loss(*now).item() == other(*now).item() > 0
-
-
-def test_full_kernel_of_a_perfect_student_is_near_zero_and_differentiable():
-    X = np.random.default_rng(6).standard_normal((9, 4)).astype(np.float32)
-    loss, now = collected([(X, X)]), batch(X, X)
-    found = loss(*now)
-    found.backward()
-    assert found.item() < 2e-3 and torch.isfinite(now[0].grad).all()
 
 
 @pytest.fixture(scope="module")

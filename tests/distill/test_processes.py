@@ -37,7 +37,7 @@ def test_two_processes_take_the_steps_of_one(run, teacher, tmp_path):
     for count in (1, 2):
         out = tmp_path / f"{count}.pt"
         words = ("train", "--data", DATA, *MLP, "--teacher", teacher, "--epochs", 3, "--batch-size", 99, "--lr", 0.01)
-        method = "kda+full_kernel+rkd+gram+kd+cka+procrustes+kda@logits"
+        method = "kda+kda(landmarks=running)+full_kernel+rkd+gram+kd(weight=auto)+cka+procrustes+kda@logits"
         words = (*words, "--method", method, "--out", out, "--quiet")
         if count == 1:
             code, said, err = run(*words)
@@ -49,7 +49,7 @@ def test_two_processes_take_the_steps_of_one(run, teacher, tmp_path):
         found.append(load_checkpoint(out))
     one, two = found
     for a, b in zip(one.training["history"], two.training["history"]):
-        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6, abs=1e-9)
+        assert b["loss"] == pytest.approx(a["loss"], rel=5e-6, abs=1e-9)
         assert b["gradient"] == pytest.approx(a["gradient"], rel=1e-6)
         assert (a["train_top1"], a["validation_top1"]) == (b["train_top1"], b["validation_top1"])
     for key, value in one.state_dict.items():

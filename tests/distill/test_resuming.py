@@ -45,7 +45,7 @@ def outcome(trained):
     )
 
 
-METHODS = ["ce", *LOSSES, "kda@logits+full_kernel"]
+METHODS = ["ce", *LOSSES, "kda@logits+full_kernel", "kda(landmarks=running)+kd(weight=auto)"]
 PLACES = [2, BATCHES, BATCHES + 3, 2 * BATCHES + 1]
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from kernelscope.distill.losses.loss import Loss, divisor, require_alike, wide
+from kernelscope.distill.losses.loss import Loss, divisor, require_alike, require_weight, wide
 from kernelscope.errors import Mismatch
 
 
@@ -32,9 +32,7 @@ class AT(Loss):
 
     def __init__(self, weight: float = 1000.0) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError("weight must not be negative")
-        self.weight = float(weight)
+        self.weight = require_weight(weight)
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         require_alike(student, teacher)

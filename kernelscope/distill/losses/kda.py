@@ -8,27 +8,23 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional
 
-from kernelscope.distill.losses.landmark_memory import (
-    ClassCentres,
-    LandmarkMemory,
-    LastExamples,
-    Tensors,
-    copied,
-    moved,
-)
-from kernelscope.distill.losses.loss import EpochLoss, divisor, rows_of
-from kernelscope.distill.losses.whitening import WAYS, whitened
+from kernelscope.distill.losses.landmark_memory import ClassCentres, LastExamples
+from kernelscope.distill.losses.last_epoch import LastEpoch
+from kernelscope.distill.losses.loss import Loss, divisor, require_weight, rows_of
+from kernelscope.distill.losses.running import RunningClassMeans
+from kernelscope.distill.losses.whitening import WAYS
 
 NORMALIZATIONS = ("batch", "entries", "none")
-LANDMARKS = ("class-means", "uniform")
+LANDMARKS = ("class-means", "uniform", "running")
+WINDOW = 30  #: of running class means, in batches
 
 
-class KDA(EpochLoss):
+class KDA(Loss):
     """``weight · Σ h(x_S D_Sᵀ − x_T D_Tᵀ) / normaliser``, h the smooth L1 loss (|z| − ½ from |z| = 1 on).
 
     D are landmarks from the features seen during the epoch before, each network's own, without gradient; the first
-    ``warm_up`` epochs only collect them (Algorithm 1). Classes are counted anew every epoch, and one that did not occur
-    is left out of the sum.
+    ``warm_up`` epochs only collect them (Algorithm 1), and :meth:`begin_epoch` goes before every epoch. Classes are
+    counted anew every epoch, and one that did not occur is left out of the sum. In ``eval()`` mode none is collected.
 
     Args:
         weight: 0.04 in the authors' code, for batches of 256, 100 classes and their feature scale.
@@ -36,15 +32,17 @@ class KDA(EpochLoss):
             as the square root of the batch size, so a short last batch weighs less. ``entries`` divides by
             √(r m) ‖x_T D_Tᵀ‖_F instead, r the batch size and m the landmarks: a mean over entries in units of their
             root mean square, which depends on neither. ``none`` is equation 4 as printed.
-        warm_up: see :class:`EpochLoss`.
+        warm_up: epochs without the term; None for 5 where there are at least 60 epochs, else 1.
         landmarks: ``class-means`` (equation 3), or ``uniform``, random examples, the same ones in both networks
-            (Figure 2), as many as there are classes; ``uniform:m`` for m.
+            (Figure 2), as many as there are classes; ``uniform:m`` for m. ``running``, ours: class means over a window
+            of batches, the one at hand included, fresh at every step and without warm-up; ``running:w`` for w batches.
         centres_per_class: class means of this many cells a class (Figure 7), by k-means in the teacher's space.
         whiten: None; ``teacher`` for the loss of ``(C_S − C_T) W_T^{+1/2}``, ``own`` of ``C_S W_S^{+1/2} − C_T
             W_T^{+1/2}`` (Corollary 1, Figure 6). Entries are then of the features' size, not of its square.
         seed: of the k-means.
     """
 
+    relational = False
     sources: ClassVar[dict[str, str]] = {
         "layer": "Qian, Li, Hu: before the last FC layer",
         "weight": "the authors' code, for batches of 256",
@@ -69,29 +67,24 @@ class KDA(EpochLoss):
         _require_known("normalization", normalization, NORMALIZATIONS)
         if whiten is not None:
             _require_known("whiten", whiten, WAYS)
-        super().__init__(warm_up)
-        if weight < 0:
-            raise ValueError("weight must not be negative")
-        self.weight, self.normalization = float(weight), normalization
+        super().__init__()
+        self.weight, self.normalization, self.warm_up = require_weight(weight), normalization, warm_up
         self.landmarks, self.centres_per_class, self.whiten, self.seed = landmarks, centres_per_class, whiten, seed
-        self.memory = _memory(landmarks, centres_per_class, seed)
-        self.active = False
-        self.D: Tensors = {}
+        self.source = self._source()
 
     def begin_epoch(self, epoch: int | None = None, epochs: int | None = None) -> None:
-        super().begin_epoch(epoch, epochs)
-        self.active = bool(self.D) and not self._warming_up(epochs)
-        self.memory.begin()
+        self.source.begin_epoch(epoch, epochs)
+
+    def end_epoch(self) -> None:
+        self.source.end_epoch()
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        self._require_begun()
         x_S, x_T = rows_of(student, teacher)
-        if self.training:
-            self.memory.add(x_S.detach(), x_T, labels, self.classes)
-        if not self.active:
+        how = {"collect": self.training, "gathered": self.gathered}
+        D = self.source.step(x_S.detach(), x_T, labels, self.classes, **how)
+        if not D:
             return x_S.new_zeros(())
-        self.D = moved(self.D, x_S.device)
-        similar_S, similar_T = x_S @ self.D["student"].T, x_T @ self.D["teacher"].T
+        similar_S, similar_T = x_S @ D["student"].T, x_T @ D["teacher"].T
         total = functional.smooth_l1_loss(similar_S, similar_T, reduction="sum")
         return self.weight * total / self._normalizer(similar_T)
 
@@ -101,37 +94,32 @@ class KDA(EpochLoss):
         norm = divisor(torch.linalg.vector_norm(similar_T))
         return norm if self.normalization == "batch" else norm * similar_T.numel() ** 0.5
 
-    def _keep(self) -> None:
-        found = self.memory.finish()
-        if found:
-            self.D = found if self.whiten is None else whitened(found, self.whiten)
+    def _source(self) -> LastEpoch | RunningClassMeans:
+        """Where the landmarks that the options name come from."""
+        k, seed = self.centres_per_class, self.seed
+        for option, value, least in (("centres_per_class", k, 1), ("seed", seed, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{option} must be a whole number from {least}, not {value!r}")
+        name, colon, count = str(self.landmarks).partition(":")
+        _require_known("landmarks", name, LANDMARKS)
+        if name != "class-means" and k != 1:
+            raise ValueError("centres_per_class goes with landmarks=class-means alone")
+        if name == "class-means" and colon:
+            raise ValueError(f"landmarks={self.landmarks} is written centres_per_class={count or 2}")
+        if colon and not (count.isascii() and count.isdigit() and int(count) > 0):
+            raise ValueError(f"landmarks={self.landmarks} lacks a number from 1 after the colon")
+        if name == "running":
+            if self.warm_up is not None:
+                raise ValueError("warm_up goes with landmarks of the epoch before, which running ones are not")
+            return RunningClassMeans(int(count) if colon else WINDOW, self.whiten)
+        memory = ClassCentres(k, seed) if name == "class-means" else LastExamples(int(count) if colon else None)
+        return LastEpoch(memory, self.warm_up, self.whiten)
 
     def get_extra_state(self) -> dict[str, Any]:
-        own = {"active": self.active, "D": copied(self.D), "memory": self.memory.state_dict()}
-        return super().get_extra_state() | own
+        return self.source.state_dict()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        super().set_extra_state(state)
-        self.active, self.D = state["active"], copied(state["D"])
-        self.memory.load_state_dict(state["memory"])
-
-
-def _memory(landmarks: str, centres_per_class: int, seed: int) -> LandmarkMemory:
-    """What collects the landmarks that these options name."""
-    for option, value, least in (("centres_per_class", centres_per_class, 1), ("seed", seed, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{option} must be a whole number from {least}, not {value!r}")
-    name, colon, count = str(landmarks).partition(":")
-    _require_known("landmarks", name, LANDMARKS)
-    if name == "class-means":
-        if colon:
-            raise ValueError(f"landmarks={landmarks} is written centres_per_class={count or 2}")
-        return ClassCentres(centres_per_class, seed)
-    if centres_per_class != 1:
-        raise ValueError("centres_per_class goes with landmarks=class-means alone")
-    if colon and not (count.isascii() and count.isdigit() and int(count) > 0):
-        raise ValueError(f"landmarks={landmarks} lacks a number from 1 after the colon")
-    return LastExamples(int(count) if colon else None)
+        self.source.load_state_dict(state)
 
 
 def _require_known(option: str, value: object, known: tuple[str, ...]) -> None:

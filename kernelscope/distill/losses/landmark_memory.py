@@ -107,8 +107,9 @@ class ClassCentres:
         self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None, classes: int | None
     ) -> None:
         self.sums, self.cells = moved(self.sums, student.device), moved(self.cells, student.device)
-        labels = _required(labels, len(student)).to(student.device)
-        self._make_room(student, teacher, classes or _number_of_classes(labels))
+        labels, classes = required_labels(labels, len(student), classes)
+        labels = labels.to(student.device)
+        self._make_room(student, teacher, classes)
         cell = labels if self.k == 1 else self._join(teacher, labels)
         self.sums["counts"].index_add_(0, cell, torch.ones_like(cell))
         self.sums["student"].index_add_(0, cell, student)
@@ -118,19 +119,20 @@ class ClassCentres:
     def _make_room(self, student: torch.Tensor, teacher: torch.Tensor, classes: int) -> None:
         """Rows for every class there is, as far as is known yet."""
         m = max(classes * self.k, len(self.cells.get("live", ())))
-        if self.sums and len(self.sums["counts"]) >= m:
-            return
-        sums = {
-            "counts": torch.zeros(m, dtype=torch.int64, device=student.device),
-            "student": student.new_zeros((m, student.shape[1])),
-            "teacher": teacher.new_zeros((m, teacher.shape[1])),
-        }
-        if self.k > 1:
-            sums |= {"signs": teacher.new_zeros(m), "scatter": teacher.new_zeros(m)}
-            sums["signed"] = torch.zeros_like(sums["teacher"])
-            cells = {"centres": torch.zeros_like(sums["teacher"]), "live": sums["counts"] > 0}
-            self.cells = _laid_over(cells, self.cells)
-        self.sums = _laid_over(sums, self.sums)
+        if not self.sums:
+            self.sums = {
+                "counts": torch.zeros(m, dtype=torch.int64, device=student.device),
+                "student": student.new_zeros((m, student.shape[1])),
+                "teacher": teacher.new_zeros((m, teacher.shape[1])),
+            }
+            if self.k > 1:
+                self.sums |= {"signs": teacher.new_zeros(m), "scatter": teacher.new_zeros(m)}
+                self.sums["signed"] = torch.zeros_like(self.sums["teacher"])
+                if not self.cells:
+                    centres = torch.zeros_like(self.sums["teacher"])
+                    self.cells = {"centres": centres, "live": self.sums["counts"] > 0}
+        self.sums = {name: room_for(x, m) for name, x in self.sums.items()}
+        self.cells = {name: room_for(x, m) for name, x in self.cells.items()}
 
     def _join(self, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The cell each example joins, the first of its class where none lives yet; sums for splits are taken."""
@@ -197,36 +199,25 @@ def _splits(filled: torch.Tensor, scatter: torch.Tensor) -> tuple[torch.Tensor, 
     return label, largest_first[label, number], empty_first[label, number]
 
 
-def _laid_over(room: Tensors, old: Tensors) -> Tensors:
-    """``room`` with the first rows of ``old``."""
-    for name, x in old.items():
-        room[name][: len(x)] = x
-    return room
+def room_for(x: torch.Tensor, m: int) -> torch.Tensor:
+    """``x`` with m rows at least, those that were added 0."""
+    return x if len(x) >= m else torch.cat([x, x.new_zeros((m - len(x), *x.shape[1:]))])
 
 
-def _required(labels: torch.Tensor | None, r: int) -> torch.Tensor:
-    """Labels ``(r,)`` as whole numbers.
+def required_labels(labels: torch.Tensor | None, r: int, classes: int | None) -> tuple[torch.Tensor, int]:
+    """Labels ``(r,)`` as whole numbers, and the number of classes: given, or one more than the highest.
 
     Raises:
-        UsageError: none. Mismatch: not one class index for each example.
+        UsageError: no labels. Mismatch: not one class index for each example.
     """
     if labels is None:
         raise UsageError("class means need the labels of the batch; give them, or write landmarks='uniform:20'")
     if tuple(labels.shape) != (r,) or labels.is_floating_point():
         found = f"{labels.dtype} {tuple(labels.shape)}".removeprefix("torch.")
         raise Mismatch(f"labels are {found}, expected whole numbers ({r},); give one class index per example")
-    return labels.long()
-
-
-def _number_of_classes(labels: torch.Tensor) -> int:
-    """One more than the highest label.
-
-    Raises:
-        Mismatch: a label below 0.
-    """
-    if len(labels) and int(labels.min()) < 0:
+    if classes is None and r and int(labels.min()) < 0:
         raise Mismatch(f"a label is {int(labels.min())}, expected class indices from 0; leave that example out")
-    return int(labels.max()) + 1 if len(labels) else 1
+    return labels.long(), classes or (int(labels.max()) + 1 if r else 1)
 
 
 def copied(tensors: Tensors) -> Tensors:

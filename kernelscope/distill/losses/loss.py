@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ class Loss(nn.Module):
         relational: it compares the examples of a batch with one another, so a batch of one has nothing to compare.
         sources: where the defaults of its hyper-parameters come from.
         classes: their number, where it is known beforehand; else it is learnt from the labels.
+        gathered: whether each of several processes holds all rows of a batch; else they add up their running sums.
     """
 
     layer: ClassVar[str] = "embedding"
@@ -30,6 +31,7 @@ class Loss(nn.Module):
     relational: ClassVar[bool] = True
     sources: ClassVar[dict[str, str]] = {}
     classes: int | None = None
+    gathered: bool = False
 
     @classmethod
     def options(cls) -> list[str]:
@@ -40,73 +42,14 @@ class Loss(nn.Module):
         return ", ".join(f"{option}={getattr(self, option)!r}" for option in self.options())
 
     def begin_epoch(self, epoch: int | None = None, epochs: int | None = None) -> None:
-        """Nothing, of a loss that carries nothing from one epoch to the next."""
-
-    def end_epoch(self) -> None:
-        """Nothing, as :meth:`begin_epoch`."""
-
-
-class EpochLoss(Loss):
-    """A loss that compares with what it saw in the epoch before: :meth:`begin_epoch` goes before every epoch.
-
-    The first ``warm_up`` epochs only collect, and the loss is 0 in them. In ``eval()`` mode nothing is collected.
-
-    Args:
-        warm_up: how many; None for 5 where there are at least 20 epochs, else a quarter, at least 1.
-    """
-
-    relational = False
-
-    def __init__(self, warm_up: int | None) -> None:
-        super().__init__()
-        if warm_up is not None and warm_up < 1:
-            raise ValueError("warm_up must be at least 1")
-        self.warm_up = warm_up
-        self.epoch: int | None = None  # from 0; None before the first
-        self.open = False
-
-    def begin_epoch(self, epoch: int | None = None, epochs: int | None = None) -> None:
-        """Close the epoch before, if nobody did, and begin this one.
+        """Begin an epoch, which closes the one before; most losses have no use for it.
 
         Args:
-            epoch: from 0; by default the one after the last. epochs: how many there will be, which decides how long
-                the loss only collects where ``warm_up`` does not say it; by default one.
+            epoch: from 0; by default the one after the last. epochs: how many there will be.
         """
-        if self.open:
-            self.end_epoch()
-        self.epoch = epoch if epoch is not None else 0 if self.epoch is None else self.epoch + 1
-        self.open = True
 
     def end_epoch(self) -> None:
-        """What the epoch has shown becomes what the next one is compared with."""
-        if self.open:
-            self._keep()
-        self.open = False
-
-    def _warming_up(self, epochs: int | None) -> bool:
-        """Whether this epoch only collects."""
-        assert self.epoch is not None
-        usual = 1 if epochs is None else 5 if epochs >= 20 else max(1, epochs // 4)
-        return self.epoch < (usual if self.warm_up is None else self.warm_up)
-
-    def _require_begun(self) -> None:
-        """Refuse a batch of no epoch.
-
-        Raises:
-            UsageError: none was begun, so that the loss would be 0 for ever.
-        """
-        if self.epoch is None or (self.training and not self.open):
-            name = type(self).__name__
-            raise UsageError(f"{name} compares with the epoch before, and none was begun; call begin_epoch() first")
-
-    def _keep(self) -> None:
-        raise NotImplementedError
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "open": self.open}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.epoch, self.open = state["epoch"], state["open"]
+        """Close the epoch, if :meth:`begin_epoch` opened one."""
 
 
 def rows_of(student: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,6 +75,17 @@ def require_alike(student: object, teacher: object) -> None:
     assert isinstance(student, torch.Tensor) and isinstance(teacher, torch.Tensor)
     if len(student) != len(teacher):
         raise Mismatch(f"{len(student)} examples of the student and {len(teacher)} of the teacher; give the same batch")
+
+
+def require_weight(weight: float) -> float:
+    """The weight.
+
+    Raises:
+        ValueError: below 0.
+    """
+    if not weight >= 0:
+        raise ValueError("weight must not be negative")
+    return float(weight)
 
 
 def wide(x: torch.Tensor) -> torch.dtype:

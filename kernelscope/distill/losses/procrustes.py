@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kernelscope.distill.losses.loss import Loss, divisor, rows_of
+from kernelscope.distill.losses.loss import Loss, divisor, require_weight, rows_of
 
 
 class Procrustes(Loss):
@@ -18,9 +18,7 @@ class Procrustes(Loss):
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError("weight must not be negative")
-        self.weight = float(weight)
+        self.weight = require_weight(weight)
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         X_S, X_T = (X - X.mean(0) for X in rows_of(student, teacher))

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from kernelscope.distill.losses.loss import Loss, divisor, require_alike, wide
+from kernelscope.distill.losses.loss import Loss, divisor, require_alike, require_weight, wide
 
 
 class SP(Loss):
@@ -23,9 +23,7 @@ class SP(Loss):
 
     def __init__(self, weight: float = 3000.0) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError("weight must not be negative")
-        self.weight = float(weight)
+        self.weight = require_weight(weight)
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         require_alike(student, teacher)

@@ -12,14 +12,16 @@ import torch
 WAYS = ("teacher", "own")
 
 
-def whitened(D: dict[str, torch.Tensor], way: str) -> dict[str, torch.Tensor]:
+def whitened(D: dict[str, torch.Tensor], way: str | None) -> dict[str, torch.Tensor]:
     """Landmarks ``student (m, d_S)`` and ``teacher (m, d_T)`` times ``W_T^{+1/2}``, or each times its own.
 
-    In float64 on the CPU, then back: once an epoch this costs little, and half of W's digits would not do.
+    In float64 on the CPU, then back: beside a batch this costs little, and half of W's digits would not do.
 
     Args:
-        way: ``teacher``, which the paper found to work better, or ``own``.
+        way: ``teacher``, which the paper found to work better, or ``own``; None leaves them as they are.
     """
+    if way is None:
+        return D
     if not all(bool(torch.isfinite(d).all()) for d in D.values()):
         return D  # has no singular values; the loss will not be finite, which stops the run with its term and batch
     U, sigma, V = _singular(D["teacher"])
