@@ -197,6 +197,8 @@ def _lines_of_stranger(d: Description) -> list[str]:
         alike = f", with stem {' or '.join(stems)} alike" if stems else ""
         found.append(f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}{alike}")
     arch, options, _, stems = d["fits"][0]
+    if not stems and len({name for _, _, name, _ in d["fits"]}) > 1:
+        return [*found, f"name the one you mean, as above, unless they are the same; {NOTHING_NEEDED}"]
     if not stems:
         return [*found, NOTHING_NEEDED]
     given = json.dumps({**options, "stem": stems[0]})

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from kernelscope.checkpoints.loading import load as load_network
-from kernelscope.datasets.sources import load
 from kernelscope.distill import balance
 from kernelscope.distill.balance import RATIO, STEPS, Balance
 from kernelscope.distill.losses import LOSSES
@@ -12,16 +10,6 @@ from kernelscope.distill.methods import described, losses_of
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import UsageError
-
-
-@pytest.fixture(scope="module")
-def few():
-    return tuple(load("digits", split).head(n) for split, n in (("train", 129), ("validation", 40), ("test", 40)))
-
-
-@pytest.fixture(scope="module")
-def teacher(few):
-    return load_network(train(Recipe(arch="resnet8x0.5", epochs=8, batch_size=32), data=few).last)
 
 
 def test_the_scale_is_over_the_geometric_mean_of_the_first_steps():
@@ -41,16 +29,16 @@ def test_steps_without_a_gradient_do_not_count(norms):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_method_takes_the_weight_that_its_gradients_ask_for(name, few, teacher):
+def test_every_method_takes_the_weight_that_its_gradients_ask_for(name, few, taught):
     recipe = Recipe(arch="resnet8x0.25", method=f"{name}(weight=auto)", epochs=9, batch_size=32)
-    trained = train(recipe, data=few, teacher=teacher, accuracy_check=False).last.training
+    trained = train(recipe, data=few, teacher=taught, accuracy_check=False).last.training
     ((term, scale),) = trained["scales"].items()
     assert term == recipe.method and scale > 0
     active = [r["gradient"]["distill"] / r["gradient"]["ce"] for r in trained["history"] if r["gradient"]["distill"]]
     assert RATIO / 4 < np.exp(np.mean(np.log(active[1:6]))) < RATIO * 4
 
 
-def test_the_weight_is_told_as_auto_and_others_stay_as_they_were(few, teacher):
+def test_the_weight_is_told_as_auto_and_others_stay_as_they_were(few, taught):
     assert ("kd.weight", "auto", "given") in described("kd(weight=auto)")
     assert ("rkd.weight", "auto", "given") in described("rkd(weight=auto,angle=0)")
     (placed,) = losses_of("rkd(weight=auto,angle=0)").values()
@@ -59,11 +47,11 @@ def test_the_weight_is_told_as_auto_and_others_stay_as_they_were(few, teacher):
         losses_of("rkd(weight=2)")
     with pytest.raises(UsageError, match="give another value"):
         losses_of("kd(weight=automatic)")
-    plain = train(Recipe(arch="resnet8x0.25", method="kd", epochs=1), data=few, teacher=teacher).last.training
+    plain = train(Recipe(arch="resnet8x0.25", method="kd", epochs=1), data=few, teacher=taught).last.training
     assert plain["scales"] is None
 
 
-def test_a_run_with_auto_weights_resumes_in_the_same_bits(few, teacher, monkeypatch):
+def test_a_run_with_auto_weights_resumes_in_the_same_bits(few, taught, monkeypatch):
     monkeypatch.setattr(balance, "STEPS", 3)
     found = Balance()
     for step in range(2):
@@ -76,11 +64,11 @@ def test_a_run_with_auto_weights_resumes_in_the_same_bits(few, teacher, monkeypa
     assert found.frozen and found.scale == again.scale == pytest.approx(RATIO / 30 ** (1 / 3))
 
 
-def test_a_weight_that_drowns_cross_entropy_is_said_when_it_begins(few, teacher):
+def test_a_weight_that_drowns_cross_entropy_is_said_when_it_begins(few, taught):
     said = []
     recipe = Recipe(arch="resnet8x0.25", method="kda(weight=500)", epochs=3, batch_size=32, lr=1e-4)
-    trained = train(recipe, data=few, teacher=teacher, announce=said.append, accuracy_check=False).last.training
+    trained = train(recipe, data=few, teacher=taught, announce=said.append, accuracy_check=False).last.training
     assert len(said) == 1 and "times cross-entropy's as it begins; lower its weight, or write weight=auto" in said[0]
     assert trained["notes"] == said
     light = Recipe(arch="resnet8x0.25", method="kda(weight=0.01)", epochs=3, batch_size=32, lr=1e-4)
-    assert train(light, data=few, teacher=teacher, accuracy_check=False).last.training["notes"] == []
+    assert train(light, data=few, teacher=taught, accuracy_check=False).last.training["notes"] == []

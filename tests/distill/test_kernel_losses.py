@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from kernelscope.checkpoints.loading import load as load_network
-from kernelscope.datasets.sources import load
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses import rkd as losses_rkd
 from kernelscope.distill.recipe import Recipe
@@ -147,32 +145,22 @@ def test_attention_of_rows_is_refused():
         LOSSES["at"]()(*batch(np.ones((3, 2)), np.ones((3, 2))))
 
 
-@pytest.fixture(scope="module")
-def few():
-    return tuple(load("digits", split).head(n) for split, n in (("train", 129), ("validation", 40), ("test", 40)))
-
-
-@pytest.fixture(scope="module")
-def teacher(few):
-    return load_network(train(Recipe(arch="resnet8x0.5", epochs=8, batch_size=32), data=few).last)
-
-
 @pytest.mark.parametrize("method", [*LOSSES, "kda@logits", "full_kernel@layer3", "at@layer2+rkd(angle=0)+kd"])
-def test_every_method_trains_and_its_term_counts(method, few, teacher):
+def test_every_method_trains_and_its_term_counts(method, few, taught):
     recipe = Recipe(arch="resnet8x0.25", method=method, epochs=2, batch_size=32)
-    trained = train(recipe, data=few, teacher=teacher)
+    trained = train(recipe, data=few, teacher=taught)
     last = trained.last.training["history"][-1]["loss"]
     terms = [value for name, value in last.items() if name != "ce"]
     assert len(terms) == method.count("+") + 1 and all(np.isfinite(v) and v > 0 for v in terms)
 
 
-def test_a_layer_that_is_not_there_is_told_before_the_first_epoch(few, teacher):
+def test_a_layer_that_is_not_there_is_told_before_the_first_epoch(few, taught):
     epochs = []
     with pytest.raises(UsageError, match="unknown layer 'layer9'; nearest: layer"):
         train(
             Recipe(arch="resnet8x0.25", method="gram@layer9", epochs=1),
             data=few,
-            teacher=teacher,
+            teacher=taught,
             progress=lambda *given: epochs.append(given),
         )
     assert not epochs

@@ -23,6 +23,7 @@ COUNTERS = {
     "iter": "step",
     "checkpoint": "step",
     "ckpt": "step",
+    "e": "epoch",
 }
 _COUNTER = re.compile(rf"(?<![a-z])({'|'.join(sorted(COUNTERS, key=len, reverse=True))})[-_=. ]?(\d+)", re.IGNORECASE)
 _MEASURED = re.compile(r"\d+\.\d+")  #: a validation loss in a file's name, say

@@ -21,12 +21,14 @@ def report_of(*names):
         (("run_epoch10.pt", "run_epoch2.pt"), "run_epoch*.pt", "epoch", [2, 10]),
         (("o/checkpoint-500", "o/checkpoint-1000"), "o/checkpoint*", "step", [500, 1000]),
         (("epoch=1-step=90-v=0.5.ckpt", "epoch=3-step=270-v=0.41.ckpt"), "epoch*-step*-v=*.ckpt", "epoch", [1, 3]),
-        (("EP01", "ep02", "final"), None, None, None),
+        (("net_e5.pt", "net_e20.pt"), "net_e*.pt", "epoch", [5, 20]),
+        (("EP01", "final"), None, None, None),
     ],
 )
 def test_runs_are_found_by_the_counts_in_their_names(names, run, unit, counts):
     found = series_of(report_of(*names))
     if run is None:
+        assert found == []
         return
     (series,) = found
     assert (series.network.name, series.unit) == (run, unit)
