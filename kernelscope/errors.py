@@ -35,6 +35,7 @@ _FLAGS = {
     "resume",
     "verify",
     "amp",
+    "flip",
     "deterministic",
 }
 _KEYWORDS = {"max-memory": "memory_bytes", "reference": "references", "input": "shape"}

@@ -54,7 +54,7 @@ def test_two_processes_take_the_steps_of_one(run, teacher, tmp_path):
         assert (a["train_top1"], a["validation_top1"]) == (b["train_top1"], b["validation_top1"])
     for key, value in one.state_dict.items():
         torch.testing.assert_close(two.state_dict[key], value, rtol=1e-6, atol=1e-7)
-    assert (two.training["processes"], two.training["notes"]) == (2, [])
+    assert (two.training["processes"], two.training["notes"]) == (2, one.training["notes"])
 
 
 def test_batch_normalisation_is_noted_where_processes_share_it(monkeypatch):
