@@ -85,7 +85,7 @@ def _layers(network: Any, shape: Sequence[int] | None, n: int) -> Iterator[str]:
     for row in rows:
         size = "×".join(map(str, row.shape)) if row.shape else "–"
         taken = "" if row.width is None else _in_units(4 * n * row.width)
-        calls = "" if row.calls == 1 else f", {row.calls} calls"
+        calls = "" if row.calls == 1 else f", {row.calls} calls" if row.calls else "did not run"
         yield f"  {row.path:<{longest}}  {row.kind:<18} {size:<14} {taken}{calls}"
 
 

@@ -31,7 +31,7 @@ def layer_name(pair: PairReport) -> str:
 
 
 #: a word of a name and what follows it, behind which a line may break
-WORDS = re.compile(r"[^/._\-\s]*[/._\-\s]+|[^/._\-\s]+")
+WORDS = re.compile(r"[^/._\-:\s]*[/._\-:\s]+|[^/._\-:\s]+")
 
 
 def longest_word(names: Iterable[str]) -> int:
@@ -40,7 +40,7 @@ def longest_word(names: Iterable[str]) -> int:
 
 
 def folded(name: str, width: int) -> str:
-    """A name in lines of at most ``width``: broken after ``/ . _ -`` and blanks; a longer word loses its middle."""
+    """A name in lines of at most ``width``: broken after ``/ . _ - :`` and blanks; a longer word loses its middle."""
     lines = [""]
     for word in WORDS.findall(name):
         if len(word.rstrip()) > width:
