@@ -30,7 +30,7 @@ class Steps:
         kwargs = {"num_classes": len(self.splits.classes), "in_channels": self.splits.input_shape[0]}
         network = loaded_module(zoo.build(teacher, **kwargs).eval(), name=teacher)
         self.students = [Student(recipe, self.splits, "cpu") for recipe in recipes]
-        layers = {layer for student in self.students for layer in student.layers}
+        layers = {layer for student in self.students for layer in student.teacher_layers}
         self.teacher = Teacher(network, self.splits, layers, "cpu", amp=False).__enter__()
         for epoch in (0, self.recipe.epochs - 1):  # one to collect landmarks, then one in which all terms count
             self._begin(epoch)

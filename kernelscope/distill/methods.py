@@ -21,11 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PlacedLoss:
-    """A loss and the layer it reads, of student and teacher alike; ``balance`` if its weight is to be found."""
+    """A loss and the layer it reads; ``balance`` if its weight is to be found.
+
+    ``layer``: of student and teacher alike, or ``T=S`` where they call it otherwise.
+    """
 
     loss: Loss
     layer: str
     balance: Balance | None = None
+
+    @property
+    def of_teacher(self) -> str:
+        return self.layer.partition("=")[0].strip()
+
+    @property
+    def of_student(self) -> str:
+        return self.layer.partition("=")[2].strip() or self.of_teacher
 
     def __call__(
         self, student: Mapping[str, torch.Tensor], teacher: Mapping[str, torch.Tensor], labels: torch.Tensor
@@ -36,7 +47,7 @@ class PlacedLoss:
             Mismatch: the loss cannot be had of this layer, naming it.
         """
         try:
-            value: torch.Tensor = self.loss(student[self.layer], teacher[self.layer], labels)
+            value: torch.Tensor = self.loss(student[self.of_student], teacher[self.of_teacher], labels)
         except Mismatch as error:
             raise Mismatch(f"layer {self.layer}: {error}") from error
         return value
@@ -45,7 +56,7 @@ class PlacedLoss:
 def losses_of(method: str | Sequence[Term]) -> dict[str, PlacedLoss]:
     """The losses of a method by the words that name them; cross-entropy is always part of the sum, so ``ce`` adds none.
 
-    ``NAME[@LAYER][(key=value,...)]`` joined by ``+``, as text or parsed.
+    ``NAME[@LAYER][(key=value,...)]`` joined by ``+``, as text or parsed; ``@T=S`` where networks name layers otherwise.
 
     Raises:
         UsageError: an unknown name or option (with the nearest), or a value the loss does not take.
@@ -96,6 +107,10 @@ def _placed(name: str, kind: type[Loss], options: dict[str, object]) -> PlacedLo
             hint = f"did you mean {near[0]}" if near else f"it takes {', '.join(accepted)}"
             raise UsageError(f"method {name} has no option {option!r}; {hint}")
     layer = str(options.pop("layer", kind.layer))
+    if not all(layer.partition("=")[::2]) and "=" in layer:
+        raise UsageError(
+            f"method {name} reads layer {layer!r}, expected T=S; write the teacher's layer, =, the student's"
+        )
     try:
         return PlacedLoss(kind(**options), layer, balance)
     except (TypeError, ValueError) as error:

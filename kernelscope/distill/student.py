@@ -28,6 +28,8 @@ class Student:
     """What changes from step to step. Terms of the sum are ``ce`` and those of ``recipe.method``, by their words.
 
     Attributes:
+        layers: those that are captured; teacher_layers: those of the teacher that the terms read; followed: those that
+            a trajectory may have, called alike in both networks.
         history: a record per epoch. trajectory: a record per epoch of the kernel against the teacher's.
         best: validation accuracy, weights and epoch (from 1) of the best epoch, the first of equals.
         notes: what a reader of its numbers should know.
@@ -48,7 +50,10 @@ class Student:
             **recipe.arch_kwargs,
         }
         self.network = self._fresh_network().to(device)
-        self.layers = sorted({"logits", *(term.layer for term in self.losses.values())})
+        terms = self.losses.values()
+        self.layers = sorted({"logits", *(term.of_student for term in terms)})
+        self.teacher_layers = {term.of_teacher for term in terms}
+        self.followed = sorted({"logits", *(term.of_student for term in terms if term.of_student == term.of_teacher)})
         Tap(self.network, self.layers)  # unknown layers are refused here
         self._parallel = processes.parallel(self.network, device)
         self.optimizer = torch.optim.SGD(

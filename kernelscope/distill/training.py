@@ -129,9 +129,10 @@ class _Run:
             raise UsageError(f"method {one_line(learning[0].recipe.method, 60)} needs a teacher; pass --teacher FILE")
         self.loaded, self.trajectory, self.teacher = teacher, None, None
         if teacher is not None:
-            layers = sorted({layer for student in students for layer in student.layers})
-            self.teacher = Teacher(teacher, splits, layers, device, self.recipe.amp, same_classes=accuracy_check)
-            self.trajectory = Trajectory(teacher, splits.validation, layers, device)
+            read = {layer for student in students for layer in student.teacher_layers}
+            followed = sorted({layer for student in students for layer in student.followed})
+            self.teacher = Teacher(teacher, splits, read, device, self.recipe.amp, same_classes=accuracy_check)
+            self.trajectory = Trajectory(teacher, splits.validation, followed, device)
             logits = self.trajectory.teacher_rows("logits")
             if accuracy_check:
                 require_classes(teacher, logits.shape[1], splits)
@@ -204,7 +205,7 @@ class _Run:
     def _evaluate(self, epoch: int, progress: Progress | None) -> None:
         """Validation accuracy, and with a teacher a point of the trajectory."""
         for number, student in enumerate(self.students):
-            layers = () if self.trajectory is None else self.trajectory.of(student.layers)
+            layers = () if self.trajectory is None else self.trajectory.of(student.followed)
             predictions, rows = evaluate(student.network, self.splits.validation, self.device, layers)
             record = student.history[-1]
             record["validation_top1"] = accuracy(predictions, self.splits.validation)

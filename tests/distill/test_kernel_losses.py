@@ -8,6 +8,7 @@ import torch
 
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.losses import rkd as losses_rkd
+from kernelscope.distill.methods import losses_of
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train
 from kernelscope.errors import Mismatch, UsageError
@@ -152,6 +153,32 @@ def test_every_method_trains_and_its_term_counts(method, few, taught):
     last = trained.last.training["history"][-1]["loss"]
     terms = [value for name, value in last.items() if name != "ce"]
     assert len(terms) == method.count("+") + 1 and all(np.isfinite(v) and v > 0 for v in terms)
+
+
+def test_layers_of_other_names_are_read_and_not_followed(few, taught):
+    method = "gram@layer2=layer3(weight=1)+kda@layer1.0"
+    trained = train(Recipe(arch="resnet8x0.25", method=method, epochs=2, batch_size=32), data=few, teacher=taught)
+    training = trained.last.training
+    assert training["history"][0]["loss"]["gram@layer2=layer3(weight=1)"] > 0
+    assert set(training["trajectory"][-1]["layers"]) == {"embedding", "logits", "layer1.0"}
+    rng = np.random.default_rng(9)
+    S, T = torch.tensor(rng.standard_normal((5, 3))), torch.tensor(rng.standard_normal((5, 4)))
+    (placed,) = losses_of("gram@b=a").values()
+    assert placed({"a": S}, {"b": T}, None).item() == LOSSES["gram"]()(S, T).item()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("gram@layer2=layer9", "unknown layer 'layer9'; nearest: layer"),
+        ("gram@layer9=layer2", "unknown layer 'layer9'; nearest: layer"),
+        ("gram@layer2=", "expected T=S"),
+        ("gram@=layer2", "expected T=S"),
+    ],
+)
+def test_a_layer_of_one_network_that_is_not_there_is_told(method, message, few, taught):
+    with pytest.raises(UsageError, match=message):
+        train(Recipe(arch="resnet8x0.25", method=method, epochs=1), data=few, teacher=taught)
 
 
 def test_a_layer_that_is_not_there_is_told_before_the_first_epoch(few, taught):
