@@ -133,7 +133,7 @@ def recipe(preset: str = "quick", **changes: Any) -> Recipe:
     """A preset with changes; ``None`` leaves the preset's value. ``sources`` holds where each value comes from.
 
     Raises:
-        UsageError: an unknown preset or field.
+        UsageError: an unknown preset or field, or a shift for a crop that has none.
     """
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
@@ -142,5 +142,7 @@ def recipe(preset: str = "quick", **changes: Any) -> Recipe:
         raise UsageError(f"a recipe has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     given = {key: value for key, value in changes.items() if value is not None}
     values = {key: value for key, (value, _) in PRESETS[preset].items()} | given
+    if "pad" in given and values["crop"] != "pad":
+        raise UsageError(f"--pad shifts images, and the crop {values['crop']} of this recipe does not; drop --pad")
     sources = {key: source for key, (_, source) in PRESETS[preset].items()} | dict.fromkeys(given, "given")
     return Recipe(**values, sources=sources)

@@ -49,7 +49,8 @@ def test_two_processes_take_the_steps_of_one(run, teacher, tmp_path):
         found.append(load_checkpoint(out))
     one, two = found
     for a, b in zip(one.training["history"], two.training["history"]):
-        assert b["loss"] == pytest.approx(a["loss"], rel=5e-6, abs=1e-9)
+        # 1 - CKA is rounded in units of 1, which is 1.2e-7 in float32
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6, abs=2e-7)
         assert b["gradient"] == pytest.approx(a["gradient"], rel=1e-6)
         assert (a["train_top1"], a["validation_top1"]) == (b["train_top1"], b["validation_top1"])
     for key, value in one.state_dict.items():

@@ -170,6 +170,12 @@ def test_a_recipe_refuses_what_cannot_be_run(changes):
         Recipe(**changes)
 
 
+def test_a_shift_that_the_crop_would_not_heed_is_refused():
+    assert recipe("paper-cifar100", pad=2).pad == 2
+    with pytest.raises(UsageError, match="the crop resized of this recipe does not; drop pad="):
+        recipe("paper-tiny-imagenet", pad=2)
+
+
 def test_presets_take_changes_and_unknown_ones_are_refused():
     assert recipe("paper-cifar100", lr=None, epochs=3).lr == 0.1
     assert recipe("paper-cifar100", epochs=3).epochs == 3
