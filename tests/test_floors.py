@@ -33,6 +33,7 @@ FLOOR = {
     "distill": 5,
     "measurement": 6,
     "rendering": 7,
+    "paper": 8,
     "cli": 9,
 }
 ALSO_ALLOWED = {
