@@ -13,7 +13,7 @@ from kernelscope.paper.verdicts import after, judge, unmet
 from tests.paper.synthetic import student
 
 SEEDS = range(3)
-TRIALS = 600
+TRIALS = 1000
 ANYONE = student(images=8)
 
 
@@ -101,7 +101,7 @@ def test_a_loss_is_judged_again_after_the_scalar_and_the_head():
     ("size", "relation", "quantity"), [(None, "higher", "top1"), (0.23, "ratio", "raw"), (None, "lower", "raw")]
 )
 def test_of_no_difference_few_claims_are_confirmed(size, relation, quantity):
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(7)
     outcomes = [no_difference(claim(relation, quantity, size), rng) for _ in range(TRIALS)]
     for wrong in ("confirmed", "contradicted") if relation != "ratio" else ("confirmed",):
         assert np.mean([outcome == wrong for outcome in outcomes]) <= 0.025 + 3 * math.sqrt(0.025 / TRIALS)
