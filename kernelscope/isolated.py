@@ -60,7 +60,12 @@ def _limit(cpu_seconds: int) -> None:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
     signal.alarm(WAIT_SECONDS)
-    with contextlib.suppress(OSError, AttributeError):  # where there is no such call, the alarm comes
+    end_with_parent()  # where there is no such call, the alarm comes
+
+
+def end_with_parent() -> None:
+    """Let the system end this process when the one that started it ends; it can on Linux alone."""
+    with contextlib.suppress(OSError, AttributeError):
         import ctypes
 
         ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
