@@ -97,8 +97,15 @@ def final(loss: float, top1: float, rng: np.random.Generator) -> dict:
         "n": 2000, "raw": loss, "scaled": 0.9 * loss, "centred": 0.85 * loss, "head": 0.5 - 0.4 * top1,
         "head_held_out": 0.55 - 0.4 * top1, "width_floor": 0.05, "neighbours": top1 - 0.4 + 0.002 * rng.random(),
         "neighbours_chance": 0.005, "cka_debiased": 1 - loss, "norm_difference": 100 * loss, "partial_norm": 3.0,
-        "lemma1": {"pairs": 90000, "violations": 0, "worst": 0.7, "worst_own": 0.8}, "bounds": bounds,
+        "bounds": bounds, "claims": {"lemma1": lemma(0.7, 0.8)},
     }  # fmt: skip
+
+
+def lemma(printed: float, corrected: float) -> dict:
+    """Lemma 1 as an audit has it, from its largest left side over right side."""
+    sides = {"right": 1.0, "slack": None, "vacuous": False, "formula": ""}
+    said = [sides | {"left": left, "holds": left <= 1} for left in (printed, corrected)]
+    return {"name": "lemma1", "about": "Lemma 1", "printed": said[0], "corrected": said[1], "assumption": None}
 
 
 def study(figures: tuple[str, ...] = (), *, searched: int = 0, draw: int = 0, sd: float = 0.01) -> Study:
