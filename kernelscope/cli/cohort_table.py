@@ -10,25 +10,40 @@ from kernelscope.distill.comparison import LEAST_SEEDS, Difference, Group, compa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LAYERS = ("embedding", "logits")
+#: of a trajectory's last point: the field and the column's title
+COLUMNS = {
+    "transfer_loss": "raw",
+    "scaled": "best scalar",
+    "head_held_out": "linear head",
+    "neighbours": "neighbours",
+}
 PROSE = (
-    "top-1 on test examples after the last epoch, and at the best epoch on validation; losses ‖K_S−K_T‖_F/‖K_T‖_F on "
-    "validation examples after the last epoch."
+    "top-1 on test examples after the last epoch, in brackets at the best epoch on validation. The rest on validation "
+    "examples after the last epoch: the loss ‖K_S−K_T‖_F/‖K_T‖_F raw, after the best scalar, after a linear head that "
+    "was fitted on other examples (–: too few for one), and the share of 10 nearest neighbours kept."
 )
 
 
 def text(groups: Sequence[Group]) -> str:
-    """One row a method, means over seeds; then each method against the first."""
-    width = max(7, *(len(_short(group.method)) for group in groups))
+    """Three rows a method, means over seeds; then each method against the first."""
     seeds = len(groups[0].students)
-    lines = [f"{'method':<{width}}  {'top-1':>13}  {'best':>7}  {'embedding':>13}  {'logits':>13}"]
+    lines = [f"{'':<11}" + "".join(f"  {title:>13}" for title in COLUMNS.values())]
     for group in groups:
-        cells = [_spread([100 * x for x in group.top1()], 1), f"{100 * mean(group.best()):.1f}"]
-        cells += [_spread(group.losses(layer), 3) for layer in ("embedding", "logits")]
-        lines.append(f"{_short(group.method):<{width}}  {cells[0]:>13}  {cells[1]:>7}  {cells[2]:>13}  {cells[3]:>13}")
+        if not group.trained:
+            lines.append(f"{_short(group.method)}: failed")
+            continue
+        top1 = _spread([100 * x for x in group.top1()], 1)
+        failed = f", {seeds - len(group.trained)} of {seeds} seeds failed" if len(group.trained) < seeds else ""
+        lines.append(f"{_short(group.method)}: top-1 {top1} ({100 * mean(group.best()):.1f}){failed}")
+        for layer in LAYERS:
+            cells = [_spread(group.at(layer, field), 3) for field in COLUMNS]
+            lines.append(f"  {layer:<9}" + "".join(f"  {cell:>13}" for cell in cells))
     lines += ["", PROSE + (f" Means ± standard deviations over {seeds} seeds." if seeds > 1 else "")]
     for group in groups[1:]:
         words = [_in_words(name, difference) for name, difference in compared(group, groups[0]).items()]
-        lines.append(f"{_short(group.method)} − {_short(groups[0].method)}: {'; '.join(words)}")
+        if words:
+            lines.append(f"{_short(group.method)} − {_short(groups[0].method)}: {'; '.join(words)}")
     if len(groups) > 1 and seeds < LEAST_SEEDS:
         few = "one seed is" if seeds == 1 else f"{seeds} seeds are"
         lines.append(
@@ -53,4 +68,4 @@ def _in_words(name: str, found: Difference) -> str:
 
 
 def _short(method: str) -> str:
-    return method if len(method) <= 40 else method[:39] + "…"
+    return method if len(method) <= 50 else method[:49] + "…"

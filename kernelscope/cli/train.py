@@ -105,6 +105,7 @@ def _train(given: dict[str, Any]) -> None:
     from kernelscope.datasets.reading import Reading
     from kernelscope.datasets.sources import parts
     from kernelscope.distill import resuming
+    from kernelscope.distill.outcome import SomeFailed
     from kernelscope.distill.training import train_cohort
     from kernelscope.files import refuse_existing
 
@@ -125,22 +126,30 @@ def _train(given: dict[str, Any]) -> None:
     if not given["quiet"]:
         say(_in_words(recipes[0], given["preset"]), err=True)
     with _progress(given["quiet"], [path.stem for path, _ in outputs]) as bars:
-        trained = train_cohort(
-            recipes,
-            data=data,
-            teacher=teacher,
-            device=given["device"],
-            progress=bars,
-            state=state,
-            resume=given["resume"],
-            accuracy_check=given["accuracy_check"],
-            announce=None if given["quiet"] else lambda note: say(f"note: {note}", err=True),
-        )
+        try:
+            trained: list[Trained | None] = [
+                *train_cohort(
+                    recipes,
+                    data=data,
+                    teacher=teacher,
+                    device=given["device"],
+                    progress=bars,
+                    state=state,
+                    resume=given["resume"],
+                    accuracy_check=given["accuracy_check"],
+                    announce=None if given["quiet"] else lambda note: say(f"note: {note}", err=True),
+                )
+            ]
+            failure = None
+        except SomeFailed as error:
+            trained, failure = error.students, error
     if processes.is_first():
         _save(trained, outputs, given["overwrite"])
         state.unlink(missing_ok=True)
         if len(recipes) > 1:
             _compare(recipes, trained)
+    if failure is not None:
+        raise failure
 
 
 def _recipes(given: dict[str, Any]) -> list[Recipe]:
@@ -181,32 +190,39 @@ def _outputs(recipes: list[Recipe], out: Path, best: Path | None) -> list[tuple[
     return [(out / f"{name}.pt", best / f"{name}.pt" if best is not None else None) for name in names]
 
 
-def _save(trained: list[Trained], outputs: list[tuple[Path, Path | None]], overwrite: bool) -> None:
+def _save(trained: list[Trained | None], outputs: list[tuple[Path, Path | None]], overwrite: bool) -> None:
     for student, paths in zip(trained, outputs):
         for path, best in zip(paths, (False, True)):
-            if path is not None:
+            if path is not None and student is not None:
                 student.save(path, best=best, overwrite=overwrite)
                 checkpoint = student.best if best else student.last
                 metrics, epoch = checkpoint.metrics, checkpoint.training["epoch"]
                 say(f"{path}: top-1 {metrics['top1']:.4f} on {metrics['split']}, epoch {epoch}")
 
 
-def _compare(recipes: list[Recipe], trained: list[Trained]) -> None:
+def _compare(recipes: list[Recipe], trained: list[Trained | None]) -> None:
     from kernelscope.cli import cohort_table
     from kernelscope.distill.comparison import Group
 
-    methods = dict.fromkeys(recipe.method for recipe in recipes)
-    groups = [Group(m, tuple(s for r, s in zip(recipes, trained) if r.method == m)) for m in methods]
+    of = {recipe.method: [s for r, s in zip(recipes, trained) if r.method == recipe.method] for recipe in recipes}
+    groups = []
+    for method, students in of.items():
+        chosen = next((s.last.training["recipe"]["method"] for s in students if s is not None), method)
+        groups.append(Group(chosen, tuple(students)))
     say(f"\n{cohort_table.text(groups)}")
 
 
 def _in_words(recipe: Recipe, preset: str) -> str:
     """Every value that decides the run, and where it comes from."""
     from kernelscope.distill.methods import described
+    from kernelscope.distill.searching import alternatives
 
     values = {name: value for name, value in recipe.decisive().items() if name not in ("method", "arch_kwargs")}
     rows = [(name, str(value), recipe.sources.get(name, "default")) for name, value in values.items()]
-    rows += [(name, str(value), source) for name, value, source in described(recipe.terms)]
+    searched = alternatives(recipe.method)
+    rows += [(name, str(value), source) for name, value, source in described(searched[0])]
+    if len(searched) > 1:
+        rows.append(("searched", f"{len(searched)} methods", "given"))
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     lines = [f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {source}" for name, value, source in rows]
     return "\n".join([f"preset {preset}, method {recipe.method}", *lines])

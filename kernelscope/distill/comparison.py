@@ -89,35 +89,44 @@ def _over_both(differences: np.ndarray, of_examples: float, n: int) -> Differenc
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The students of one method, one per seed, in the order of the seeds."""
+    """The students of one method, one per seed, in the order of the seeds; None for one that failed."""
 
     method: str
-    students: tuple[Trained, ...]
+    students: tuple[Trained | None, ...]
+
+    @property
+    def trained(self) -> list[Trained]:
+        """Those that did not fail."""
+        return [student for student in self.students if student is not None]
 
     def top1(self) -> list[float]:
         """Test accuracy of each after the last epoch."""
-        return [student.last.metrics["top1_last"] for student in self.students]
+        return [student.last.metrics["top1_last"] for student in self.trained]
 
     def best(self) -> list[float]:
         """Test accuracy of each at its best epoch on validation."""
-        return [student.last.metrics["top1_best"] for student in self.students]
+        return [student.last.metrics["top1_best"] for student in self.trained]
 
-    def losses(self, layer: str, field: str = "transfer_loss") -> list[float] | None:
+    def at(self, layer: str, field: str = "transfer_loss") -> list[float] | None:
         """The trajectories' last values at a layer, on validation examples; None where there are none."""
-        last = [_last(student, layer).get(field) for student in self.students]
+        last = [_last(student, layer).get(field) for student in self.trained]
         return None if None in last else [float(value) for value in last if value is not None]
 
 
 def compared(first: Group, second: Group) -> dict[str, Difference]:
     """``first − second``: test accuracy over seeds and test examples, and the transfer loss at embedding and logits.
 
-    The loss where both have trajectories, which keep one number for all validation examples: its interval is over
-    seeds on these very examples.
+    Of seeds whose students both ended; nothing if there is none. The loss where both have trajectories, which keep one
+    number for all validation examples: its interval is over seeds on these very examples.
     """
-    right = [np.stack([student.correct for student in group.students]) for group in (first, second)]
+    both = [(a, b) for a, b in zip(first.students, second.students) if a is not None and b is not None]
+    if not both:
+        return {}
+    first, second = (Group(g.method, s) for g, s in zip((first, second), zip(*both)))
+    right = [np.stack([student.correct for student in group.trained]) for group in (first, second)]
     found = {"top1": of_predictions(*right)}
     for layer in ("embedding", "logits"):
-        a, b = first.losses(layer), second.losses(layer)
+        a, b = first.at(layer), second.at(layer)
         if a is not None and b is not None:
             found[f"transfer_loss at {layer}"] = paired(a, b, "seeds, on these validation examples")
     return found

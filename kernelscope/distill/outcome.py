@@ -16,6 +16,7 @@ from kernelscope import processes
 from kernelscope.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from kernelscope.distill.batches import Splits, labels_of
 from kernelscope.distill.trajectory import evaluate
+from kernelscope.errors import NumericalError
 
 if TYPE_CHECKING:
     import os
@@ -43,6 +44,19 @@ class Trained:
         """
         save_checkpoint(path, self.best if best else self.last, overwrite=overwrite)
         return Path(path)
+
+
+class SomeFailed(NumericalError):
+    """Students of a cohort failed, each by a loss that is not finite; the others were trained to the end.
+
+    ``students``: one per recipe, None for one that failed; ``reasons``: why, by its place.
+    """
+
+    def __init__(self, students: list[Trained | None], reasons: dict[int, str]) -> None:
+        first = next(iter(reasons))
+        others = f"; {len(reasons) - 1} more failed" if len(reasons) > 1 else ""
+        super().__init__(f"{reasons[first]}{others}; the others are trained")
+        self.students, self.reasons = students, reasons
 
 
 def outcome(student: Student, splits: Splits, teacher: Loaded | None) -> Trained:
@@ -98,8 +112,9 @@ def _checkpoint(
             "trajectory": student.trajectory or None,
             "teacher_sha256": None if teacher is None else teacher.sha256,
             "scales": {name: term.balance.scale for name, term in student.losses.items() if term.balance} or None,
+            "search": None if student.choice is None else vars(student.choice),
             "processes": processes.count(),
-            "notes": [*student.notes, *_notes(student)],
+            "notes": [*([student.choice.note] if student.choice else []), *student.notes, *_notes(student)],
         },
         versions={"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

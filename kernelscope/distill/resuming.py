@@ -6,25 +6,38 @@ threads): it holds the students' weights, optimisers, landmarks and running sums
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kernelscope import files
+from kernelscope.distill.searching import Choice
 from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
 
 if TYPE_CHECKING:
     import os
 
 FORMAT = "kernelscope.training"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SECONDS = 30  #: at the end of an epoch the state is written unless it was so few seconds ago
 
 
 def state_path(out: str | os.PathLike[str]) -> Path:
     """Where the state of a run that will write ``out`` lies: beside it."""
     return Path(out).with_name(f"{Path(out).name}.state")
+
+
+def state_of_search(state: Path, seed: int) -> Path:
+    """Where a search before that run keeps the state of its students of one seed."""
+    return state.with_name(f"{state.stem}.search-{seed}.state")
+
+
+def forget_searches(state: Path) -> None:
+    """Remove what the searches before that run kept."""
+    for path in state.parent.glob(f"{glob.escape(state.stem)}.search-*.state"):
+        path.unlink(missing_ok=True)
 
 
 def require_fresh(path: Path) -> None:
@@ -57,18 +70,33 @@ def load(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
         UnreadableInput: there is none, or it is damaged.
         Mismatch: it is of another run, naming the first difference.
     """
+    state = _read(path)
+    _require_same(path, state["run"], expected)
+    return state
+
+
+def _read(path: Path) -> dict[str, Any]:
     files.require_readable(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        run = state["run"]
-        found = {key: run[key] for key in expected}
         known = state["format"], state["format_version"]
+        parts = {key: state["run"][key] for key in ("recipes", "teacher_sha256", "order_sha256")}
+        choices = {method: Choice(**choice) for method, choice in state["choices"].items()}
     except Exception as error:  # whatever a damaged file does to the reader is the file's fault
         raise files.not_read(path, error, "delete it and train again") from error
     if known != (FORMAT, FORMAT_VERSION):
         raise UnreadableInput(f"{path} is no training state of this version; delete it and train again")
-    _require_same(path, found, expected)
-    return dict(state)
+    return {**state, "run": parts, "choices": choices}
+
+
+def choices(path: Path) -> dict[str, Choice]:
+    """What a search had chosen before the run whose state lies at ``path``.
+
+    Raises:
+        UnreadableInput: the state is damaged.
+    """
+    found: dict[str, Choice] = _read(path)["choices"]
+    return found
 
 
 def _require_same(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:

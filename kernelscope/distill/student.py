@@ -20,6 +20,7 @@ from kernelscope.networks import zoo
 
 if TYPE_CHECKING:
     from kernelscope.distill.recipe import Recipe
+    from kernelscope.distill.searching import Choice
 
 FAR = 10  #: times cross-entropy's gradient, from where on a method's is noted
 
@@ -33,6 +34,8 @@ class Student:
         history: a record per epoch. trajectory: a record per epoch of the kernel against the teacher's.
         best: validation accuracy, weights and epoch (from 1) of the best epoch, the first of equals.
         notes: what a reader of its numbers should know.
+        choice: how its method was chosen, of a search.
+        failed: why it is not trained on, as a loss of it was not finite; empty while it is.
     """
 
     def __init__(self, recipe: Recipe, splits: Splits, device: str) -> None:
@@ -65,6 +68,8 @@ class Student:
         self.trajectory: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"top1": -1.0, "weights": {}, "epoch": 0}
         self.notes: list[str] = []
+        self.failed = ""
+        self.choice: Choice | None = None
         self._tap: Tap | None = None
         self._clear()
 
@@ -236,6 +241,7 @@ class Student:
             "trajectory": self.trajectory,
             "best": self.best,
             "notes": self.notes,
+            "failed": self.failed,
             "values": {name: torch.stack(values) for name, values in self._values.items()},
             "right": list(self._right),
             "sizes": self._sizes,
@@ -251,7 +257,7 @@ class Student:
             if term.balance is not None:
                 term.balance.load_state_dict(state["balances"][name])
         self.history, self.trajectory, self.best = state["history"], state["trajectory"], state["best"]
-        self.notes = state["notes"]
+        self.notes, self.failed = state["notes"], state["failed"]
         self._values = {name: list(values.to(self.device).unbind()) for name, values in state["values"].items()}
         self._right = [count.to(self.device) for count in state["right"]]
         self._sizes, self._gradient = state["sizes"], state["gradient"]

@@ -1,4 +1,4 @@
-"""The training loop: plain torch, data in memory, any sum of losses; it names none of them.
+"""Training: plain torch, data in memory, any sum of losses; what trains names none of them.
 
 Several students may be trained together as a cohort: they share the data, the augmentation and the teacher's forward
 pass, so differences between them are not of other examples, and the teacher is paid for once.
@@ -6,37 +6,30 @@ pass, so differences between them are not of other examples, and the teacher is 
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kernelscope import devices, processes
+from kernelscope.datasets import sources
 from kernelscope.datasets.examples import Examples
-from kernelscope.datasets.preprocess import apply
-from kernelscope.distill import resuming
-from kernelscope.distill.batches import Batch, EpochBatches, Splits, labels_of, splits_of
-from kernelscope.distill.interruption import deferred_signals, stopped
-from kernelscope.distill.outcome import Trained, outcome
+from kernelscope.distill import resuming, searching
+from kernelscope.distill.batches import splits_of
+from kernelscope.distill.cohort import Announce, Cohort, Progress
+from kernelscope.distill.interruption import deferred_signals
+from kernelscope.distill.outcome import SomeFailed, Trained
 from kernelscope.distill.precision import half_type, reproducible
 from kernelscope.distill.recipe import SHARED, Recipe
 from kernelscope.distill.student import Student
-from kernelscope.distill.teaching import Teacher, require_better_than_chance, require_classes
-from kernelscope.distill.trajectory import Trajectory, accuracy, evaluate
-from kernelscope.errors import UsageError, one_line
+from kernelscope.errors import NumericalError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    import torch
 
     from kernelscope.checkpoints.loaded import Loaded
 
-Progress = Callable[[int, int, int, float, float], None]  #: student, epoch, epochs, mean loss, validation accuracy
-Data = str | tuple[Examples, Examples, Examples]
+Parts = tuple[Examples, Examples, Examples]
+Data = str | Parts
 
 
 def train(recipe: Recipe, *, data: Data = "digits", **options: Any) -> Trained:
@@ -55,7 +48,7 @@ def train_cohort(
     state: Path | None = None,
     resume: bool = False,
     accuracy_check: bool = True,
-    announce: Callable[[str], None] | None = None,
+    announce: Announce | None = None,
 ) -> list[Trained]:
     """Train students side by side; the test split is looked at once, at the end.
 
@@ -79,174 +72,65 @@ def train_cohort(
         UsageError: a device that is not there, no teacher for a method that needs one, an unknown method or layer,
             recipes that do not go together.
         Mismatch: teacher and student of different classes, a teacher at chance, a state of another run.
-        NumericalError: a loss that is not finite, naming term, batch and epoch.
+        NumericalError: a loss that is not finite, naming term, batch and epoch. Of several students the others are
+            trained to the end first, and it is a :class:`kernelscope.distill.outcome.SomeFailed`, which holds them.
         ResourceError: a device that fails, or whose memory is full.
         Stopped: by a signal, after the state was saved.
     """
     device = devices.require_device(device)
     _require_together(recipes)
-    shared = recipes[0]
-    if shared.amp:
+    if recipes[0].amp:
         half_type(device)
-    with deferred_signals() as signal_received, reproducible(shared.deterministic):
-        splits = splits_of(data)
-        students = [Student(recipe, splits, device) for recipe in recipes]
-        run = _Run(students, splits, teacher, device, accuracy_check, state)
-        if resume:
-            if state is None:
-                raise UsageError("there is no state to resume from; name its file")
-            run.take_up(state)
-        run.train(progress, announce, signal_received)
-        return [outcome(student, splits, teacher) for student in students]
+    if resume and state is None:
+        raise UsageError("there is no state to resume from; name its file")
+    parts = sources.parts(data) if isinstance(data, str) else data
+    with deferred_signals() as signal_received, reproducible(recipes[0].deterministic):
+        how = _How(teacher, device, accuracy_check, signal_received, state, resume)
+        choices = resuming.choices(state) if resume and state is not None and state.exists() else None
+        if choices is None:
+            choices = searching.search(recipes, parts, how.scored, announce)
+            resume = resume and not choices  # what is resumed is the search, which is over
+        settled = [replace(r, method=choices[r.method].chosen) if r.method in choices else r for r in recipes]
+        cohort = how.cohort(settled, parts, state, resume)
+        cohort.take_choices(choices, [recipe.method for recipe in recipes])
+        if state is not None and processes.is_first():
+            resuming.forget_searches(state)
+        cohort.train(progress, announce, signal_received)
+        return cohort.outcomes()
 
 
-@dataclass
-class _Position:
-    """Where a run stands: ``batch`` batches of ``epoch`` (from 0) are done, which took ``seconds``."""
+@dataclass(frozen=True)
+class _How:
+    """What every cohort of one call has in common."""
 
-    epoch: int = 0
-    batch: int = 0
-    seconds: float = 0.0
-    augmentation: torch.Tensor | None = None
+    teacher: Loaded | None
+    device: str
+    accuracy_check: bool
+    signal_received: Callable[[], int | None]
+    state: Path | None
+    resume: bool
 
+    def cohort(self, recipes: Sequence[Recipe], parts: Parts, state: Path | None, resume: bool) -> Cohort:
+        splits = splits_of(parts)
+        students = [Student(recipe, splits, self.device) for recipe in recipes]
+        cohort = Cohort(students, splits, self.teacher, self.device, self.accuracy_check, state)
+        if resume and state is not None:
+            cohort.take_up(state)
+        return cohort
 
-class _Run:
-    """A cohort in training."""
-
-    def __init__(
-        self,
-        students: list[Student],
-        splits: Splits,
-        teacher: Loaded | None,
-        device: str,
-        accuracy_check: bool,
-        state: Path | None,
-    ) -> None:
-        self.students, self.splits, self.device, self.state = students, splits, device, state
-        self.recipe = students[0].recipe
-        learning = [student for student in students if student.losses]
-        if learning and teacher is None:
-            raise UsageError(f"method {one_line(learning[0].recipe.method, 60)} needs a teacher; pass --teacher FILE")
-        self.loaded, self.trajectory, self.teacher = teacher, None, None
-        if teacher is not None:
-            read = {layer for student in students for layer in student.teacher_layers}
-            followed = sorted({layer for student in students for layer in student.followed})
-            self.teacher = Teacher(teacher, splits, read, device, self.recipe.amp, same_classes=accuracy_check)
-            self.trajectory = Trajectory(teacher, splits.validation, followed, device)
-            logits = self.trajectory.teacher_rows("logits")
-            if accuracy_check:
-                require_classes(teacher, logits.shape[1], splits)
-            if learning and accuracy_check:
-                require_better_than_chance(teacher, logits, self.trajectory.predictions, splits.validation)
-            if learning:
-                self._dry_run()
-        self.position = _Position()
-        self._saved = time.monotonic()
-
-    def _dry_run(self) -> None:
-        """Every loss once on the first training examples, so that what does not fit fails before the first epoch."""
-        examples = self.splits.training.head(max(2, processes.count()))
-        found = examples.raw(np.arange(examples.n))
-        assert self.teacher is not None and not isinstance(found, dict)
-        images, labels = apply(self.splits.geometry, found), labels_of(examples)
-        x = apply(self.splits.operations, images).to(self.device)
-        with self.teacher as teacher:
-            features = teacher.forward(Batch(processes.shard(images), labels), processes.shard(x))
-        for student in self.students:
-            student.dry_run(features, x, labels.to(self.device))
-
-    def train(
-        self,
-        progress: Progress | None,
-        announce: Callable[[str], None] | None,
-        signal_received: Callable[[], int | None],
-    ) -> None:
-        """The epochs that are left."""
-        for epoch in range(self.position.epoch, self.recipe.epochs):
-            said = [len(student.notes) for student in self.students]
-            self._train_epoch(epoch, signal_received)
-            if announce is not None:
-                for note in (note for student, known in zip(self.students, said) for note in student.notes[known:]):
-                    announce(note)
-            self._evaluate(epoch, progress)
-            self.position = _Position(epoch + 1)
-            if epoch + 1 == self.recipe.epochs or time.monotonic() - self._saved >= resuming.SECONDS:
-                self._save()
-
-    def _train_epoch(self, epoch: int, signal_received: Callable[[], int | None]) -> None:
-        started, batches = time.perf_counter() - self.position.seconds, EpochBatches(self.splits, self.recipe, epoch)
-        begun = self.position.augmentation is not None
-        if self.position.augmentation is not None:
-            batches.augmentation.set_state(self.position.augmentation)
-        for student in self.students:
-            student.begin(epoch, begun=begun)
+    def scored(self, recipes: Sequence[Recipe], parts: Parts) -> list[float | None]:
+        """Top-1 of a search's students, None for one that failed; their state lies beside that of the run."""
+        state = None if self.state is None else resuming.state_of_search(self.state, recipes[0].seed)
+        cohort = self.cohort(recipes, parts, state, self.resume and state is not None and state.exists())
+        found: Sequence[Trained | None]
         try:
-            with self.teacher or contextlib.nullcontext():
-                for number in range(self.position.batch, len(batches)):
-                    self._step(batches, number, epoch)
-                    if (received := processes.all_reduce_max(signal_received(), self.device)) is not None:
-                        seconds = time.perf_counter() - started
-                        self.position = _Position(epoch, number + 1, seconds, batches.augmentation.get_state())
-                        self._leave(received)
-        finally:
-            for student in self.students:
-                student.remove_hooks()
-        for student in self.students:
-            student.end_epoch(epoch, time.perf_counter() - started)
-
-    def _step(self, batches: EpochBatches, number: int, epoch: int) -> None:
-        batch = batches.draw(number)
-        x = apply(self.splits.operations, batch.images).to(self.device)
-        wanted = self.teacher is not None and any(student.losses for student in self.students)
-        features = self.teacher.forward(batch, x) if wanted and self.teacher is not None else {}
-        for student in self.students:
-            student.step(batch, x, features, epoch, number / len(batches))
-
-    def _evaluate(self, epoch: int, progress: Progress | None) -> None:
-        """Validation accuracy, and with a teacher a point of the trajectory."""
-        for number, student in enumerate(self.students):
-            layers = () if self.trajectory is None else self.trajectory.of(student.followed)
-            predictions, rows = evaluate(student.network, self.splits.validation, self.device, layers)
-            record = student.history[-1]
-            record["validation_top1"] = accuracy(predictions, self.splits.validation)
-            student.keep_if_best(record["validation_top1"], epoch)
-            if self.trajectory is not None:
-                student.trajectory.append({"epoch": epoch + 1, "layers": self.trajectory.point(rows)})
-            if progress is not None:
-                progress(number, epoch + 1, self.recipe.epochs, sum(record["loss"].values()), record["validation_top1"])
-
-    def _leave(self, signal_number: int) -> None:
-        """Save and leave, since a signal came."""
-        where = f"stopped in epoch {self.position.epoch + 1} of {self.recipe.epochs}, after batch {self.position.batch}"
-        if self.state is None:
-            raise stopped(signal_number, f"{where}; not resumable: no state file was given")
-        self._save()
-        raise stopped(signal_number, f"{where}; {self.state} holds the run, pass --resume to go on")
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "recipes": [student.recipe.decisive() for student in self.students],
-            "teacher_sha256": None if self.loaded is None else self.loaded.sha256,
-            "order_sha256": self.splits.training.order_sha256,
-        }
-
-    def _save(self) -> None:
-        self._saved = time.monotonic()
-        if self.state is None or not processes.is_first():
-            return
-        state = {
-            "run": self._description(),
-            "position": vars(self.position),
-            "students": [student.state_dict() for student in self.students],
-        }
-        resuming.save(self.state, state)
-
-    def take_up(self, path: Path) -> None:
-        """Go on from the state at ``path``; see :func:`kernelscope.distill.resuming.load`."""
-        found = resuming.load(path, self._description())
-        self.position = _Position(**found["position"])
-        for student, state in zip(self.students, found["students"]):
-            student.load_state_dict(state)
+            cohort.train(None, None, self.signal_received)
+            found = cohort.outcomes()
+        except SomeFailed as error:
+            found = error.students
+        except NumericalError:
+            found = [None] * len(recipes)
+        return [None if student is None else student.last.metrics["top1_last"] for student in found]
 
 
 def _require_together(recipes: Sequence[Recipe]) -> None:

@@ -16,6 +16,9 @@ from kernelscope.activations.example_rows import ForwardPass
 from kernelscope.activations.resolving import resolve_layers
 from kernelscope.distill.batches import labels_of
 from kernelscope.errors import KernelscopeError
+from kernelscope.kernels.distance.exact import well_scaled_sums
+from kernelscope.kernels.similarity.head import head_held_out
+from kernelscope.kernels.similarity.neighbours import neighbours
 from kernelscope.kernels.snapshot import Teacher
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST = 2000  #: examples a trajectory follows, the first of the validation split
 BATCH = 512
+NEIGHBOURS = 10  #: as a report counts them
 
 
 def evaluate(
@@ -86,11 +90,25 @@ class Trajectory:
         return self._teachers[layer].X
 
     def point(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Per layer the fields of :class:`kernelscope.kernels.snapshot.Snapshot`, or None where it has no value."""
+        """Per layer the fields of :class:`kernelscope.kernels.snapshot.Snapshot`, ``head_held_out`` and ``neighbours``.
+
+        The last two as a report has them; None for a layer without a value.
+        """
         found: dict[str, Any] = {}
         for layer, X_S in rows.items():
+            teacher = self._teachers[layer]
             try:
-                found[layer] = self._teachers[layer].against(X_S).to_dict()
+                found[layer] = teacher.against(X_S).to_dict() | _head_and_neighbours(teacher.X, X_S)
             except KernelscopeError:  # NaN features, or an all-zero teacher: the run goes on and reports it
                 found[layer] = None
         return found
+
+
+def _head_and_neighbours(X_T: np.ndarray, X_S: np.ndarray) -> dict[str, float | None]:
+    """Loss after a held-out linear head, None where examples are too few for one; share of nearest neighbours kept."""
+    scaled = well_scaled_sums(teacher=X_T, student=X_S, halves=True)
+    head, k = head_held_out(scaled), min(NEIGHBOURS, len(X_T) - 1)
+    return {
+        "head_held_out": None if head is None else float(head),
+        "neighbours": neighbours(scaled, k=k, recall=False).overlap if k else None,
+    }

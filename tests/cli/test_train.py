@@ -59,6 +59,22 @@ def test_one_student_is_written_where_asked_and_another_epoch_beside_it(run, tmp
     assert {p.name for p in tmp_path.glob("*.pt*")} == {"s.pt", "b.pt"}
 
 
+def test_weights_are_chosen_and_a_student_that_fails_ends_alone(run, teacher, tmp_path):
+    methods = ("--method", "kda(weight=0.1|0.2)", "--method", "kd(weight=1e38)", "--method", "ce")
+    code, out, err = run(*WORDS, *methods, "--epochs", "1", "--teacher", teacher, "--out", "students")
+    assert code == 5
+    lines = [line for line in err.splitlines() if not line.startswith(" ")]
+    said = [line for line in lines if line.startswith("note: ")]
+    assert "choosing among 2 methods, 2 seeds each" in said[0] and "was chosen of kda(weight=0.1|0.2)" in said[1]
+    assert said[2].startswith("note: not trained on: kd(weight=1e38), seed 0: loss term ") and len(said) == 3
+    assert lines[-1].startswith("kernelscope: error: kd(weight=1e38), seed 0: loss term ")
+    assert lines[-1].endswith("; the others are trained")
+    assert {path.name for path in (tmp_path / "students").iterdir()} == {"kda_weight=0.1_0.2.pt", "ce.pt"}
+    chosen = load_checkpoint(tmp_path / "students" / "kda_weight=0.1_0.2.pt").training["recipe"]["method"]
+    assert f"{chosen}: top-1 " in out and "kd(weight=1e38): failed" in out and f"ce − {chosen}: top-1" in out
+    assert not list(tmp_path.glob("*.state"))
+
+
 def test_an_interrupted_run_is_resumed(run, teacher, monkeypatch, tmp_path):
     words = (*WORDS, "--epochs", "3", "--method", "kd", "--teacher", teacher)
     assert run(*words, "--quiet", "--out", "whole.pt")[0] == 0
@@ -89,6 +105,8 @@ def test_an_interrupted_run_is_resumed(run, teacher, monkeypatch, tmp_path):
         (("--method", "kda@layer9", "--teacher", "T"), 2, "unknown layer 'layer9'; nearest: layer"),
         (("--method", "at@embedding", "--teacher", "T"), 4, "needs maps"),
         (("--method", "kda(wieght=1)", "--teacher", "T"), 2, "did you mean weight"),
+        (("--method", "kda(weight=1|x)", "--teacher", "T"), 2, "'x' is none; write weight=0.05|0.2|0.8"),
+        (("--method", "kda(wieght=1|2)", "--teacher", "T"), 2, "did you mean weight"),
         (("--preset", "paper"), 2, "unknown preset 'paper'; choose one of quick"),
         (("--seeds", "0,x"), 2, "is not a list of whole numbers"),
         (("--seeds", "1,1"), 2, "names a seed twice"),

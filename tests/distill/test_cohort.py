@@ -175,9 +175,9 @@ def test_methods_are_compared_over_seeds_and_test_examples(cohort):
     assert found["top1"].value == pytest.approx(differences.mean())
     assert (found["top1"].n, found["top1"].over) == (2, "seeds and 90 test examples")
     last = [s.last.training["trajectory"][-1]["layers"]["embedding"]["transfer_loss"] for s in groups[2].students]
-    assert groups[2].losses("embedding") == last
+    assert groups[2].at("embedding") == last
     assert found["transfer_loss at embedding"].value == pytest.approx(
-        np.mean(last) - np.mean(groups[0].losses("embedding"))
+        np.mean(last) - np.mean(groups[0].at("embedding"))
     )
     assert all(each.half_width is None for each in found.values())
     single = compared(Group("kda", trained[4:5]), Group("ce", trained[:1]))
@@ -189,14 +189,20 @@ def test_methods_are_compared_over_seeds_and_test_examples(cohort):
     assert three["top1"] == of_predictions(*right)
 
 
-def test_the_table_has_a_row_a_method_and_a_line_a_comparison(cohort):
+def test_the_table_has_three_rows_a_method_and_a_line_a_comparison(cohort):
     recipes, trained = cohort
     groups = [Group(m, tuple(s for r, s in zip(recipes, trained) if r.method == m)) for m in METHODS]
     lines = cohort_table.text(groups).splitlines()
-    assert [line.split()[0] for line in lines[1:6]] == list(METHODS)
-    for group, line in zip(groups, lines[1:6]):
+    assert [line.split(":")[0] for line in lines[1:16:3]] == list(METHODS)
+    for group, line, embedding, logits in zip(groups, lines[1:16:3], lines[2:16:3], lines[3:16:3]):
         assert f"{100 * np.mean(group.top1()):.1f} ± {100 * np.std(group.top1(), ddof=1):.1f}" in line
-        assert f"{np.mean(group.losses('logits')):.3f}" in line
+        for layer, cells in (("embedding", embedding), ("logits", logits)):
+            fields = ("transfer_loss", "scaled", "head_held_out", "neighbours")
+            numbers = [group.at(layer, field) for field in fields]
+            assert numbers.count(None) == (layer == "embedding")  # 60 examples are too few for a head of 16 features
+            shown = ["–" if x is None else f"{np.mean(x):.3f} ± {np.std(x, ddof=1):.3f}" for x in numbers]
+            assert cells.split() == [layer, *" ".join(shown).split()]
+    assert all(len(line) <= 80 for line in lines[:16])
     assert [line.split(":")[0] for line in lines[-5:-1]] == [f"{method} − ce" for method in METHODS[1:]]
     assert not any("±" in line or "95" in line for line in lines[-5:])
     assert lines[-1].startswith("These differences have no interval: 2 seeds are too few")

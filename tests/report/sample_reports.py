@@ -142,6 +142,8 @@ def _point(epoch: int, epochs: int, number: int) -> dict[str, Any]:
         "transfer_loss": loss,
         "scaled": 0.8 * loss,
         "cka": 1 - 0.3 * loss,
+        "head_held_out": 0.6 * loss,
+        "neighbours": 1 - 0.4 * loss,
         "norm_teacher": 2000.0,
         "norm_student": 1500.0,
         "partial_norm": 500 * loss,

@@ -221,7 +221,8 @@ def plot(
             one pair of each student, the embedding where it was measured; ``bounds``, ``classes``, ``references`` and
             ``spectra`` show one pair, the first of these, ``layers`` every pair of one student.
         quantity: for ``training``: ``accuracy`` (default) or ``loss``; for ``trajectory``, which follows the layer
-            ``student_layer``: ``loss`` (default), ``estimate``, ``eigenvalues``, ``bounds``, ``cka`` or ``gradients``.
+            ``student_layer``: ``loss`` (default), ``estimate``, ``eigenvalues``, ``bounds``, ``cka``, ``neighbours`` or
+            ``gradients``.
 
     Raises:
         UsageError: an unknown kind, no such pair, or nothing to draw; the message says what is missing.

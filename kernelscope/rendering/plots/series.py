@@ -87,6 +87,8 @@ def _quantities(pair: PairReport) -> dict[str, object]:
         "sampling_interval": pair.sampling_interval,
         "scaled": pair.ladder.scaled,
         "cka": pair.cka,
+        "head_held_out": pair.ladder.head_held_out,
+        "neighbours": None if pair.neighbours is None else pair.neighbours.overlap,
         "estimate": None if pair.paper is None else pair.paper.estimate,
         "expanded_estimate": None if pair.nystrom is None else pair.nystrom.expanded_estimate,
         "min_eigenvalue_student": None if w is None else w.student.min,

@@ -37,7 +37,10 @@ class Quantity:
 
 QUANTITIES: dict[str, Quantity] = {
     "loss": Quantity(
-        "Transfer loss while training", "loss (log scale)", {"transfer_loss": "", "scaled": "best scalar"}, log=True
+        "Transfer loss while training",
+        "loss (log scale)",
+        {"transfer_loss": "", "scaled": "best scalar", "head_held_out": "linear head"},
+        log=True,
     ),
     "estimate": Quantity(
         "The paper's estimate beside the loss (Figure 4)",
@@ -68,6 +71,7 @@ QUANTITIES: dict[str, Quantity] = {
         one_student=True,
     ),
     "cka": Quantity("CKA while training", "CKA with the teacher", {"cka": ""}),
+    "neighbours": Quantity("kNN overlap while training", "share of nearest neighbours kept", {"neighbours": ""}),
     "gradients": Quantity(
         "Gradients of the two parts of the sum",
         "norm on an epoch's first batch (log scale)",

@@ -54,6 +54,6 @@ def test_a_trajectory_shows_the_measured_losses_with_their_intervals():
     np.testing.assert_allclose(line.get_ydata(), expected)
     assert axes.get_xlabel() == "epoch"
     assert len(report.plot("trajectory").collections) == 1  # the band of the sampling interval
-    for quantity in ("estimate", "eigenvalues", "bounds", "cka"):
+    for quantity in ("estimate", "eigenvalues", "bounds", "cka", "neighbours"):
         assert report.plot("trajectory", quantity=quantity).get_lines()
     assert "Transfer loss while training" in report.to_html()

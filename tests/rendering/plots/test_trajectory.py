@@ -12,9 +12,10 @@ from kernelscope.rendering.plots.trajectory import QUANTITIES, curves, layers
 from tests.report.sample_reports import full_report
 
 EMBEDDING = [
-    ("loss", ["transfer_loss", "scaled"]),
+    ("loss", ["transfer_loss", "scaled", "head_held_out"]),
     ("estimate", ["transfer_loss", "expanded_estimate", "estimate"]),
     ("cka", ["cka"]),
+    ("neighbours", ["neighbours"]),
 ]
 
 
