@@ -20,6 +20,7 @@ VERBS = {
     "gate": "kernelscope.cli.gate",
     "inspect": "kernelscope.cli.inspect",
     "report": "kernelscope.cli.report",
+    "reproduce": "kernelscope.cli.reproduce",
 }
 
 

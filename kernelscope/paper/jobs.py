@@ -23,10 +23,11 @@ MOST = 6  #: students of a cohort: few enough that little is lost with one, enou
 
 @dataclass(frozen=True)
 class Learning:
-    """The teacher of a job: the key of all that decides its weights, and its checkpoint."""
+    """The teacher of a job: the key of all that decides its weights, its checkpoint, and what it is."""
 
     key: str
     file: Path
+    arch: str
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,10 @@ class Plan:
     def scene(self, key: str) -> Scene:
         """One of the plan's scenes by its key."""
         return next(scene for scene in self.scenes if scene.key == key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for a reader."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernelscope.distill.recipe import recipe
-from kernelscope.errors import NumericalError
+from kernelscope.errors import NumericalError, one_line
 from kernelscope.paper import searching
 from kernelscope.paper.jobs import Job, Learning, checkpoint_of
 from kernelscope.paper.plan import Plan, Study
+from kernelscope.paper.running import done
 from kernelscope.paper.scenes import SEARCH_SEED
 from kernelscope.paper.systems import AUTHORS, SYSTEMS
 
@@ -73,7 +74,7 @@ class Stages:
 
     def _student(self, scene: Scene, role: str, system: str, method: str, seed: int) -> Job:
         teacher = self._teacher(scene)
-        learning = Learning(teacher.key, checkpoint_of(self.folder, teacher))
+        learning = Learning(teacher.key, checkpoint_of(self.folder, teacher), scene.teacher)
         made = _recipe(scene, scene.students[role], method, seed, scene.epochs)
         return Job(scene.key, role, system, "figure", made, scene.images, learning)
 
@@ -83,11 +84,11 @@ def _recipe(scene: Scene, arch: str, method: str, seed: int, epochs: int) -> Rec
 
 
 def reproduce(plan: Plan, workers: Workers, cost: Callable[[Job], float], say: Callable[[str], None]) -> Study:
-    """Train what of a plan is not trained yet.
+    """Train what of a plan is not trained yet, and write ``weights.json``.
 
     Args:
         cost: of a job, in any unit: the dearest are begun first.
-        say: called with a line where a stage begins.
+        say: called with a line where something was found that the rest rests on.
 
     Raises:
         NumericalError: a teacher that fails, or all students of a search. Others: as :meth:`Workers.train`.
@@ -96,17 +97,30 @@ def reproduce(plan: Plan, workers: Workers, cost: Callable[[Job], float], say: C
     teachers = workers.train(stages.teachers(), cost)
     for row in teachers:
         if row.failed is not None:
-            raise NumericalError(
-                f"the teacher of {row.scene} failed ({row.failed[:100]}); no student can learn from it"
-            )
-        say(f"teacher of {row.scene}: {row.arch}, top-1 {100 * (row.top1 or 0):.1f} %")
+            raise NumericalError(f"the teacher of {row.scene} failed ({one_line(row.failed, 90)}); lower its rate")
+        say(f"{row.scene}: teacher {row.arch}, top-1 {100 * (row.top1 or 0):.1f} %")
     searches = stages.searches()
     searched = workers.train(list(searches.values()), cost)
     found = _found(plan, dict(zip(searches, searched)))
     searching.write(found, workers.folder)
     options = {scene: searching.options_of(of) for scene, of in found.items()}
+    for scene in (scene for scene in plan.scenes if scene.search):
+        say(f"{scene.key}: {', '.join(f'{key} {value}' for key, value in options[scene.key].items())}")
     students = workers.train(stages.students(options), cost)
     return Study(plan, (*teachers, *searched, *students), found)
+
+
+def expected(plan: Plan, folder: Path) -> list[Job]:
+    """Every job of a plan, each once; where weights are not chosen yet, with some of those that are tried."""
+    stages = Stages(plan, folder)
+    searches = stages.searches()
+    rows = done(list(searches.values()), folder)
+    options = stages.options_before_a_search()
+    if len(rows) == len({job.key for job in searches.values()}):
+        found = _found(plan, {place: rows[job.key] for place, job in searches.items()})
+        options = {scene: searching.options_of(of) for scene, of in found.items()}
+    jobs = [*stages.teachers(), *searches.values(), *stages.students(options)]
+    return list({job.key: job for job in jobs}.values())
 
 
 def _found(plan: Plan, rows: dict[tuple[str, str, str], Row]) -> dict[str, searching.Found]:

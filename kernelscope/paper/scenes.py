@@ -73,7 +73,7 @@ def _same(name: str) -> Images:
 
 SHAPES = (
     Scene("first", "shapes, 48 classes", _shapes("size=12,classes=48,difficulty=0.5", 960), "CIFAR-100"),
-    Scene("second", "shapes, 24 classes", _shapes("size=10,classes=24,difficulty=0.8", 720), "Tiny-ImageNet"),
+    Scene("second", "shapes, 36 classes", _shapes("size=10,classes=36,difficulty=0.5", 600), "Tiny-ImageNet"),
     Scene("digits", "digits", _same("digits"), None, students={"S1": SMALL_STUDENTS["S1"]}),
 )
 
