@@ -33,6 +33,7 @@ _FLAGS = {
     "overwrite",
     "plan",
     "resume",
+    "dry-run",
     "verify",
     "amp",
     "flip",

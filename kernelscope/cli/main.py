@@ -21,6 +21,7 @@ VERBS = {
     "inspect": "kernelscope.cli.inspect",
     "report": "kernelscope.cli.report",
     "reproduce": "kernelscope.cli.reproduce",
+    "study": "kernelscope.cli.study",
 }
 
 

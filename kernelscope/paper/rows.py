@@ -77,6 +77,14 @@ class Row:
         packed = np.frombuffer(bytes.fromhex(self.correct), np.uint8)
         return np.unpackbits(packed, count=self.test_images).astype(bool)
 
+    def flat(self) -> dict[str, float | str | bool | None]:
+        """Its single numbers and words, those of a layer as ``LAYER.NUMBER``; for a table."""
+        flat = {name: value for name, value in vars(self).items() if isinstance(value, (str, int, float, type(None)))}
+        flat.pop("correct")
+        for layer, numbers in self.layers.items():
+            flat |= {f"{layer}.{name}": value for name, value in numbers.items() if isinstance(value, (int, float))}
+        return flat
+
     def to_json(self) -> str:
         """One JSON document; never NaN or Infinity."""
         document = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}

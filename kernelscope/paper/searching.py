@@ -1,6 +1,6 @@
 """Weights: every option that a system may take is tried once on training images held out, and the best is taken.
 
-The students of a search are trained from a seed of their own on three quarters of the training images; their accuracy
+The students of a search are trained from a seed of their own on four fifths of the training images; their accuracy
 on the rest decides, so that neither the test images nor the validation images of the figures had a say.
 """
 

@@ -6,13 +6,14 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from kernelscope.checkpoints.loading import load
 from kernelscope.datasets.reading import Reading
 from kernelscope.datasets.sources import open_data
-from kernelscope.datasets.splitting import TRAINING, Splits, split_rows
+from kernelscope.datasets.splitting import TRAINING, Splits
+from kernelscope.distill.outcome import SomeFailed
+from kernelscope.distill.searching import held_out
 from kernelscope.distill.training import train_cohort
 from kernelscope.errors import NumericalError, one_line
 from kernelscope.paper.jobs import Job, checkpoint_of, row_of
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from kernelscope.paper.scenes import Images
 
     Progress = Callable[[int], None]  #: called with a job's number after each of its epochs
-
-HELD_OUT = 0.25  #: of the training images, in a search
 
 
 def train(jobs: Sequence[Job], folder: Path, device: str = "cpu", progress: Progress | None = None) -> None:
@@ -67,21 +66,12 @@ def _trained(jobs: Sequence[Job], progress: Progress | None, **options: Any) -> 
         if progress is not None:
             progress(student)
 
-    def together(recipes: Sequence[Job]) -> list[Trained]:
-        return train_cohort([job.recipe for job in recipes], progress=one_more, **options)
-
     try:
-        return list(together(jobs))
-    except NumericalError as error:
-        if len(jobs) == 1:
-            return [one_line(str(error))]
-    alone: list[Trained | str] = []
-    for job in jobs:
-        try:
-            alone += together([job])
-        except NumericalError as error:
-            alone.append(one_line(str(error)))
-    return alone
+        return list(train_cohort([job.recipe for job in jobs], progress=one_more, **options))
+    except SomeFailed as error:
+        return [student or one_line(error.reasons[number]) for number, student in enumerate(error.students)]
+    except NumericalError as error:  # of a job that trains alone
+        return [one_line(str(error))]
 
 
 def _of_training(trained: Trained) -> dict[str, Any]:
@@ -132,7 +122,5 @@ def examples_of(images: Images) -> tuple[Examples, Examples, Examples]:
     names = images.training, images.validation, images.test
     training, validation, test = (_splits(name).split(split) for name, split in zip(names, TRAINING))
     if images.held_out:
-        rows = split_rows(training.labels, training.n, 0, test_share=HELD_OUT)
-        kept = np.sort(np.concatenate([rows["train"], rows["validation"]]))
-        training, validation = training.take(kept), training.take(rows["test"])
+        training, validation, _ = held_out((training, validation, test))
     return training, validation, test
