@@ -6,6 +6,7 @@ Claims at batch 8: running full kernel at most 0.9 times the batch Gram's loss a
 batch Gram is as good or better, which is printed too.
 With --micro N gradients of N micro-batches are added up before each step: what that changes for either loss.
 Run: python benchmarks/full_kernel_in_small_batches.py [--batches 8,32,128,256] [--seeds N] [--micro N] [--jobs N]
+    [--losses NAME ...]
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--micro", type=int, default=1)
     parser.add_argument("--d", type=int, default=32)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=tuple(LOSSES), metavar="NAME")
     given = parser.parse_args()
     batches = [int(batch) for batch in given.batches.split(",")]
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
@@ -102,25 +104,26 @@ def main() -> None:
         torch.save(rows(path, "train", 2000), Path(folder) / "train.pt")
         torch.save(rows(path, "test", 8000), Path(folder) / "test.pt")
         how = (given.epochs, given.micro, folder, given.d)
-        search = [(n, b, s, r, *how) for n in LOSSES for b in batches for r in RATES for s in SEARCHED_ON]
+        search = [(n, b, s, r, *how) for n in given.losses for b in batches for r in RATES for s in SEARCHED_ON]
         found = dict(zip([job[:4] for job in search], pool.map(held_out_loss, search, chunksize=1)))
         rates = {
             (n, b): min(RATES, key=lambda r: np.mean([found[n, b, s, r] for s in SEARCHED_ON]))
-            for n in LOSSES
+            for n in given.losses
             for b in batches
         }
-        jobs = [(n, b, s, rates[n, b], *how) for n in LOSSES for b in batches for s in range(given.seeds)]
+        jobs = [(n, b, s, rates[n, b], *how) for n in given.losses for b in batches for s in range(given.seeds)]
         losses = dict(zip([job[:3] for job in jobs], pool.map(held_out_loss, jobs, chunksize=1)))
     print(f"n = 2,000, 48 classes, {given.epochs} epochs, {given.seeds} seeds, {given.micro} micro-batches a step")
     for b in batches:
-        at = {n: np.array([losses[n, b, s] for s in range(given.seeds)]) for n in LOSSES}
+        at = {n: np.array([losses[n, b, s] for s in range(given.seeds)]) for n in given.losses}
         for n, values in at.items():
             print(f"batch {b:>4}  {n:<20} rate {rates[n, b]:g}  {values.mean():.4f} ± {values.std(ddof=1):.4f}")
-        for other in ("batch Gram", "KDA, epoch before", "KDA, running"):
-            logs = np.log(at["running full kernel"] / at[other])
+        first, *others = given.losses
+        for other in others:
+            logs = np.log(at[first] / at[other])
             half = student_t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5
             low, mid, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
-            print(f"batch {b:>4}  running full kernel / {other}: {mid:.3f} [{low:.3f}, {high:.3f}]")
+            print(f"batch {b:>4}  {first} / {other}: {mid:.3f} [{low:.3f}, {high:.3f}]")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ def choose(method: str, tried: dict[str, list[float | None]], n: int, seeds: Seq
     Args:
         n: examples that were held out.
     """
-    means = {name: float(np.mean([score or 0.0 for score in scores])) for name, scores in tried.items()}
+    # rounded, as sums of equal shares in another order may differ in their last bit
+    means = {name: round(float(np.mean([score or 0.0 for score in scores])), 9) for name, scores in tried.items()}
     chosen = max(means, key=means.__getitem__)
     scores = ", ".join(f"{100 * mean:.1f}" for mean in means.values())
     note = (

@@ -191,7 +191,7 @@ class Student:
                 batch = int(torch.argmax((~torch.isfinite(found)).int()))
                 raise NumericalError(
                     f"loss term {one_line(name, 60)} is {float(found[batch])} in batch {batch + 1} of epoch "
-                    f"{epoch + 1}; lower --lr or the term's weight"
+                    f"{epoch + 1}; lower --lr or the method's weight"
                 )
             means[name] = float(found @ sizes / sizes.sum())
         record: dict[str, Any] = {

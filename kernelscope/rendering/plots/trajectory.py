@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from kernelscope.report.fields import NetworkReport
 
 
+MOST_NAMED = 3  #: students, each of whose curves is named; of more only the first, and the axis says what others are
+DASH_WORDS = ("dashed:", "dotted:")
+
+
 @dataclass(frozen=True)
 class Quantity:
     """What a figure shows: curves by their path in a point and their name; ``line`` a level and what it is.
@@ -104,6 +108,7 @@ def trajectory(ax: Axes, shown: Networks) -> None:
     quantity, layer = QUANTITIES[shown.quantity], shown.layer
     ends: list[tuple[float, str, str]] = []
     values: list[float] = []
+    crowded = len(shown.networks) > MOST_NAMED and "" in quantity.curves.values()
     for number, (network, label, student) in enumerate(shown.networks):
         found = curves(network, quantity, layer)
         for dash, name in zip(DASHES, quantity.curves.values()):
@@ -115,7 +120,8 @@ def trajectory(ax: Axes, shown: Networks) -> None:
             ax.plot(epochs, heights, color=colour, linewidth=1.5, linestyle=dash, marker="." if len(epochs) < 4 else "")
             beside = shortened(label, 16)
             said = name if quantity.one_student or common else f"{beside}: {name}" if name else beside
-            ends.append((heights[-1], said, INK if quantity.one_student else colour))
+            if not (crowded and name and not common):
+                ends.append((heights[-1], said, INK if quantity.one_student else colour))
             values += heights
         if shown.quantity == "loss":
             _sampling(ax, network, quantity, layer, COLOURS[(student or 0) % len(COLOURS)])
@@ -127,7 +133,9 @@ def trajectory(ax: Axes, shown: Networks) -> None:
     _scale(ax, quantity, values)
     where = "" if quantity.of_history else f": {words(layer)}"
     where += f", {shortened(shown.networks[0][1])}" if quantity.one_student else ""
-    dress(ax, f"{shown.title}{where}", x=shown.unit, y=quantity.y)
+    others = [name for name in quantity.curves.values() if name and name != quantity.shared]
+    dashes = ", ".join(f"{word} {name}" for word, name in zip(DASH_WORDS, others)) if crowded and others else ""
+    dress(ax, f"{shown.title}{where}", x=shown.unit, y=quantity.y + (f"\n{dashes}" if dashes else ""))
     label_ends(ax, ends)
 
 
