@@ -1,15 +1,21 @@
-"""The page of a study: what the paper says and what our students say, as one HTML file."""
+"""The page of a study, and its text: what the paper says and what our students say."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kernelscope import files
+from kernelscope.paper import findings, sections, words
+from kernelscope.rendering.page import template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kernelscope.paper.findings import Findings
     from kernelscope.paper.plan import Study
+    from kernelscope.paper.sections import Table
+
+BY_CHANCE = 0.025  #: of claims with a sign, where nothing differs
 
 
 def write(study: Study, folder: Path) -> None:
@@ -18,5 +24,52 @@ def write(study: Study, folder: Path) -> None:
     Raises:
         ResourceError: the disk cannot take it.
     """
-    files.write_text(folder / "index.html", "")
-    files.write_text(folder / "reproduction.md", "")
+    found = findings.of(study)
+    files.write_text(folder / "index.html", html(found))
+    files.write_text(folder / "reproduction.md", text(found))
+
+
+def html(found: Findings) -> str:
+    """One file with inline SVG, no script and no network."""
+    total = sum(found.counts().values())
+    return template("study.html.j2", "kernelscope.paper").render(
+        title=_title(found),
+        counts=[(words.OUTCOMES[said], count) for said, count in found.counts().items()],
+        total=total,
+        by_chance=f"{BY_CHANCE * total:.1f}",
+        facts=sections.facts(found),
+        unmet=sections.unmet(found),
+        claims=sections.all_claims(found),
+        sections=sections.of(found),
+        appendix=sections.appendix(found),
+    )
+
+
+def text(found: Findings) -> str:
+    """The same in Markdown, without the figures."""
+    lines = [f"# {_title(found)}", "", f"{words.capital(words.summary(found.counts()))} of the paper's.", ""]
+    lines += [f"* {term}: {said}" for term, said in sections.facts(found)]
+    lines += [f"* \\* {said}" for said in sections.unmet(found)]
+    lines += ["", "## Every claim", "", *_table(sections.all_claims(found))]
+    for section in sections.of(found):
+        lines += ["", f"## {section.heading}", "", *(line for lead in section.lead for line in (lead, ""))]
+        lines += [f"* {said}." for _, said in section.said]
+        for table in section.tables:
+            lines += ["", *_table(table)]
+    lines += ["", "## Appendix"]
+    for table in sections.appendix(found):
+        lines += ["", *_table(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _title(found: Findings) -> str:
+    students = sum(row.purpose != "teacher" for row in found.study.rows)
+    return f"The paper's claims on {students} students trained here"
+
+
+def _table(table: Table) -> list[str]:
+    def line(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    head = [f"{table.caption}:", ""] if table.caption else []
+    return [*head, line(table.columns), "|" + "---|" * len(table.columns), *map(line, table.rows)]

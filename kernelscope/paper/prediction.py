@@ -79,7 +79,7 @@ def groups(rows: Iterable[Row], draws: int = DRAWS, seed: int = 0) -> list[Group
         for within, those in _within(alike).items():
             correlate = partial_spearman if within == "fixed" else spearman
             methods = len({row.method for row in those})
-            if len(those) >= FEWEST and methods > 2:
+            if len(those) >= FEWEST and methods > 2 and len({row.top1 for row in those}) > 1:
                 found = _correlations(those, correlate, draws, seed)
                 made.append(Group(scene, epochs, within, len(those), methods, found))
     return made
@@ -103,10 +103,10 @@ def _correlations(
     draws: int,
     seed: int,
 ) -> dict[str, Correlation]:
-    """Of every predictor that all these students have."""
+    """Of every predictor that all these students have, and that differs among them."""
     table = {name: [value(row, name, EMBEDDING) for row in students] for name in PREDICTORS}
-    names = [name for name, column in table.items() if None not in column]
-    if correlate is partial_spearman:
+    names = [name for name, column in table.items() if None not in column and len(set(column)) > 1]
+    if correlate is partial_spearman and "training_ce" in names:
         names.remove("training_ce")
     X = np.array([table[name] for name in names], float).T
     y, ce = np.array([row.top1 for row in students], float), np.array(table["training_ce"], float)
@@ -145,8 +145,9 @@ def partial_spearman(X: np.ndarray, y: np.ndarray, held: np.ndarray) -> np.ndarr
 def _centred_ranks(table: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata
 
-    ranks: np.ndarray = rankdata(table, axis=0)
-    return ranks - ranks.mean(axis=0)
+    ranks = rankdata(table, axis=0)
+    centred: np.ndarray = ranks - ranks.mean(axis=0)
+    return centred
 
 
 def _with_last(columns: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Verdict:
             ``half_width`` of its 95 % interval, None below 3 seeds.
         own: the paper's own difference in the same units.
         agreeing: how many of ``seeds`` are on the paper's side.
-        over: what else the interval is a mean of.
+        side: whether the interval lies on the claim's side (True), on the other (False), or on both (None).
         unmet: preconditions that do not hold.
     """
 
@@ -51,7 +51,7 @@ class Verdict:
     own: float | None = None
     agreeing: int = 0
     seeds: int = 0
-    over: str = ""
+    side: bool | None = None
     unmet: tuple[str, ...] = ()
 
 
@@ -66,16 +66,16 @@ def judge(claim: Claim, cells: Cells) -> Verdict:
     pairs = [pairs[i] for i in kept]
     a, b = np.array([values[i] for i in kept], float).T
     difference, signed, own = _difference(claim, pairs, a, b)
-    outcome = _outcome(claim, difference, own)
+    side = _side(claim, difference)
     return Verdict(
         claim,
-        outcome,
+        _outcome(difference, own, side),
         difference.value,
         difference.half_width,
         own,
         _agreeing(claim, signed),
         len(kept),
-        difference.over,
+        side,
         unmet(cells, claim.scene, claim.role, [row for pair in pairs for row in pair]),
     )
 
@@ -136,13 +136,20 @@ def _agreeing(claim: Claim, signed: np.ndarray) -> int:
     return int(np.count_nonzero(agrees))
 
 
-def _outcome(claim: Claim, difference: Difference, own: float | None) -> Outcome:
+def _outcome(difference: Difference, own: float | None, side: bool | None) -> Outcome:
     half = difference.half_width
     if half is None or (own is not None and half > own):
         return "not testable"
-    low, high = difference.value - half, difference.value + half
+    return "direction only" if side is None else "confirmed" if side else "contradicted"
+
+
+def _side(claim: Claim, difference: Difference) -> bool | None:
+    """On which side the whole interval lies."""
+    if difference.half_width is None:
+        return None
+    low, high = difference.value - difference.half_width, difference.value + difference.half_width
     confirmed, contradicted = _sides(claim, low, high)
-    return "confirmed" if confirmed else "contradicted" if contradicted else "direction only"
+    return True if confirmed else False if contradicted else None
 
 
 def _sides(claim: Claim, low: float, high: float) -> tuple[bool, bool]:

@@ -41,7 +41,7 @@ MOST_COMPARISONS = 6
 def render(report: TransferReport) -> str:
     """The whole page: answers, what was measured, numbers, figures, theory, training, warnings, fingerprint."""
     report, places = ranked(report), ranking(report)
-    return _template("page.html.j2").render(
+    return template("page.html.j2").render(
         **_content(report),
         ranking=rows(report, places),
         ranked_by=headline(report, places) if places else "",
@@ -59,7 +59,7 @@ def render(report: TransferReport) -> str:
 
 def notebook(report: TransferReport) -> str:
     """Table and verdicts as a fragment for a notebook; its styles reach nothing else."""
-    return _template("notebook.html.j2").render(**_content(ranked(report)))
+    return template("notebook.html.j2").render(**_content(ranked(report)))
 
 
 def _content(report: TransferReport) -> dict[str, object]:
@@ -208,9 +208,12 @@ def _date(created: object) -> str:
 
 
 @functools.cache
-def _template(name: str) -> Template:
+def template(name: str, room: str = "kernelscope.rendering") -> Template:
+    """The template ``name`` of a room, which may include those of this one."""
+
     def source(file: str) -> str:
-        return resources.files("kernelscope.rendering").joinpath(file).read_text(encoding="utf-8")
+        of = room if file == name else "kernelscope.rendering"
+        return resources.files(of).joinpath(file).read_text(encoding="utf-8")
 
     environment = Environment(
         loader=FunctionLoader(source),
