@@ -91,6 +91,7 @@ def correlation(x: Iterable[float], y: Iterable[float], statistic: str = "pearso
     a, b = (np.asarray(list(values), float) for values in (x, y))
     if statistic == "spearman":
         a, b = rankdata(a), rankdata(b)
+    size = abs(a).max() * abs(b).max() * len(a)
     a, b = a - a.mean(), b - b.mean()
     norm = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / norm if norm > 0 else None
+    return float(a @ b) / norm if norm > 1e-12 * size else None

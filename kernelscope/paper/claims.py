@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Relation = Literal["higher", "lower", "ratio", "similar", "no higher", "level"]
 TRACKS = 0.9  #: correlation over epochs that we read "closely correlated" as
 OURS = "ours"
+TEXT = "the paper's text"
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ def _of_place(place: Place) -> Iterator[Claim]:
             yield _level(place, "the estimate follows the loss over epochs", "tracking", TRACKS, "our reading")
         case "fig5":
             said, assumed = published.SMALLEST_EIGENVALUE, published.ASSUMED_EIGENVALUE
-            yield _level(place, "the smallest eigenvalue of W exceeds 10", "min_eigenvalue", said, "text")
-            yield _level(place, "it exceeds 1, as the Corollaries assume", "min_eigenvalue", assumed, "text")
+            yield _level(place, "the smallest eigenvalue of W exceeds 10", "min_eigenvalue", said, TEXT)
+            yield _level(place, "it exceeds 1, as the Corollaries assume", "min_eigenvalue", assumed, TEXT)
         case "fig6":
             yield _none(place, "with W or without is much the same", "kda_whitened", "kda", "similar")
         case "fig7":
@@ -164,7 +165,7 @@ def _loss(
 ) -> Claim:
     return Claim(
         place.figure, text, place.scene, place.role, first, second, "raw", layer, relation, size,
-        source or (Claim.source if size is None else "text"),
+        source or (Claim.source if size is None else TEXT),
     )  # fmt: skip
 
 

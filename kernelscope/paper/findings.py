@@ -46,8 +46,8 @@ class Findings:
         return [judged for judged in self.judged if judged.verdict.claim.figure == figure]
 
 
-def of(study: Study) -> Findings:
-    """The findings of a study."""
+def of(study: Study, draws: int = prediction.DRAWS) -> Findings:
+    """The findings of a study; ``draws``: of methods, for the intervals of correlations."""
     cells = Cells(study.rows)
     verdicts = [judge(claim, cells) for claim in claims.of(claims.places(study.plan))]
     points = corollaries.of_points(study.rows)
@@ -59,7 +59,7 @@ def of(study: Study) -> Findings:
         lemma=corollaries.lemma(study.rows),
         trackings=tuple(corollaries.trackings(study.rows)),
         broken=tuple(corollaries.broken(points, study.rows)),
-        groups=tuple(prediction.groups(study.rows)),
+        groups=tuple(prediction.groups(study.rows, draws)),
     )
 
 

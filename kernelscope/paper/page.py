@@ -9,11 +9,12 @@ from kernelscope.paper import findings, sections, words
 from kernelscope.rendering.page import template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from kernelscope.paper.findings import Findings
     from kernelscope.paper.plan import Study
-    from kernelscope.paper.sections import Table
+    from kernelscope.paper.sections import Section, Table
 
 BY_CHANCE = 0.025  #: of claims with a sign, where nothing differs
 
@@ -25,11 +26,12 @@ def write(study: Study, folder: Path) -> None:
         ResourceError: the disk cannot take it.
     """
     found = findings.of(study)
-    files.write_text(folder / "index.html", html(found))
-    files.write_text(folder / "reproduction.md", text(found))
+    parts = sections.of(found)
+    files.write_text(folder / "index.html", html(found, parts))
+    files.write_text(folder / "reproduction.md", text(found, parts))
 
 
-def html(found: Findings) -> str:
+def html(found: Findings, parts: Sequence[Section]) -> str:
     """One file with inline SVG, no script and no network."""
     total = sum(found.counts().values())
     return template("study.html.j2", "kernelscope.paper").render(
@@ -40,18 +42,18 @@ def html(found: Findings) -> str:
         facts=sections.facts(found),
         unmet=sections.unmet(found),
         claims=sections.all_claims(found),
-        sections=sections.of(found),
+        sections=parts,
         appendix=sections.appendix(found),
     )
 
 
-def text(found: Findings) -> str:
+def text(found: Findings, parts: Sequence[Section]) -> str:
     """The same in Markdown, without the figures."""
     lines = [f"# {_title(found)}", "", f"{words.capital(words.summary(found.counts()))} of the paper's.", ""]
     lines += [f"* {term}: {said}" for term, said in sections.facts(found)]
     lines += [f"* \\* {said}" for said in sections.unmet(found)]
     lines += ["", "## Every claim", "", *_table(sections.all_claims(found))]
-    for section in sections.of(found):
+    for section in parts:
         lines += ["", f"## {section.heading}", "", *(line for lead in section.lead for line in (lead, ""))]
         lines += [f"* {said}." for _, said in section.said]
         for table in section.tables:

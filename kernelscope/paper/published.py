@@ -70,7 +70,7 @@ WORDS = {
     "fig3b": "KD and KDA have much less transfer loss than the baseline; KDA reduces it from 0.23 in KD to 0.2",
     "fig4": "the difference between partial kernel matrices is closely correlated with that between whole ones",
     "fig5": "the smallest eigenvalue is larger than 10, consistent with our assumption",
-    "fig6": "our method without W has a similar performance as the one with W_T^{+1/2}",
+    "fig6": "our method without W has a similar performance as the one with the root of W_T",
     "fig7": "more centers for each class cannot improve the performance significantly",
     "table1": "information from the teacher always helps; that from the later layers is more helpful",
     "table2": "all methods outperform training without a teacher; KDA surpasses RKD by 1.3%; Combo is slightly better",

@@ -130,10 +130,10 @@ def sentence(judged: Judged) -> str:
 
 
 def verdict(found: Verdict) -> str:
-    """``confirmed, 3 of 3 seeds (+3.7 ± 1.2 points, the paper's +2.4 points)``."""
+    """``confirmed, 3 of 3 seeds (+3.7 ± 1.2 points; Table 2: +2.4 points)``."""
     if found.outcome == "not run":
         return outcome(found)
-    paper = f", the paper's {own(found.claim)}" if found.claim.size is not None else ""
+    paper = f"; {found.claim.source}: {own(found.claim)}" if found.claim.size is not None else ""
     return f"{outcome(found)} ({measured(found)}{paper})"
 
 
