@@ -6,12 +6,14 @@ Claims at batch 8: running full kernel at most 0.9 times the batch Gram's loss a
 batch Gram is as good or better, which is printed too.
 With --micro N gradients of N micro-batches are added up before each step: what that changes for either loss.
 Run: python benchmarks/full_kernel_in_small_batches.py [--batches 8,32,128,256] [--seeds N] [--micro N] [--jobs N]
-    [--losses NAME ...]
+    [--losses NAME ...] [--save FILE.json]
+The figure of several such files: ... --draw FILE.png --saved FILE.json ...
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import tempfile
 from dataclasses import dataclass
@@ -96,7 +98,13 @@ def main() -> None:
     parser.add_argument("--d", type=int, default=32)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=tuple(LOSSES), metavar="NAME")
+    parser.add_argument("--save", type=Path)
+    parser.add_argument("--draw", type=Path, metavar="PNG")
+    parser.add_argument("--saved", type=Path, nargs="+", default=())
     given = parser.parse_args()
+    if given.draw:
+        draw([row for path in given.saved for row in json.loads(path.read_text())], given.draw)
+        return
     batches = [int(batch) for batch in given.batches.split(",")]
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
         train_teacher(SETTING, Path(folder))
@@ -113,6 +121,13 @@ def main() -> None:
         }
         jobs = [(n, b, s, rates[n, b], *how) for n in given.losses for b in batches for s in range(given.seeds)]
         losses = dict(zip([job[:3] for job in jobs], pool.map(held_out_loss, jobs, chunksize=1)))
+    if given.save:
+        found = [
+            {"batch": b, "micro": given.micro, "loss": n, "held_out": [losses[n, b, s] for s in range(given.seeds)]}
+            for n in given.losses
+            for b in batches
+        ]
+        given.save.write_text(json.dumps(found))
     print(f"n = 2,000, 48 classes, {given.epochs} epochs, {given.seeds} seeds, {given.micro} micro-batches a step")
     for b in batches:
         at = {n: np.array([losses[n, b, s] for s in range(given.seeds)]) for n in given.losses}
@@ -124,6 +139,31 @@ def main() -> None:
             half = student_t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5
             low, mid, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
             print(f"batch {b:>4}  {first} / {other}: {mid:.3f} [{low:.3f}, {high:.3f}]")
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """Held-out loss against the batch size, mean and standard deviation over seeds."""
+    from kernelscope.rendering.plots import canvas
+
+    with canvas.own_style():
+        axes = canvas.new_axes(5.4, 3.4)
+        ends = []
+        for number, name in enumerate(LOSSES):
+            drawn = canvas.stroke(number)
+            points = sorted((r["batch"], r["held_out"]) for r in rows if r["loss"] == name and r["micro"] == 1)
+            batches, values = [b for b, _ in points], np.array([v for _, v in points])
+            spread = values.std(axis=1, ddof=1)
+            axes.errorbar(batches, values.mean(axis=1), spread, color=drawn.colour, marker=drawn.marker, capsize=2)
+            ends.append((float(values[-1].mean()), name, drawn.colour))
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        canvas.log_ticks(axes, "y")
+        axes.set_xticks(batches, labels=[str(b) for b in batches])
+        axes.minorticks_off()
+        title = "A kernel loss alone, by the size of its batches"
+        canvas.dress(axes, title, x="examples in a batch", y="transfer loss, held out (log scale)")
+        canvas.label_ends(axes, ends)
+        axes.figure.savefig(path, dpi=150)
 
 
 if __name__ == "__main__":
