@@ -40,7 +40,7 @@ def command(figures: tuple[str, ...], **given: Any) -> None:
     weights.json and students/*.pt in DIR; each .pt is a checkpoint for `measure`. What is finished stays: --resume goes
     on after a signal, a crash or a power cut, also with more figures or seeds.
     """
-    from kernelscope.paper import page, tables
+    from kernelscope.paper import findings, page, tables
     from kernelscope.paper.plan import plan
     from kernelscope.paper.reproduction import expected, reproduce
 
@@ -50,7 +50,9 @@ def command(figures: tuple[str, ...], **given: Any) -> None:
         return studying.say_cost(jobs, given)
     with studying.trainer(chosen.to_dict(), jobs, given) as (workers, cost, announce):
         study = reproduce(chosen, workers, cost, announce)
-    tables.write(study, out)
-    page.write(study, out)
+    found = findings.of(study)
+    tables.write(found, out)
+    page.write(found, out)
+    findings.require_proved(found)
     failed = sum(row.failed is not None for row in study.rows)
     return say(f"{out / 'index.html'}: {len(study.rows)} networks{f', {failed} failed' if failed else ''}")

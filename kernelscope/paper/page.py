@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernelscope import files
-from kernelscope.paper import findings, sections, words
+from kernelscope.paper import sections, words
 from kernelscope.rendering.page import template
 
 if TYPE_CHECKING:
@@ -13,19 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernelscope.paper.findings import Findings
-    from kernelscope.paper.plan import Study
     from kernelscope.paper.sections import Section, Table
 
 BY_CHANCE = 0.025  #: of claims with a sign, where nothing differs
 
 
-def write(study: Study, folder: Path) -> None:
+def write(found: Findings, folder: Path) -> None:
     """Write ``folder/index.html`` and ``folder/reproduction.md``.
 
     Raises:
         ResourceError: the disk cannot take it.
     """
-    found = findings.of(study)
     parts = sections.of(found)
     files.write_text(folder / "index.html", html(found, parts))
     files.write_text(folder / "reproduction.md", text(found, parts))

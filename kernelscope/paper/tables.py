@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import files
-from kernelscope.paper import findings
 from kernelscope.paper.cells import EMBEDDING, LOGITS, spread, value
+from kernelscope.report.csv_text import csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from kernelscope.paper.findings import Findings
-    from kernelscope.paper.plan import Study
     from kernelscope.paper.rows import Row
 
 FORMAT, FORMAT_VERSION = "kernelscope.study", 1
-OF_STUDENT = (
-    "key", "scene", "role", "arch", "system", "method", "seed", "epochs", "purpose", "failed", "seconds", "threads",
-    "top1", "top1_best", "teacher_top1", "agreement", "flips", "training_ce", "test_images",
-)  # fmt: skip
 OF_LAYER = (
     "raw", "scaled", "centred", "head", "head_held_out", "width_floor", "neighbours", "cka_debiased", "estimate",
     "expanded_estimate", "min_eigenvalue_teacher", "min_eigenvalue_student",
@@ -32,27 +24,14 @@ OF_LAYER = (
 MEANS = ("top1", "agreement", "flips", "training_ce")
 
 
-def write(study: Study, folder: Path) -> None:
+def write(found: Findings, folder: Path) -> None:
     """Write ``folder/results.csv`` and ``folder/results.json``.
 
     Raises:
         ResourceError: the disk cannot take it.
     """
-    found = findings.of(study)
-    files.write_text(folder / "results.csv", of_students(study.rows))
+    files.write_text(folder / "results.csv", csv_text([row.flat() for row in found.study.rows]))
     files.write_text(folder / "results.json", document(found))
-
-
-def of_students(rows: Iterable[Row]) -> str:
-    """CSV, a line for each network; what it does not have is empty."""
-    stream = io.StringIO()
-    layers = (EMBEDDING, LOGITS)
-    out = csv.writer(stream, lineterminator="\n")
-    out.writerow([*OF_STUDENT, *(f"{layer}.{name}" for layer in layers for name in OF_LAYER)])
-    for row in rows:
-        own = [getattr(row, name) for name in OF_STUDENT]
-        out.writerow([*own, *(row.layers.get(layer, {}).get(name) for layer in layers for name in OF_LAYER)])
-    return stream.getvalue()
 
 
 def document(found: Findings) -> str:

@@ -87,8 +87,9 @@ def test_text_has_tables_whose_rows_are_as_wide_as_their_heads(text):
         width = cells
 
 
-def test_the_csv_has_a_line_for_every_network(found):
-    lines = list(csv.DictReader(io.StringIO(tables.of_students(found.study.rows))))
+def test_the_csv_has_a_line_for_every_network(found, tmp_path):
+    tables.write(found, tmp_path)
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text())))
     assert len(lines) == len(found.study.rows)
     row = found.study.rows[0]
     assert float(lines[0]["embedding.raw"]) == row.layers["embedding"]["raw"] and lines[-1]["top1"] == ""
@@ -102,7 +103,7 @@ def test_the_json_holds_what_the_page_says(found):
 
 
 def test_both_are_written_whole(tmp_path):
-    made = study(("fig5",))
+    made = findings.of(study(("fig5",)))
     page.write(made, tmp_path)
     tables.write(made, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
@@ -111,7 +112,7 @@ def test_both_are_written_whole(tmp_path):
 
 def test_a_study_without_a_finished_student_has_a_page(tmp_path):
     made = study(("fig3a",))
-    page.write(Study(made.plan, ()), tmp_path)
+    page.write(findings.of(Study(made.plan, ())), tmp_path)
     assert "not run" in (tmp_path / "reproduction.md").read_text()
 
 
