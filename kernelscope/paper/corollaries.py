@@ -163,7 +163,7 @@ def trackings(rows: Sequence[Row]) -> list[Tracking]:
 def _tracking(scene: str, layer: str, students: list[Row]) -> Tracking | None:
     """None where no student has an estimate beside a loss above 0."""
     ends = [row.layers[layer] for row in students]
-    ends = [end for end in ends if end["raw"] > 0 and end["estimate"] is not None]
+    ends = [end for end in ends if end["raw"] > 0 and None not in (end["estimate"], end["landmarks"])]
     if not ends:
         return None
     loss, estimate = ([float(end[key]) for end in ends] for key in ("raw", "estimate"))

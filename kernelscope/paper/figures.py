@@ -139,11 +139,11 @@ def prediction(group: Group) -> str:
         if found.value is not None:
             colour = SOFT if found.zero else COLOURS[0]
             rows.append((PREDICTORS[name], [Mark(found.value, found.low, found.high, colour, filled=not found.zero)]))
-            said.append("0" if found.zero else f"{found.value:+.2f}")
-    title = f"{words.capital(words.within(group))}: {group.students} students, {group.methods} methods"
+            said.append("0" if found.zero else words.coefficient(found.value))
+    title = f"{words.capital(group.scene)}, {words.within(group)}: {group.students} students of {group.methods} methods"
     x = "Spearman with test accuracy; bar: 95 % over methods\nopen: no different from 0"
     prefix = f"ks-prediction-{group.scene}-{group.epochs}-{group.within}"
-    return drawing.dots(rows, title, x, prefix, line=0.0, limits=(-1.03, 1.03), said=said)
+    return drawing.dots(rows, title, x, prefix, line=0.0, limits=(-1.08, 1.08), said=said)
 
 
 def _curve(row: Row, key: str, layer: str) -> Curve:

@@ -47,7 +47,7 @@ def html(found: Findings, parts: Sequence[Section]) -> str:
 
 def text(found: Findings, parts: Sequence[Section]) -> str:
     """The same in Markdown, without the figures."""
-    lines = [f"# {_title(found)}", "", f"{words.capital(words.summary(found.counts()))} of the paper's.", ""]
+    lines = [f"# {_title(found)}", "", f"The paper's: {words.summary(found.counts())}.", ""]
     lines += [f"* {term}: {said}" for term, said in sections.facts(found)]
     lines += [f"* \\* {said}" for said in sections.unmet(found)]
     lines += ["", "## Every claim", "", *_table(sections.all_claims(found))]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from kernelscope.paper import claims, corollaries, figures, prediction, published, words
 from kernelscope.paper.cells import EMBEDDING
 from kernelscope.paper.plan import FIGURES, Cell
+from kernelscope.paper.scenes import SEARCH_SEED
 from kernelscope.report.digits import number, percent
+from kernelscope.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,8 +99,13 @@ def facts(found: Findings) -> list[tuple[str, str]]:
     plan, rows = study.plan, study.rows
     of = {purpose: [row for row in rows if row.purpose == purpose] for purpose in ("teacher", "figure", "search")}
     seconds, threads = sum(row.seconds or 0.0 for row in rows), sorted({row.threads for row in rows})
+    figures_asked = "all" if plan.figures == tuple(FIGURES) else " ".join(plan.figures)
+    command = f"kernelscope reproduce {figures_asked} --size {plan.size} --seeds {','.join(map(str, plan.seeds))}"
     counts = f"{len(of['figure'])} for figures, {len(of['search'])} to find weights, {len(of['teacher'])} teachers"
-    said = [("Networks", f"{counts}; {sum(row.failed is not None for row in rows)} failed")]
+    said = [
+        ("Command", command),
+        ("Networks", f"{counts}; {sum(row.failed is not None for row in rows)} failed"),
+    ]
     for scene in plan.scenes:
         teacher = study.teacher(scene.key)
         top1 = "" if teacher is None or teacher.top1 is None else f" ({percent(teacher.top1)})"
@@ -112,8 +120,9 @@ def facts(found: Findings) -> list[tuple[str, str]]:
     images = sorted({row.test_images for row in of["figure"] if row.test_images})
     said += [
         ("Test images", ", ".join(f"{count:,}" for count in images)),
-        ("Seeds", ", ".join(map(str, plan.seeds))),
+        ("Seeds", f"{', '.join(map(str, plan.seeds))}; {SEARCH_SEED} for weights"),
         ("Time", f"{seconds / 60:.0f} CPU minutes in processes of {', '.join(map(str, threads))} thread"),
+        ("With", f"kernelscope {__version__}, torch {version('torch')}, numpy {version('numpy')}"),
     ]
     return [(term, text) for term, text in said if text]
 
@@ -172,7 +181,7 @@ def _ours(found: Findings) -> Section:
     lead = "Sums that follow every batch, without a warm-up, in the place of landmarks that are an epoch old"
     return Section(
         words.HEADINGS[claims.OURS],
-        (f"{lead}: {words.summary(found.counts(ours=True))}.",),
+        (f"{lead}. {words.capital(words.summary(found.counts(ours=True)))}.",),
         _by_claim(found, found.of(claims.OURS), scenes=True),
     )
 
@@ -246,8 +255,9 @@ def _prediction(found: Findings) -> Section | None:
     return Section(
         "Does the number predict the student?",
         (
-            "Spearman's correlation with test accuracy over all students, those of the search among them; intervals "
-            "draw methods, each with all its students. 0 stands first where the interval contains it.",
+            "Spearman's correlation with test accuracy over all students, those of the search among them, which saw "
+            "four fifths of the training images; intervals draw methods, each with all its students. 0 stands first "
+            "where the interval contains it.",
             *(
                 f"Only {group.students} students of scene {group.scene!r}: {prediction.ENOUGH} would be needed."
                 for group in overall

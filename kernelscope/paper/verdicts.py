@@ -28,6 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = ("confirmed", "contradicted", "direction only", 
 PLAIN = (0.6, 0.8)  #: accuracy of the plain student between which methods can tell themselves apart
 TEACHER_ABOVE = 0.08
 LEAST_IMAGES = 2000
+ABOUT = 1.1  #: how far "about 23 %" reaches up
 LONGEST_WARM_UP = 0.05  #: of all epochs; a single epoch is always allowed
 
 
@@ -126,7 +127,7 @@ def _agreeing(claim: Claim, signed: np.ndarray) -> int:
         case "lower":
             agrees = signed < 0
         case "ratio":
-            agrees = signed < math.log(size) / 2
+            agrees = signed <= math.log(size * ABOUT)
         case "similar":
             agrees = np.abs(signed) < size
         case "no higher":
@@ -160,9 +161,9 @@ def _sides(claim: Claim, low: float, high: float) -> tuple[bool, bool]:
             return low > 0, high < 0
         case "lower":
             return high < 0, low > 0
-        case "ratio":  # all of it nearer to the paper's ratio than to 1, on a log scale; or none as low as the paper's
-            said = math.log(size)
-            return low <= said and high < said / 2, low > said
+        case "ratio":  # nearer to the paper's than to 1 on a log scale, and about as low; or not as low
+            said = math.log(size * ABOUT)
+            return low <= said and high < math.log(size) / 2, low > said
         case "similar":
             return -size < low and high < size, high < -size or low > size
         case "no higher":

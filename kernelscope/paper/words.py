@@ -141,12 +141,10 @@ RUNGS = {"scaled": "after the best scalar", "head_held_out": "after a linear hea
 
 
 def summary(counts: Mapping[Outcome, int]) -> str:
-    """``2 of 5 claims confirmed, 3 contradicted``."""
+    """``5 claims: 2 confirmed, 3 contradicted``."""
     total = sum(counts.values())
-    if not total:
-        return "no claims"
     listed = [f"{count} {OUTCOMES[said]}" for said, count in counts.items()]
-    return f"of {total} claim{'s' if total > 1 else ''} {', '.join(listed)}"
+    return f"{total or 'no'} claim{'' if total == 1 else 's'}{': ' if total else ''}{', '.join(listed)}"
 
 
 def spread(found: Spread | None, scale: float = 1.0, decimals: int = 3) -> str:
@@ -158,13 +156,18 @@ def spread(found: Spread | None, scale: float = 1.0, decimals: int = 3) -> str:
 
 
 def correlation(found: Correlation | None) -> str:
-    """``+.96 [.93, .98]``; where the interval contains it, ``0`` first."""
+    """``+0.96 [+0.93, +0.98]``; where the interval contains it, ``0`` first."""
     if found is None or found.value is None:
         return NONE
     if found.low is None or found.high is None:
-        return f"{found.value:+.2f}"
-    inside = f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+        return coefficient(found.value)
+    inside = f"{coefficient(found.value)} [{coefficient(found.low)}, {coefficient(found.high)}]"
     return f"0 ({inside})" if found.zero else inside
+
+
+def coefficient(value: float) -> str:
+    """``+0.96``."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def within(group: Group) -> str:

@@ -40,3 +40,8 @@ def test_where_our_copy_lacks_a_cell_there_is_no_difference():
 def test_a_claim_with_a_size_says_where_the_paper_has_it():
     unknown = {"a curve without numbers", "missing in our copy", "ours"}
     assert all((claim.size is None) == (claim.source in unknown) for claim in ALL)
+
+
+def test_ratios_of_losses_are_those_of_the_text():
+    sizes = {claim.text: claim.size for claim in ALL if claim.figure in ("fig3a", "fig3b") and claim.size}
+    assert list(sizes.values()) == pytest.approx([0.23, 0.23, 0.2 / 0.23])

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from kernelscope.distill.comparison import paired
 from kernelscope.paper.cells import Cells
 from kernelscope.paper.claims import Claim
 from kernelscope.paper.rows import packed
@@ -45,6 +46,7 @@ def claim(relation="higher", quantity="top1", size=None, first="kda", second="ce
         ("ratio", "raw", 0.23, 0.23, 1.00, "confirmed"),
         ("ratio", "raw", 0.23, 0.82, 1.00, "contradicted"),
         ("ratio", "raw", 0.23, 0.10, 1.00, "confirmed"),
+        ("ratio", "raw", 0.23, 0.35, 1.00, "contradicted"),
         ("similar", "top1", 0.05, 0.75, 0.75, "confirmed"),
         ("similar", "top1", 0.05, 0.60, 0.75, "contradicted"),
         ("similar", "top1", 0.001, 0.75, 0.75, "not testable"),
@@ -59,6 +61,36 @@ def test_a_clear_truth_has_its_verdict(relation, quantity, size, first, second, 
     assert found.outcome == outcome
     if outcome in ("confirmed", "contradicted"):
         assert found.agreeing == (3 if outcome == "confirmed" else 0)
+
+
+def exact(said: Claim, first, second):
+    """The verdict on losses as they are given, one for each seed."""
+    rows = [
+        dataclasses.replace(ANYONE, system=system, seed=seed, layers={"embedding": {"raw": loss}})
+        for system, losses in ((said.first, first), (said.second, second))
+        for seed, loss in enumerate(losses)
+    ]
+    return judge(said, Cells(rows))
+
+
+def test_testable_ends_where_half_the_interval_is_the_papers_own_difference():
+    first, second = (0.49, 0.50, 0.51), (1.0, 1.0, 1.0)  # differences of -0.5 with a half-width of 0.0248
+    wider, narrower = (exact(claim("lower", "raw", size), first, second).outcome for size in (0.98, 0.97))
+    assert (wider, narrower) == ("not testable", "confirmed")
+
+
+def test_an_interval_across_the_margin_decides_nothing():
+    found = exact(claim("no higher", "raw", 0.03), (1.02, 1.03, 1.04), (1.0, 1.0, 1.0))
+    assert (found.outcome, found.agreeing) == ("direction only", 1) and found.half_width == pytest.approx(
+        0.0248, abs=1e-4
+    )
+
+
+def test_an_interval_of_accuracies_is_never_narrower_than_over_seeds_alone():
+    for draw in range(10):
+        rows = [student(system=s, seed=seed, sd=0.03, top1=0.7, draw=draw) for s in ("kda", "ce") for seed in SEEDS]
+        alone = paired([row.top1 for row in rows[:3]], [row.top1 for row in rows[3:]], "seeds").half_width
+        assert judge(claim(), Cells(rows)).half_width >= alone
 
 
 def test_a_claim_of_students_that_are_not_there_is_not_run():
