@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from kernelscope.paper import published
 from kernelscope.paper.cells import EMBEDDING, LOGITS
-from kernelscope.paper.plan import FIGURES
+from kernelscope.paper.plan import FIGURES, Cell
 from kernelscope.paper.published import gain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from kernelscope.paper.plan import Plan
 
@@ -66,11 +66,17 @@ def places(plan: Plan) -> tuple[Place, ...]:
     )
 
 
-def of(places: Sequence[Place]) -> tuple[Claim, ...]:
-    """Every claim of these places, in their order, ours last."""
-    paper = [claim for place in places for claim in _of_place(place)]
-    students = dict.fromkeys((place.scene, place.role) for place in places)
-    return (*paper, *(claim for scene, role in students for claim in _ours(scene, role)))
+def of(plan: Plan) -> tuple[Claim, ...]:
+    """Every claim of students that the plan trains, in the order of its figures, ours last."""
+    shown = places(plan)
+    students = dict.fromkeys((place.scene, place.role) for place in shown)
+    paper = [claim for place in shown for claim in _of_place(place)]
+    ours = [claim for scene, role in students for claim in _ours(scene, role)]
+    return tuple(claim for claim in (*paper, *ours) if _cells(claim) <= set(plan.cells))
+
+
+def _cells(claim: Claim) -> set[Cell]:
+    return {Cell(claim.scene, claim.role, system) for system in (claim.first, claim.second)}
 
 
 def _of_place(place: Place) -> Iterator[Claim]:

@@ -49,7 +49,7 @@ class Findings:
 def of(study: Study, draws: int = prediction.DRAWS) -> Findings:
     """The findings of a study; ``draws``: of methods, for the intervals of correlations."""
     cells = Cells(study.rows)
-    verdicts = [judge(claim, cells) for claim in claims.of(claims.places(study.plan))]
+    verdicts = [judge(claim, cells) for claim in claims.of(study.plan)]
     points = corollaries.of_points(study.rows)
     return Findings(
         study=study,

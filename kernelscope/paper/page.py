@@ -52,7 +52,8 @@ def text(found: Findings, parts: Sequence[Section]) -> str:
     lines += [f"* \\* {said}" for said in sections.unmet(found)]
     lines += ["", "## Every claim", "", *_table(sections.all_claims(found))]
     for section in parts:
-        lines += ["", f"## {section.heading}", "", *(line for lead in section.lead for line in (lead, ""))]
+        lines += ["", f"## {section.heading}", *(line for lead in section.lead for line in ("", lead))]
+        lines += [""] if section.said else []
         lines += [f"* {said}." for _, said in section.said]
         for table in section.tables:
             lines += ["", *_table(table)]

@@ -101,7 +101,7 @@ def facts(found: Findings) -> list[tuple[str, str]]:
     seconds, threads = sum(row.seconds or 0.0 for row in rows), sorted({row.threads for row in rows})
     figures_asked = "all" if plan.figures == tuple(FIGURES) else " ".join(plan.figures)
     command = f"kernelscope reproduce {figures_asked} --size {plan.size} --seeds {','.join(map(str, plan.seeds))}"
-    counts = f"{len(of['figure'])} for figures, {len(of['search'])} to find weights, {len(of['teacher'])} teachers"
+    counts = f"{len(of['figure'])} for figures, {len(of['search'])} to find weights, {len(of['teacher'])} to teach"
     said = [
         ("Command", command),
         ("Networks", f"{counts}; {sum(row.failed is not None for row in rows)} failed"),
@@ -243,7 +243,7 @@ def _trackings(found: tuple[corollaries.Tracking, ...]) -> Table:
         "where", "students", "Pearson over epochs: least / median", "Spearman over epochs", "Spearman across students",
         "estimate / loss (√(L/n))", "expanded / loss",
     )  # fmt: skip
-    return Table("Does the estimate ‖C_S − C_T‖ / ‖K_T‖ follow the loss?", columns, rows)
+    return Table("Whether the estimate ‖C_S − C_T‖ / ‖K_T‖ follows the loss", columns, rows)
 
 
 def _prediction(found: Findings) -> Section | None:

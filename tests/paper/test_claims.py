@@ -5,7 +5,7 @@ import pytest
 from kernelscope.paper import claims, published
 from kernelscope.paper.plan import FIGURES, Cell, plan
 
-ALL = claims.of(claims.places(plan()))
+ALL = claims.of(plan())
 
 
 def test_every_claim_compares_students_that_the_plan_trains():
@@ -19,9 +19,17 @@ def test_every_figure_of_the_paper_claims_something():
 
 
 def test_claims_of_one_figure_are_those_of_its_place_and_ours():
-    found = claims.of(claims.places(plan(("fig7",))))
+    found = claims.of(plan(("fig7",)))
     assert found[0].text == "two centres a class are no better than one"
     assert {claim.figure for claim in found} == {"fig7", claims.OURS}
+    assert {claim.first for claim in found if claim.figure == claims.OURS} == {
+        "running"
+    }
+
+
+def test_no_claim_of_the_whole_plan_is_left_out():
+    made = [claim for place in claims.places(plan()) for claim in claims._of_place(place)]
+    assert made == [claim for claim in ALL if claim.figure != claims.OURS]
 
 
 @pytest.mark.parametrize(
