@@ -55,6 +55,8 @@ def curves(
     levels: Mapping[str, float] | None = None,
 ) -> str:
     """Lines with bands of one standard deviation, labelled at their ends; ``levels``: dotted lines by their names."""
+    from matplotlib.ticker import MaxNLocator
+
     levels = levels or {}
     with own_style():
         ax = canvas.new_axes()
@@ -66,6 +68,7 @@ def curves(
         for level in levels.values():
             ax.axhline(level, color=SOFT, linewidth=1.0, linestyle=(0, (2, 2)))
         values = [float(v) for line in lines for v in (*line.mean, *(line.mean + line.sd))] + [*levels.values()]
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         _limits(ax, min(values), max(values), log=log)
         dress(ax, title, x="epoch; band: one standard deviation over seeds", y=y)
         ends = [(float(line.mean[-1]), line.label, line.colour) for line in lines]

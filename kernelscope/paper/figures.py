@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,8 +60,7 @@ def transfer_loss(cells: Cells, figure: str) -> str | None:
 
 
 def trajectories(cells: Cells, figure: str) -> str | None:
-    """The estimate beside the loss (Figure 4), or the smallest eigenvalues of W (Figure 5), of the paper's KDA."""
-    kda = FIGURES[figure][:1]
+    """The estimate beside the loss (Figure 4), or the smallest eigenvalues of W (Figure 5); ours dashed."""
     if figure == "fig4":
         shown = {"transfer_loss": "loss", "expanded_estimate": "estimate, expanded", "estimate": "the paper's estimate"}
         levels, y = {}, "over ‖K_T‖ (log scale)"
@@ -70,8 +70,10 @@ def trajectories(cells: Cells, figure: str) -> str | None:
         levels, y = {f"{said} {at:g}": at for said, at in levels.items()}, "smallest eigenvalue (log scale)"
     lines = []
     for colour, (key, label) in zip(COLOURS, shown.items()):
-        found = _lines(cells, kda, lambda row, key=key: _curve(row, key, EMBEDDING))  # type: ignore[misc]
-        lines += [Line(label, line.epochs, line.mean, line.sd, colour) for line in found]
+        found = _lines(cells, FIGURES[figure], lambda row, key=key: _curve(row, key, EMBEDDING))  # type: ignore[misc]
+        for line in found[:1] if label == "teacher" else found:
+            said = f"{label} (ours)" if line.dashed else label
+            lines.append(replace(line, label=said, colour=colour))
     title = words.HEADINGS[figure]
     return drawing.curves(lines, title, y, f"ks-{figure}", log=True, levels=levels) if lines else None
 

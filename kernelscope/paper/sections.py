@@ -81,7 +81,7 @@ def all_claims(found: Findings) -> Table:
                 *("" if a is None else words.mark(a) for a in again),
             )
         )
-    columns = ("of", "claim", "students", "paper", "here", "verdict, seeds", "after scalar", "after head")
+    columns = ("of", "claim", "students", "paper", "here", "verdict", "after scalar", "after head")
     caption = "Differences in points of accuracy or in the loss, with 95 % intervals; k/n: seeds on the claim's side; "
     caption += "(+) and (−): not testable, but all of the interval is on the claim's or on the other side"
     return Table(caption, columns, tuple(rows))
@@ -109,7 +109,8 @@ def facts(found: Findings) -> list[tuple[str, str]]:
     for scene in plan.scenes:
         teacher = study.teacher(scene.key)
         top1 = "" if teacher is None or teacher.top1 is None else f" ({percent(teacher.top1)})"
-        students = ", ".join(words.student(plan, scene.key, role) for role in scene.students)
+        roles = dict.fromkeys(cell.role for cell in plan.cells if cell.scene == scene.key)
+        students = ", ".join(words.student(plan, scene.key, role) for role in roles)
         rest = f"{scene.epochs} epochs, batches of {scene.batch_size}"
         said.append(
             (

@@ -22,9 +22,7 @@ def test_claims_of_one_figure_are_those_of_its_place_and_ours():
     found = claims.of(plan(("fig7",)))
     assert found[0].text == "two centres a class are no better than one"
     assert {claim.figure for claim in found} == {"fig7", claims.OURS}
-    assert {claim.first for claim in found if claim.figure == claims.OURS} == {
-        "running"
-    }
+    assert {claim.first for claim in found if claim.figure == claims.OURS} == {"running"}
 
 
 def test_no_claim_of_the_whole_plan_is_left_out():
