@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from kernelscope.distill.comparison import paired
+from kernelscope.distill.comparison import of_predictions, paired
 from kernelscope.paper.cells import Cells
 from kernelscope.paper.claims import Claim
 from kernelscope.paper.rows import packed
@@ -86,11 +86,14 @@ def test_an_interval_across_the_margin_decides_nothing():
     )
 
 
-def test_an_interval_of_accuracies_is_never_narrower_than_over_seeds_alone():
-    for draw in range(10):
-        rows = [student(system=s, seed=seed, sd=0.03, top1=0.7, draw=draw) for s in ("kda", "ce") for seed in SEEDS]
-        alone = paired([row.top1 for row in rows[:3]], [row.top1 for row in rows[3:]], "seeds").half_width
-        assert judge(claim(), Cells(rows)).half_width >= alone
+@pytest.mark.parametrize(("sd", "images"), [(0.03, 2000), (0.0, 60)], ids=["seeds-differ", "few-images"])
+def test_an_interval_of_accuracies_covers_seeds_alone_and_test_images_too(sd, images):
+    for draw in range(8):
+        alike = {"sd": sd, "top1": 0.7, "draw": draw, "images": images}
+        both = [[student(system=system, seed=seed, **alike) for seed in SEEDS] for system in ("kda", "ce")]
+        seeds = paired(*([row.top1 for row in rows] for rows in both), "seeds").half_width
+        over_both = of_predictions(*(np.stack([row.right() for row in rows]) for rows in both)).half_width
+        assert judge(claim(), Cells([*both[0], *both[1]])).half_width == max(seeds, over_both)
 
 
 def test_a_claim_of_students_that_are_not_there_is_not_run():
