@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernelscope import files
-from kernelscope.paper import sections, words
+from kernelscope.paper import sections, trained, words
 from kernelscope.rendering.page import template
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernelscope.paper.findings import Findings
-    from kernelscope.paper.sections import Section, Table
+    from kernelscope.paper.layout import Section, Table
 
 BY_CHANCE = 0.025  #: of claims with a sign, where nothing differs
 
@@ -37,18 +37,18 @@ def html(found: Findings, parts: Sequence[Section]) -> str:
         counts=[(words.OUTCOMES[said], count) for said, count in found.counts().items()],
         total=total,
         by_chance=f"{BY_CHANCE * total:.1f}",
-        facts=sections.facts(found),
+        facts=trained.facts(found),
         unmet=sections.unmet(found),
         claims=sections.all_claims(found),
         sections=parts,
-        appendix=sections.appendix(found),
+        appendix=trained.appendix(found),
     )
 
 
 def text(found: Findings, parts: Sequence[Section]) -> str:
     """The same in Markdown, without the figures."""
     lines = [f"# {_title(found)}", "", f"The paper's: {words.summary(found.counts())}.", ""]
-    lines += [f"* {term}: {said}" for term, said in sections.facts(found)]
+    lines += [f"* {term}: {said}" for term, said in trained.facts(found)]
     lines += [f"* \\* {said}" for said in sections.unmet(found)]
     lines += ["", "## Every claim", "", *_table(sections.all_claims(found))]
     for section in parts:
@@ -58,7 +58,7 @@ def text(found: Findings, parts: Sequence[Section]) -> str:
         for table in section.tables:
             lines += ["", *_table(table)]
     lines += ["", "## Appendix"]
-    for table in sections.appendix(found):
+    for table in trained.appendix(found):
         lines += ["", *_table(table)]
     return "\n".join(lines) + "\n"
 

@@ -27,7 +27,6 @@ class Accuracy:
 COLUMNS = ("ce", "at", "rkd", "kda", "kd", "kda_logits", "combo", "teacher")
 #: ResNet-18, ResNet-18-0.5 and ShuffleNetV2, whose roles S1, S2 and S3 our students take
 STUDENTS = {"S1": "ResNet-18", "S2": "ResNet-18-0.5", "S3": "ShuffleNetV2"}
-TEACHER = "ResNet-34"
 
 
 def _row(text: str) -> tuple[Accuracy, ...]:
