@@ -49,7 +49,7 @@ class Workers:
     """Processes that train cohorts of studies in ``folder``; they end when this is left.
 
     Attributes:
-        count: of processes; one trains in this very process.
+        count: of processes.
         device: of each of them.
     """
 
@@ -65,6 +65,11 @@ class Workers:
     def __exit__(self, *error: object) -> None:
         for worker in self._workers:
             worker.end()
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of those that are running."""
+        return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
 
     def train(self, jobs: Sequence[Job], cost: Callable[[Job], float] = lambda job: 1.0) -> list[Row]:
         """The row of every job, in their order; those without one are trained first, the dearest cohorts first.

@@ -91,7 +91,8 @@ def _of_training(trained: Trained) -> dict[str, Any]:
 def _together(trained: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
     """A row's numbers; the teacher's accuracy from the student's and their difference."""
     difference = measured.pop("accuracy_difference", None)
-    teacher = None if difference is None else round(trained["top1"] - difference, 12)
+    n = trained["test_images"]
+    teacher = None if difference is None else round(n * (trained["top1"] - difference)) / n
     return {**trained, **measured, "teacher_top1": teacher}
 
 
