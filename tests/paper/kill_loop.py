@@ -1,6 +1,6 @@
-"""A study killed at random moments: ``python kill_loop.py FOLDER SEED KILLS`` prints what came of it as JSON.
+"""A study killed at random moments: ``python -m tests.paper.kill_loop FOLDER SEED KILLS`` prints what came of it.
 
-Each run is forked from this process, so that torch is imported once, and killed; then it is run again.
+Each run is forked from this process, which has run once, so that all is imported; it is killed, and run again.
 """
 
 import json
@@ -16,7 +16,7 @@ import torch
 from kernelscope.paper.jobs import checkpoint_of, cohorts, row_of
 from kernelscope.paper.rows import read
 from kernelscope.paper.running import done
-from kernelscope.paper.training import examples_of, train
+from kernelscope.paper.training import train
 from tests.features.kill_loop import forked
 from tests.paper.plans import few_digits, student_jobs, teacher_job
 
@@ -47,9 +47,11 @@ def finished(folder: Path) -> dict[str, int]:
 
 
 def main(here: Path, seed: int, kills: int) -> None:
-    rng, started = random.Random(seed), time.perf_counter()
-    assert forked(lambda: run(here / "whole")) == 0
-    whole, took = numbers(here / "whole"), time.perf_counter() - started
+    rng = random.Random(seed)
+    run(here / "whole")
+    whole, started = numbers(here / "whole"), time.perf_counter()
+    assert forked(lambda: run(here / "again")) == 0 and numbers(here / "again") == whole
+    took = time.perf_counter() - started
     told = {"killed": 0, "kept": 0, "equal": 0, "untouched": 0}
     for number in range(kills):
         folder = here / str(number)
@@ -71,5 +73,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     here = Path(sys.argv[1])
     IMAGES = few_digits(here)
-    examples_of(IMAGES)
     main(here, int(sys.argv[2]), int(sys.argv[3]))

@@ -1,8 +1,6 @@
 """Cohorts in processes: what is finished stays, a student fails alone, and every process ends with its parent."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint
-from kernelscope.errors import ResourceError, UnreadableInput
+from kernelscope.errors import UnreadableInput
 from kernelscope.measurement.measure import measure
 from kernelscope.paper.jobs import MOST, checkpoint_of, cohorts, row_of
 from kernelscope.paper.running import Workers, done
@@ -55,28 +53,6 @@ def test_a_student_that_is_lost_is_named_and_the_others_go_on(trained):
     lost = rows[jobs[2].key]
     assert "nan" in lost.failed and lost.top1 is None and not checkpoint_of(folder, jobs[2]).exists()
     assert all(rows[job.key].failed is None for job in jobs[:2])
-
-
-def test_two_processes_give_the_numbers_of_one_and_train_nothing_twice(trained, images):
-    folder, jobs, rows = trained
-    other = student_jobs(images, folder, "ce", "kda(weight=0.1)", seeds=(0, 1))
-    before = {path: path.stat().st_mtime_ns for path in (folder / "students").iterdir()}
-    epochs = []
-    with Workers(folder, 2, progress=epochs.append) as workers:
-        found = workers.train([*other, *other])
-        running = workers.processes
-        workers.progress = lambda job: os.kill(running[0], signal.SIGKILL)
-        with pytest.raises(ResourceError, match=r"signal 9.*resume") as told:
-            workers.train(student_jobs(images, folder, "ce", seeds=(7,), epochs=500))
-    assert len(str(told.value)) <= 200
-    assert [row.key for row in found] == [job.key for job in [*other, *other]]
-    assert {row.key: row for row in found}[jobs[0].key] == rows[jobs[0].key]
-    assert {job.recipe.seed for job in epochs} == {1} and len(epochs) == 2 * 3
-    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
-    assert {row.threads for row in found if row.seed} == {1}
-    for number in running:
-        with pytest.raises(ProcessLookupError):
-            os.kill(number, 0)
 
 
 def test_a_damaged_row_is_told_before_anything_trains(trained, images):
