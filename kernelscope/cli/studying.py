@@ -55,11 +55,11 @@ def trainer(
     out, how = given["out"], {"resume": given["resume"], "overwrite": given["overwrite"]}
     require_free(out, **how)
     require_space(out, jobs)
-    cost, left = _cost(jobs, given)  # reads the data: what is wrong with them is told before a folder is made
-    with opened(out, plan, **how):
-        progress = _Progress(left, cost, quiet=given["quiet"])
-        with progress, Workers(out, given["jobs"], given["device"], progress.epoch) as workers:
-            yield workers, cost, progress.say
+    cost, left = _cost(jobs, given)
+    progress = _Progress(left, cost, quiet=given["quiet"])  # reads the data: a folder is made when that went well
+    workers = Workers(out, given["jobs"], given["device"], progress.epoch)
+    with opened(out, plan, **how), progress, workers:
+        yield workers, cost, progress.say
 
 
 def say_cost(jobs: Sequence[Job], given: dict[str, Any]) -> None:

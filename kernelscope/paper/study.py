@@ -15,6 +15,7 @@ from kernelscope.distill.comparison import Difference, of_predictions, paired
 from kernelscope.distill.searching import Choice, alternatives, choose, seeds_of
 from kernelscope.errors import NumericalError, one_line
 from kernelscope.paper.jobs import Job, Learning, checkpoint_of
+from kernelscope.paper.running import done
 from kernelscope.paper.training import examples_of
 from kernelscope.report.csv_text import csv_text
 
@@ -72,8 +73,12 @@ class UserStages:
         ]
 
     def expected(self) -> list[Job]:
-        """Every job, each once, before anything was chosen."""
-        jobs = [*self.teachers(), *self.searches().values(), *self.students({})]
+        """Every job, each once; where a search is not over, with the first of what was tried."""
+        searches = self.searches()
+        rows = done(list(searches.values()), self.folder)
+        over = all(job.key in rows for job in searches.values())
+        choices = choices_of(self.plan, {place: rows[job.key] for place, job in searches.items()}) if over else {}
+        jobs = [*self.teachers(), *searches.values(), *self.students(choices)]
         return list({job.key: job for job in jobs}.values())
 
     def _chosen(self, choices: Choices, arch: str, method: str) -> str:
@@ -132,14 +137,15 @@ def run(stages: UserStages, workers: Workers, cost: Callable[[Job], float], say:
             raise NumericalError(f"the teacher failed ({one_line(row.failed, 100)}); lower its rate")
     searches = stages.searches()
     searched = dict(zip(searches, workers.train(list(searches.values()), cost)))
-    choices = _choices(stages.plan, searched)
+    choices = choices_of(stages.plan, searched)
     for choice in choices.values():
         say(choice.note)
     students = workers.train(stages.students(choices), cost)
     return Outcome(stages.plan, (*teachers, *searched.values(), *students), choices)
 
 
-def _choices(plan: UserPlan, searched: dict[tuple[str, str, str, int], Row]) -> Choices:
+def choices_of(plan: UserPlan, searched: dict[tuple[str, str, str, int], Row]) -> Choices:
+    """The best of what each method stands for, by rows of :meth:`UserStages.searches`."""
     scores: dict[tuple[str, str], dict[str, list[float | None]]] = {}
     for (arch, method, one, _), row in searched.items():
         score = row.validation_top1[-1] if row.failed is None else None

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -13,13 +14,13 @@ from kernelscope.paper.reproduction import Stages, expected, reproduce
 from kernelscope.paper.running import Workers, done
 from kernelscope.paper.scenes import Scene
 from kernelscope.paper.systems import SYSTEMS
-from tests.paper.plans import few_digits, student_jobs
+from tests.paper.plans import few_digits
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     images = few_digits(tmp_path_factory.mktemp("data"))
-    scene = Scene("first", "few digits", images, None, "mlp", teacher_epochs=12, students={"S1": "mlpx0.25"}, epochs=2)
+    scene = Scene("first", "few digits", images, None, "mlp", teacher_epochs=8, students={"S1": "mlpx0.25"}, epochs=2)
     return Plan(("fig7",), "minutes", (scene,), (0, 1), (Cell("first", "S1", "ce"), Cell("first", "S1", "kda")))
 
 
@@ -34,7 +35,7 @@ def test_a_tiny_plan_is_searched_and_trained_in_two_processes(tiny, tmp_path):
         assert again.rows == study.rows and len(epochs) == count, "nothing was trained twice"
         workers.progress = lambda job: os.kill(running[0], signal.SIGKILL)
         with pytest.raises(ResourceError, match=r"signal 9.*resume") as told:
-            workers.train(student_jobs(tiny.scenes[0].images, tmp_path, "ce", seeds=(7,), epochs=500))
+            workers.train([long_job(tiny, tmp_path)])
     assert len(str(told.value)) <= 200
     assert all(path.stat().st_mtime_ns == when for path, when in first.items())
     for number in running:
@@ -45,7 +46,13 @@ def test_a_tiny_plan_is_searched_and_trained_in_two_processes(tiny, tmp_path):
     ]  # fmt: skip
     require_chosen_by_held_out_images(study, tmp_path)
     assert study.teacher("first").top1 == study.of("first", "S1", "kda")[0].teacher_top1 > 0.5
-    assert count == 4 + 2 * (len(SYSTEMS["kda"].tried) + 4) and {row.threads for row in study.rows} == {1}
+    assert count == 8 + 2 * (len(SYSTEMS["kda"].tried) + 4) and {row.threads for row in study.rows} == {1}
+
+
+def long_job(tiny, folder):
+    stages = Stages(tiny, folder)
+    job = stages.students(stages.options_before_a_search())[0]
+    return replace(job, recipe=replace(job.recipe, epochs=500))
 
 
 def require_chosen_by_held_out_images(study, folder):
