@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kernelscope.paper.running import Workers
 
 EVERY_SECONDS = 30  #: a line of progress where stderr is no terminal
+PRIOR = 0.05  #: of the work, as which the expected rate counts beside the measured one
 #: options that they share
 shared = options.together(
     click.option(
@@ -56,7 +57,7 @@ def trainer(
     require_free(out, **how)
     require_space(out, jobs)
     cost, left = _cost(jobs, given)
-    progress = _Progress(left, cost, quiet=given["quiet"])  # reads the data: a folder is made when that went well
+    progress = _Progress(left, cost, given["jobs"], quiet=given["quiet"])  # reads the data: a folder is made when that went well
     workers = Workers(out, given["jobs"], given["device"], progress.epoch)
     with opened(out, plan, **how), progress, workers:
         yield workers, cost, progress.say
@@ -98,12 +99,13 @@ class _Progress:
 
     Args:
         jobs: those that will be trained; an epoch of each counts by what the job costs.
+        processes: that train them.
     """
 
-    def __init__(self, jobs: Sequence[Job], cost: Cost, *, quiet: bool) -> None:
+    def __init__(self, jobs: Sequence[Job], cost: Cost, processes: int, *, quiet: bool) -> None:
         self._cost, self._total, self._count = cost, sum(map(cost, jobs)), len(jobs)
         self._done, self._networks, self._started, self._said = 0.0, 0.0, time.monotonic(), time.monotonic()
-        self._quiet, self._bars = quiet, None
+        self._processes, self._quiet, self._bars = processes, quiet, None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
@@ -130,7 +132,9 @@ class _Progress:
         self._done += self._cost(job) / job.recipe.epochs
         self._networks += 1 / job.recipe.epochs
         now = time.monotonic()
-        left = (now - self._started) * max(0.0, self._total / self._done - 1)
+        believed = PRIOR * self._total  # done at the rate that was expected, so that the first epochs decide little
+        seconds_per_unit = (now - self._started + believed / self._processes) / (self._done + believed)
+        left = seconds_per_unit * max(0.0, self._total - self._done)
         line = f"{self._networks:.0f} of {self._count}, {_minutes(left)} left"
         if self._bars is not None:
             self._bars.update(self._task, completed=self._done, description=line)

@@ -176,7 +176,7 @@ def test_the_figures_of_every_section_are_there(whole):
     """``full_report`` has everything but a grid of layers."""
     drawn = Counter(kind for kind, _ in set(re.findall(r'id="ks-([a-z0-9_]+)-(\d+)-', whole)))
     expected = {"ladder": 4, "neighbours": 2, "spectra": 3, "classes": 3, "landmark_spectrum": 2, "theorem2": 1}
-    expected |= {"bounds": 1, "anova": 1, "training": 2, "trajectory": 6, "references": 3, "layers": 0}
+    expected |= {"bounds": 1, "anova": 1, "training": 2, "trajectory": 7, "references": 3, "layers": 0}
     assert {kind: drawn[kind] for kind in expected} == expected
     assert whole.count("<svg") == whole.count("<figure>") == drawn.total()
     assert Page(whole).text.count("What is left of the loss") == 4
