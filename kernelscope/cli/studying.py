@@ -57,7 +57,8 @@ def trainer(
     require_free(out, **how)
     require_space(out, jobs)
     cost, left = _cost(jobs, given)
-    progress = _Progress(left, cost, given["jobs"], quiet=given["quiet"])  # reads the data: a folder is made when that went well
+    # reads the data: a folder is made when that went well
+    progress = _Progress(left, cost, given["jobs"], quiet=given["quiet"])
     workers = Workers(out, given["jobs"], given["device"], progress.epoch)
     with opened(out, plan, **how), progress, workers:
         yield workers, cost, progress.say

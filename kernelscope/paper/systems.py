@@ -45,12 +45,11 @@ def _weights(*values: str) -> tuple[str, ...]:
     return tuple(f"weight={value}" for value in values)
 
 
-KDA = _weights("0.05", "0.1", "0.2", "0.4")
 SYSTEMS = {
     system.key: system
     for system in (
         System("ce", "no teacher", "ce"),
-        System("kda", "KDA", "kda({kda})", KDA, "weight=0.04"),
+        System("kda", "KDA", "kda({kda})", _weights("0.05", "0.1", "0.2", "0.4"), "weight=0.04"),
         System("kda_random", "KDA, random landmarks", "kda(landmarks=uniform,{kda})"),
         System("kda_two", "KDA, two centres per class", "kda(centres_per_class=2,{kda})"),
         System(
@@ -62,7 +61,13 @@ SYSTEMS = {
         ),
         System("kda_conv3", "KDA at conv3_x", "kda@{conv3}({kda})"),
         System("kda_conv4", "KDA at conv4_x", "kda@{conv4}({kda})"),
-        System("kda_logits", "KDA after FC", "kda@logits({kda_logits})", KDA, "weight=0.04"),
+        System(
+            "kda_logits",
+            "KDA after FC",
+            "kda@logits({kda_logits})",
+            _weights("0.1", "0.2", "0.4", "0.8"),
+            "weight=0.04",
+        ),
         System("combo", "KDA, both layers", "kda@embedding({kda})+kda@logits({kda_logits})"),
         System("kd", "KD", "kd(T=4,{kd})", _weights("0.5", "1", "2", "4"), "weight=9"),
         System("at", "AT", "at({at})", _weights("3", "30", "300"), "weight=1000"),
@@ -70,7 +75,7 @@ SYSTEMS = {
             "rkd",
             "RKD",
             "rkd({rkd})",
-            ("distance=2.5,angle=5", "distance=5,angle=10", "distance=10,angle=20"),
+            ("distance=5,angle=10", "distance=10,angle=20", "distance=20,angle=40"),
             "distance=25,angle=50",
         ),
         System(
@@ -81,7 +86,7 @@ SYSTEMS = {
             "weight=0.04",
             ours=True,
         ),
-        System("full_kernel", "full kernel", "full_kernel({full_kernel})", _weights("2", "4", "8"), "weight=10", True),
+        System("full_kernel", "full kernel", "full_kernel({full_kernel})", _weights("4", "8", "16"), "weight=10", True),
         System("running_rkd", "running centres and RKD", "kda(landmarks=running,{running})+rkd({rkd})", ours=True),
     )
 }
