@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from kernelscope.errors import UsageError
 from kernelscope.networks import zoo
 from kernelscope.paper.jobs import MOST, Job
 from kernelscope.paper.training import examples_of
@@ -89,7 +90,10 @@ class Cost:
     def _seconds(self, arch: str, sizes: Sizes, batch: int) -> float:
         key = arch, sizes, batch
         if key not in self._per_image:
-            self._per_image[key] = _rehearsed(arch, sizes, batch, self.device)
+            try:
+                self._per_image[key] = _rehearsed(arch, sizes, batch, self.device)
+            except UsageError:  # a teacher that is none of ours; what rows took corrects this
+                self._per_image[key] = 0.0
         return self._per_image[key]
 
 

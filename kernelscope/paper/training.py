@@ -15,7 +15,7 @@ from kernelscope.datasets.splitting import TRAINING, Splits
 from kernelscope.distill.outcome import SomeFailed
 from kernelscope.distill.searching import held_out
 from kernelscope.distill.training import train_cohort
-from kernelscope.errors import NumericalError, one_line
+from kernelscope.errors import Mismatch, NumericalError, UnreadableInput, one_line
 from kernelscope.paper.jobs import Job, checkpoint_of, row_of
 from kernelscope.paper.numbers import of_students
 from kernelscope.paper.rows import packed
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 def train(jobs: Sequence[Job], folder: Path, device: str = "cpu", progress: Progress | None = None) -> None:
     """Train a cohort and leave each job's checkpoint and, when all is measured, its row.
 
-    A student that fails has a row that says so, and no checkpoint.
+    A student that fails has a row that says so, and no checkpoint. While they train their state lies beside these, and
+    a cohort of the same students goes on from it.
 
     Raises:
         KernelscopeError: for whatever is not one student's alone.
@@ -42,7 +43,14 @@ def train(jobs: Sequence[Job], folder: Path, device: str = "cpu", progress: Prog
     clock = time.process_time if device == "cpu" else time.perf_counter
     started, data, teacher = clock(), examples_of(jobs[0].images), jobs[0].teacher
     loaded = None if teacher is None else load(teacher.file, role="teacher")
-    found = _trained(jobs, progress, data=data, teacher=loaded, device=device)
+    state = folder / "students" / f"{jobs[0].key}.state"
+    try:
+        found = _trained(jobs, progress, data=data, teacher=loaded, device=device, state=state, resume=state.exists())
+    except (Mismatch, UnreadableInput):  # of other students, as some have rows by now, or damaged
+        if not state.exists():
+            raise
+        state.unlink()
+        found = _trained(jobs, progress, data=data, teacher=loaded, device=device, state=state)
     numbers: dict[str, dict[str, Any]] = {}
     for job, trained in zip(jobs, found):
         if isinstance(trained, str):
@@ -57,6 +65,7 @@ def train(jobs: Sequence[Job], folder: Path, device: str = "cpu", progress: Prog
     shared = {"seconds": round((clock() - started) / len(jobs), 3), "threads": torch.get_num_threads()}
     for job in jobs:
         job.row(**shared, **numbers[job.key]).save(row_of(folder, job))
+    state.unlink(missing_ok=True)
 
 
 def _trained(jobs: Sequence[Job], progress: Progress | None, **options: Any) -> list[Trained | str]:

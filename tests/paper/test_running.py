@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint
-from kernelscope.errors import UnreadableInput
+from kernelscope.errors import Stopped, UnreadableInput
 from kernelscope.measurement.measure import measure
 from kernelscope.paper.jobs import MOST, checkpoint_of, cohorts, row_of
 from kernelscope.paper.running import Workers, done
 from kernelscope.paper.training import train
+from tests.distill.interrupting import interrupt_after
 from tests.paper.plans import few_digits, student_jobs, teacher_job
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,41 @@ def test_a_cohort_shares_a_seed_and_is_not_too_large(tmp_path, images):
     found = list(cohorts(student_jobs(images, tmp_path, *methods, *methods[:3], seeds=(0, 1))))
     assert sorted(map(len, found)) == [4, 4, 4, 4] and MOST >= 4
     assert all(len({job.recipe.seed for job in cohort}) == 1 for cohort in found)
+
+
+def numbers(folder, jobs):
+    """Every row but for what it took."""
+    return [{**vars(row), "seconds": None} for row in done(jobs, folder).values()]
+
+
+def test_a_cohort_that_was_stopped_goes_on_where_it_stood(tmp_path, images, monkeypatch):
+    jobs = student_jobs(images, tmp_path, "ce", "kda(weight=0.1)")
+    train([teacher_job(images)], tmp_path)
+    with monkeypatch.context() as during, pytest.raises(Stopped):
+        interrupt_after(during, 40)  # of 2 x 3 x 9 steps
+        train(jobs, tmp_path)
+    assert not done(jobs, tmp_path) and list((tmp_path / "students").glob("*.state"))
+    epochs = []
+    train(jobs, tmp_path, progress=epochs.append)
+    assert sorted(epochs) == [0, 1]
+    resumed = numbers(tmp_path, jobs)
+    for job in jobs:
+        row_of(tmp_path, job).unlink()
+    train(jobs, tmp_path)
+    assert numbers(tmp_path, jobs) == resumed
+    assert not list((tmp_path / "students").glob("*.state"))
+
+
+def test_a_state_of_other_students_or_a_damaged_one_is_no_hindrance(tmp_path, images, monkeypatch):
+    jobs = student_jobs(images, tmp_path, "ce", "kda(weight=0.1)")
+    train([teacher_job(images)], tmp_path)
+    with monkeypatch.context() as during, pytest.raises(Stopped):
+        interrupt_after(during, 40)
+        train(jobs, tmp_path)
+    train(jobs[:1], tmp_path)
+    (tmp_path / "students" / f"{jobs[1].key}.state").write_bytes(b"no state")
+    train(jobs[1:], tmp_path)
+    assert set(done(jobs, tmp_path)) == {job.key for job in jobs}
 
 
 def killed_and_run_again(folder, seed, kills):
