@@ -33,11 +33,11 @@ def text(groups: Sequence[Group]) -> str:
         if not group.trained:
             lines.append(f"{_short(group.method)}: failed")
             continue
-        top1 = _spread([100 * x for x in group.top1()], 1)
+        top1 = spread([100 * x for x in group.top1()], 1)
         failed = f", {seeds - len(group.trained)} of {seeds} seeds failed" if len(group.trained) < seeds else ""
         lines.append(f"{_short(group.method)}: top-1 {top1} ({100 * mean(group.best()):.1f}){failed}")
         for layer in LAYERS:
-            cells = [_spread(group.at(layer, field), 3) for field in COLUMNS]
+            cells = [spread(group.at(layer, field), 3) for field in COLUMNS]
             lines.append(f"  {layer:<9}" + "".join(f"  {cell:>13}" for cell in cells))
     lines += ["", PROSE + (f" Means ± standard deviations over {seeds} seeds." if seeds > 1 else "")]
     for group in groups[1:]:
@@ -53,8 +53,9 @@ def text(groups: Sequence[Group]) -> str:
     return "\n".join(lines)
 
 
-def _spread(values: list[float] | None, digits: int) -> str:
-    if values is None:
+def spread(values: Sequence[float] | None, digits: int) -> str:
+    """Mean and, of several values, standard deviation; – of none."""
+    if not values:
         return "–"
     spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean(values):.{digits}f}{spread}"

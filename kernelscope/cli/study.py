@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,6 +58,7 @@ def command(plan: Path, **given: Any) -> None:
 
 def _table(outcome: Outcome) -> str:
     """A line per architecture and method, then each method against the first."""
+    from kernelscope.cli.cohort_table import spread
     from kernelscope.paper.study import number
 
     plan = outcome.plan
@@ -72,7 +72,7 @@ def _table(outcome: Outcome) -> str:
             cells = []
             for field, scale, digits in COLUMNS.values():
                 values = [scale * value for row in rows if (value := number(row, field)) is not None]
-                cells.append(f"{_spread(values, digits):>15}")
+                cells.append(f"{spread(values, digits):>15}")
             lines.append("  ".join([f"{arch:<{widths[0]}}", f"{method:<{widths[1]}}", *cells, f"{len(rows):>5}"]))
     lines += ["", PROSE]
     for arch in plan.students:
@@ -83,13 +83,6 @@ def _table(outcome: Outcome) -> str:
             )
     lines += [f"failed: {row.arch} {row.method} seed {row.seed}: {row.failed}" for row in outcome.rows if row.failed]
     return "\n".join(lines)
-
-
-def _spread(values: list[float], digits: int) -> str:
-    if not values:
-        return "–"
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
 
 
 def _in_words(found: Difference | None, name: str) -> str | None:
