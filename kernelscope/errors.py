@@ -40,6 +40,7 @@ _FLAGS = {
     "deterministic",
 }
 _KEYWORDS = {"max-memory": "memory_bytes", "reference": "references", "input": "shape"}
+_NEGATED = {"cache", "features", "accuracy_check"}  #: keywords whose options say no
 _writes_options = False
 
 
@@ -62,6 +63,12 @@ def _keyword(found: re.Match[str]) -> str:
     if option in _FLAGS:
         return f"{name}=True"
     return f"{name}={found['number'] or (repr(found['word']) if found['word'] else '')}"
+
+
+def option_of(keyword: str) -> str:
+    """The option that becomes this keyword, to be named in a message."""
+    option = next((name for name, named in _KEYWORDS.items() if named == keyword), keyword.replace("_", "-"))
+    return f"--no-{option}" if keyword in _NEGATED else f"--{option}"
 
 
 class KernelscopeError(Exception):

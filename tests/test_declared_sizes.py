@@ -22,6 +22,7 @@ from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
 from kernelscope.errors import KernelscopeError
 from kernelscope.features.kinds import open_features
+from kernelscope.features.sums_file import read_sums
 from kernelscope.numpy_files import load_npy
 from kernelscope.report.report import TransferReport
 from tests.checkpoints.hostile_files import saved
@@ -105,6 +106,19 @@ def read_weights(path):
         pass
 
 
+def sums(rows):
+    """A file of sums whose outline is whole, and whose Gram is of ``rows`` rows, of which none is written."""
+
+    def make(file):
+        file.attrs["format"] = "kernelscope.sums"
+        layer = {"role": "teacher", "name": "a", "width": rows, "dtype": "float32", "pool": None, "constant": False}
+        text = np.frombuffer(json.dumps({"format_version": 1, "kernel": "linear", "layers": [layer]}).encode(), "u1")
+        file["outline"], file["outline_crc32"] = text, np.array([zlib.crc32(text)], "<u4")
+        file.create_dataset("own0000", (rows, 8), "f8")
+
+    return h5(make)
+
+
 def read_inputs(path):
     found = load(str(path))
     found.batch(0, found.n)
@@ -149,6 +163,7 @@ for rows in (10**6, 10**12, 2**62):
             read_inputs,
             h5(lambda file, n=rows: file.create_dataset("x", (2, n), "u1", chunks=(1, 4096), compression="gzip")),
         ),
+        f"sums .kss {rows}": (read_sums, sums(rows)),
         f"features .h5 {rows}": (open_features, h5(lambda file, n=rows: file.create_dataset("x", (n, 8), "f4"))),
         f"features .h5 in chunks {rows}": (
             open_features,

@@ -11,7 +11,8 @@ from kernelscope.cli.outputs import Outputs, extraction_progress
 
 
 @click.command("measure")
-@options.measurement_inputs()
+@options.measurement_inputs(required=False)
+@options.sums
 @options.paper
 @options.outputs
 def command(paper: bool, **given: Any) -> None:
@@ -19,10 +20,16 @@ def command(paper: bool, **given: Any) -> None:
 
     Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz, .pt,
     .safetensors, .csv, .parquet, .fbin and more, see docs/data.md) are told apart by content; FILE::NAME is a part.
+
+    Sums of shards add up: --sums-out writes them, --sums measures any number of them (docs/scale.md).
     """
+    from kernelscope.files import refuse_existing
     from kernelscope.measurement.measure import measure
 
     outputs = Outputs.take(given)
+    given["student"] = given["student"] or None
+    if given["sums_out"] is not None:
+        refuse_existing(given["sums_out"], overwrite=outputs.overwrite)
     if given["announce"] is not None:
         outputs.require_none("--plan")
         measure(**given, plan=True)

@@ -185,6 +185,28 @@ def measurement_inputs(required: bool = True) -> Callable[[F], F]:
     return together(feature_inputs(required), _what_is_compared(), _what_it_is_read_by(), _how_it_is_computed())
 
 
+sums = together(
+    click.option(
+        "--sums-out",
+        type=PATH,
+        metavar="FILE.kss",
+        help="Write the sums of everything measured, to be added to others.",
+    ),
+    click.option(
+        "--sums",
+        type=PATH,
+        multiple=True,
+        metavar="FILE.kss",
+        callback=lambda context, parameter, paths: list(paths) or None,
+        help="Measure these sums, with the rows of --teacher and --student or alone; may be repeated, or a quoted "
+        "pattern.",
+    ),
+    click.option(
+        "--expect", metavar="N|FILE", help="Refuse sums of other than N rows, or of other shards than FILE lists."
+    ),
+)
+
+
 def _what_is_compared() -> Callable[[F], F]:
     """What is done to rows before kernels are formed."""
     return together(

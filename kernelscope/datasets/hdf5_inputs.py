@@ -27,33 +27,49 @@ LARGEST_CHUNK = 2**28
 LARGEST_ROW = 2**30  #: bytes of one example
 MOST_SIDES = 32
 FIX = "save it again"
+#: formats of kernelscope that are no inputs
+OURS = {
+    "kernelscope.features": "holds features, not inputs; give it as --teacher or --student",
+    "kernelscope.sums": "holds sums, not rows; give it as --sums",
+}
 
 
-def open_datasets(path: Path, texts: Iterable[str], *, deep: bool = False) -> dict[str, Any]:
+class OtherFormatError(UnreadableInput):
+    """A file of another ``format`` of ours."""
+
+    def __init__(self, message: str, stated: str) -> None:
+        super().__init__(message)
+        self.format = stated
+
+
+def open_datasets(path: Path, texts: Iterable[str], *, deep: bool = False, of: str | None = None) -> dict[str, Any]:
     """Datasets at the root by name; the file stays open as long as one of them is used.
 
     Args:
         texts: names of datasets, in small letters, whose texts are wanted.
         deep: those in groups too, by their paths; of those that are not read the reason why, a text.
+        of: a format of ours that the file is to state.
 
     Raises:
-        UnreadableInput: features instead of inputs, links that lead elsewhere, data outside of the file, or more of
+        UnreadableInput: of another format of ours, links that lead elsewhere, data outside of the file, or more of
             them than the file can hold; a file that makes the HDF5 library crash or hang.
     """
     file = OpenFile(path)
     told = isolated.ask(hdf5_outline.__file__, path, ",".join(texts), *(["deep"] if deep else []), fix=FIX)
-    return arrays_of(path, file, isolated.answered("outline", path, *told, fix=FIX))
+    return arrays_of(path, file, isolated.answered("outline", path, *told, fix=FIX), of)
 
 
-def arrays_of(path: Path, file: OpenFile, outline: dict[str, Any]) -> dict[str, Any]:
+def arrays_of(path: Path, file: OpenFile, outline: dict[str, Any], of: str | None = None) -> dict[str, Any]:
     """The arrays that a child told of.
 
     Raises:
-        UnreadableInput: features instead of inputs, or what the file cannot hold.
+        UnreadableInput: of another format of ours, or what the file cannot hold.
     """
     try:
-        if outline["format"] == "kernelscope.features":
-            raise UnreadableInput(f"{path} holds features, not inputs; give it as --teacher or --student")
+        if (stated := outline["format"]) != of and stated in OURS:
+            raise OtherFormatError(f"{path} {OURS[stated]}", stated)
+        if of is not None and stated != of:
+            raise UnreadableInput(f"{path} is HDF5 but no {of} file; write sums with --sums-out")
         return {str(name): _array(path, file, str(name), stated) for name, stated in outline["datasets"].items()}
     except (KernelscopeError, MemoryError):
         raise

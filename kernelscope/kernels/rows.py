@@ -6,13 +6,14 @@ dtype on any device, HDF5 datasets.
 
 from __future__ import annotations
 
+import copy
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelscope.errors import Mismatch, NumericalError
+from kernelscope.errors import Mismatch, NumericalError, UsageError
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.masked import require_unmasked
 
@@ -139,28 +140,46 @@ def identical(teacher: Rows, student: Rows) -> bool:
     return all(np.array_equal(a, b) for (_, a), (_, b) in zip(bounded_blocks(teacher), bounded_blocks(student)))
 
 
+class Summed:
+    """Rows that were added up and are not kept: how many, how wide, and of which type."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: object) -> None:
+        self.shape, self.dtype = shape, dtype
+
+    def __getitem__(self, rows: slice, /) -> NoReturn:
+        raise UsageError("these rows were added up and not kept; keep them to read them again")
+
+
 class Constancy:
     """Whether every column is the same in all rows seen, ``max_i |x_i − x_1| <= 4 u |x_1|``, u the stored type's."""
 
-    def __init__(self, X: Rows) -> None:
-        self.so_far = True
-        self._first: np.ndarray | None = None
+    def __init__(self, X: Rows, first: np.ndarray | None = None, so_far: bool = True) -> None:
+        self.so_far = so_far
+        self.first = first
         self._slack = 4 * max(storage_roundoff(X), UNIT_ROUNDOFF)
 
     @property
     def zero(self) -> bool:
         """Whether all rows seen are zero."""
-        return self.so_far and self._first is not None and not self._first.any()
+        return self.so_far and self.first is not None and not self.first.any()
+
+    def and_of(self, other: Constancy) -> Constancy:
+        """Of the rows that either has seen, in a new value."""
+        both = copy.copy(self)
+        if other.first is not None:
+            both.see(other.first[None])
+        both.so_far = both.so_far and other.so_far
+        return both
 
     def see(self, block: np.ndarray) -> None:
         if not self.so_far or len(block) == 0:
             return
         block = np.asarray(block, np.float64)
-        if self._first is None:
-            self._first = block[0].copy()
+        if self.first is None:
+            self.first = block[0].copy()
         with np.errstate(invalid="ignore", over="ignore"):  # what is infinitely far is not constant either
-            apart = np.max(np.abs(block - self._first), axis=0)
-            self.so_far = bool(np.all(apart <= self._slack * np.abs(self._first)))  # NaN is nothing constant
+            apart = np.max(np.abs(block - self.first), axis=0)
+            self.so_far = bool(np.all(apart <= self._slack * np.abs(self.first)))  # NaN is nothing constant
 
 
 def is_constant(X: Rows) -> bool:

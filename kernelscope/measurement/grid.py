@@ -31,7 +31,7 @@ from kernelscope.measurement.passes import planned_grid
 from kernelscope.measurement.similarity_numbers import distance_fields, prefix_fields
 from kernelscope.measurement.warnings import head_cautions
 from kernelscope.report import fields
-from kernelscope.report.notes import ONE_PASS, STREAMED
+from kernelscope.report.notes import ONE_PASS, STREAMED, SUMMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,11 +72,7 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     readable = not match.streamed and settings.dims is None  # rows read once, or cut, have no kernel to keep
     by_kernels = readable and kernels_serve_better(teacher, student, settings.memory_bytes)
     announce_grid(match, settings, by_kernels=by_kernels)
-    if match.streamed:
-        from kernelscope.features.streaming import StreamedFeatures, side_by_side
-
-        both = (match.teacher.features, match.student.features)
-        side_by_side([features for features in both if isinstance(features, StreamedFeatures)])
+    read_together(match)
     if by_kernels and (layers := layers_by_kernels(teacher, student, settings.memory_bytes)) is not None:
         return list(measure_by_kernels(pairs, layers, settings))
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
@@ -87,6 +83,15 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
         with within_float64(**({} if match.streamed else {"teacher": pair.teacher, "student": pair.student})):
             measured.append(_measure(pair, sums, known, settings, found.get(names)))
     return measured
+
+
+def read_together(match: Match) -> None:
+    """Let networks that run as they are read run batch by batch together."""
+    if match.streamed:
+        from kernelscope.features.streaming import StreamedFeatures, side_by_side
+
+        both = (match.teacher.features, match.student.features)
+        side_by_side([features for features in both if isinstance(features, StreamedFeatures)])
 
 
 def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) -> dict[tuple[str, str], Searched]:
@@ -109,29 +114,53 @@ class Known:
     grams: dict[str, StudentGrams]
 
 
+def measure_summed(pair: LayerPair, sums: LayerSums, settings: PairSettings) -> tuple[Measured, ScaledSums]:
+    """What sums alone give of a pair whose rows are gone, and the sums of these two layers."""
+    scaled = _of_layers(pair, sums, once=True)
+    return _from_sums(pair, scaled, Known(None, {}, {}), settings, None, None, SUMMED), scaled
+
+
+def _of_layers(pair: LayerPair, sums: LayerSums, *, once: bool) -> ScaledSums:
+    t, s = pair.names["teacher_layer"], pair.names["student_layer"]
+    return ScaledSums(
+        pair.teacher,
+        pair.student,
+        sums.pair(t, s),
+        1.0,
+        (t, s) in sums.same,
+        once=once,
+        constant=(sums.constant["student", s].so_far, sums.constant["teacher", t].so_far),
+    )
+
+
 def _measure(
     pair: LayerPair, sums: LayerSums, known: Known, settings: PairSettings, searched: Searched | None
 ) -> Measured:
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     if sums.comfortable:
-        scaled = ScaledSums(
-            pair.teacher,
-            pair.student,
-            sums.pair(t, s),
-            1.0,
-            (t, s) in sums.same,
-            once=known.moments is None,
-            constant=(sums.constant["student", s], sums.constant["teacher", t]),
-        )
+        scaled = _of_layers(pair, sums, once=known.moments is None)
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         try:
             scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
             require_norms(scaled.unit)
         except DegenerateKernel as error:
             raise DegenerateKernel(f"layers {t}={s}: {error}") from error
+    grams = known.grams.setdefault(s, StudentGrams(scaled)) if sums.comfortable else None
+    note = ONE_PASS if known.moments is not None else STREAMED
+    return _from_sums(pair, scaled, known, settings, searched, grams, note)
+
+
+def _from_sums(
+    pair: LayerPair,
+    scaled: ScaledSums,
+    known: Known,
+    settings: PairSettings,
+    searched: Searched | None,
+    grams: StudentGrams | None,
+    note: str,
+) -> Measured:
     loss = loss_from_sums(scaled, rtol=settings.rtol)
     centred = centre(scaled)
-    grams = known.grams.setdefault(s, StudentGrams(scaled)) if sums.comfortable else None
     rungs = ladder.rungs(scaled, centred, grams)
     own = None if known.moments is None else _moments(pair, centred, known.moments)
     null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
@@ -144,7 +173,7 @@ def _measure(
         prefixes=prefixes,
         intervals=loss_intervals(loss) | ladder_intervals(rungs),
         warnings=(*pair.warnings, *head_cautions(scaled.sums.n, scaled.sums.d_student, rungs.head)),
-        notes=(*pair.notes, ONE_PASS if known.moments is not None else STREAMED, *on_chance, *on_prefixes),
+        notes=(*pair.notes, note, *on_chance, *on_prefixes),
     )
     return Measured(report, None)
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.errors import UsageError
+from kernelscope.errors import CallError, UsageError, option_of
+from kernelscope.files import refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from inspect import Parameter
 
     from kernelscope.kernels.nonlinear.functions import Kernel
     from kernelscope.measurement.preparation import Preparation
+
+#: keywords that mean something of sums alone
+BESIDE_SUMS = {"sums", "sums_out", "expect", "rtol", "progress", "announce"}
 
 
 def require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None:
@@ -30,6 +35,61 @@ def require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None
         },
         "cannot come from one pass; leave out --no-features",
     )
+
+
+def require_sums(preparation: Preparation, asked: Mapping[str, Any]) -> None:
+    """Refuse what sums of a teacher's and a student's rows do not have; labels they do, for class means.
+
+    Raises:
+        UsageError: naming it.
+    """
+    route = asked["route"]
+    _refuse(
+        {
+            "another kernel": not preparation.leaves_rows,
+            f"the route {route}": route not in ("auto", "gram"),
+            "landmarks": asked["landmarks"] is not None,
+            "neighbours": bool(asked["neighbours"]),
+            "baselines": bool(asked["references"]) or asked["untrained"],
+            "groups": asked["groups"] is not None,
+            "prefixes": asked["dims"] is not None,
+            "a plan": asked["plan"],
+        },
+        "cannot be had from sums, which need one pass; leave out --sums and --sums-out, or this",
+    )
+
+
+def require_inputs(asked: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
+    """Refuse what is missing before anything is read, and beside files of sums alone whatever is about rows.
+
+    Args:
+        parameters: of the function whose keywords were ``asked``.
+
+    Raises:
+        CallError: no teacher or no student, and no sums. UsageError: an option without what it is about, or an output
+            that cannot be written.
+    """
+    given = [role for role in ("teacher", "student") if asked[role] is not None]
+    if len(given) == 1 or (not given and asked["sums"] is None):
+        lacking = "student" if given == ["teacher"] else "teacher"
+        raise CallError(f"no {lacking} given; pass --teacher FILE and --student FILE, or --sums FILE")
+    if asked["expect"] is not None and asked["sums"] is asked["sums_out"] is None:
+        raise UsageError("--expect is about sums; pass --sums or --sums-out too, or leave it out")
+    if not given:
+        others = (name for name in parameters if name not in BESIDE_SUMS)
+        for name in others:
+            if not _same(asked[name], parameters[name].default):
+                raise UsageError(f"{option_of(name)} is about rows, and sums alone have none; leave it out")
+    if asked["sums_out"] is not None:
+        refuse_existing(asked["sums_out"], overwrite=True)
+
+
+def _same(value: object, default: object) -> bool:
+    """Whether a keyword is what it is by default; the command line gives empty lists for what was not asked for."""
+    if value is default:
+        return True
+    plain = isinstance(value, (str, int, float, list, tuple, dict))
+    return plain and (value == default or not (value or default))
 
 
 def require_of_kernel(kernel: Kernel, asked: Mapping[str, Any]) -> None:

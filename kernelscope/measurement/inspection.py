@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kernelscope.datasets.hdf5_inputs import OtherFormatError
 from kernelscope.features.arrays import ArrayFeatures, SeveralPartsError
 from kernelscope.features.kinds import features_in
+from kernelscope.features.sums_file import FORMAT, read_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from kernelscope.features.shard_sums import ShardSums
     from kernelscope.features.store import FeatureStore
 
 
@@ -37,6 +40,11 @@ def describe(
         yield f"{path}: arrays of several numbers of rows; name one to measure it, as {path}::NAME"
         yield from (f"  {key}: {_in_words(X)}" for key, X in several.content.items())
         return
+    except OtherFormatError as other:
+        if other.format != FORMAT:
+            raise
+        yield from _sums(path, read_sums(path))
+        return
     if found is not None:
         yield from _features(path, found, verify)
         return
@@ -59,6 +67,16 @@ def _features(path: Path, store: FeatureStore | ArrayFeatures, verify: bool) -> 
     if verify and not isinstance(store, ArrayFeatures):
         store.verify()
         yield "every checksum fits"
+
+
+def _sums(path: Path, sums: ShardSums) -> Iterator[str]:
+    yield f"{path}: sums of {sums.n:,} rows, {len(sums.layers)} layers"
+    yield from (f"  {layer.role} {layer.name}: {layer.width:,} of {layer.dtype}" for layer in sums.layers)
+    yield f"labels: {'none' if sums.by_class is None else f'{len(sums.by_class.labels)} classes'}"
+    for shard in sums.shards:
+        ids = "not kept" if shard.ids is None else "kept"
+        yield f"shard {shard.name}: {shard.rows:,} rows, ids {ids}, {shard.fingerprint}"
+    yield "every checksum fits"
 
 
 def _in_words(X: Any) -> str:

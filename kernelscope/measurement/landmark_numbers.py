@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from kernelscope.measurement.layer_pairs import Examples
 
 
-def landmark_fields(scaled: ScaledSums, chosen: Landmarks, sums: NystromSums, truth: float) -> dict[str, Any]:
+def landmark_fields(
+    scaled: ScaledSums, chosen: fields.LandmarkChoice, sums: NystromSums, truth: float
+) -> dict[str, Any]:
     """The fields of a :class:`PairReport` that need landmarks; ``truth`` is ‖K_S − K_T‖_F of the scaled features."""
     return {
-        "landmarks": fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed),
+        "landmarks": chosen,
         "nystrom": _nystrom(sums, scaled.unit),
-        "landmark_spectrum": _landmark_spectra(scaled, sums),
+        "landmark_spectrum": landmark_spectra(sums.teacher.spectrum, sums.student.spectrum, scaled.unit),
         "anova": anova(sums) if sums.exact_centres else None,
         "paper": _paper(sums, truth, scaled),
     }
@@ -50,9 +52,9 @@ def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:
     )
 
 
-def _landmark_spectra(scaled: ScaledSums, sums: NystromSums) -> fields.LandmarkSpectra:
+def landmark_spectra(teacher: LandmarkSpectrum, student: LandmarkSpectrum, unit: float) -> fields.LandmarkSpectra:
     """Eigenvalues of W for the features themselves: the paper's "above 1" is about these, not about rescaled ones."""
-    return fields.LandmarkSpectra(*(_in_units(side.spectrum, scaled.unit) for side in (sums.teacher, sums.student)))
+    return fields.LandmarkSpectra(*(_in_units(spectrum, unit) for spectrum in (teacher, student)))
 
 
 def _in_units(spectrum: LandmarkSpectrum, unit: float) -> LandmarkSpectrum:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 from kernelscope import devices
 from kernelscope.errors import by_name
 from kernelscope.features.request import Progress, Request, taking
+from kernelscope.features.sums_file import write_sums
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
@@ -19,8 +21,15 @@ from kernelscope.kernels.scales import within_float64
 from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
+from kernelscope.measurement.from_sums import Expected, report_of, summed
 from kernelscope.measurement.grid import measure_grid, plan_grid, search
-from kernelscope.measurement.honoured import needs_own_passes, require_of_kernel, require_one_pass
+from kernelscope.measurement.honoured import (
+    needs_own_passes,
+    require_inputs,
+    require_of_kernel,
+    require_one_pass,
+    require_sums,
+)
 from kernelscope.measurement.inputs import Given, networks_among, open_inputs
 from kernelscope.measurement.kernel_numbers import announce_kernel, measure_with_kernel
 from kernelscope.measurement.layer_choice import LayerChoice
@@ -34,6 +43,7 @@ from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from kernelscope.kernels.rows import Rows
@@ -46,8 +56,8 @@ if TYPE_CHECKING:
 @devices.faults()
 def measure(
     *,
-    teacher: Any,
-    student: Any,
+    teacher: Any = None,
+    student: Any = None,
     names: str | Sequence[str] | None = None,
     labels: Any = None,
     groups: Any = None,
@@ -82,6 +92,9 @@ def measure(
     cache: bool = True,
     features: bool = True,
     accuracy_check: bool = True,
+    sums: Any = None,
+    sums_out: str | os.PathLike[str] | None = None,
+    expect: int | str | os.PathLike[str] | Sequence[str] | None = None,
     teacher_arch: str | None = None,
     teacher_arch_kwargs: dict[str, Any] | None = None,
     student_arch: str | Sequence[str | None] | None = None,
@@ -134,6 +147,11 @@ def measure(
             numbers that one pass gives.
         accuracy_check: refuse a network whose top-1 is more than half a point from what its checkpoint states for the
             same examples.
+        sums: files of sums (a path, a pattern, a sequence), written by ``sums_out``; with a teacher and a student their
+            rows are added to them, without they are all that is measured.
+        sums_out: where to write the sums of everything measured, in the place of a file that exists.
+        expect: how many rows the sums must have, or the fingerprints of their shards (a sequence, or a file that lists
+            them).
         progress: called with a network's name, examples done and their number while features are extracted.
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
         plan: announce all of them and measure none; no network runs, and the report has no pairs.
@@ -143,9 +161,16 @@ def measure(
     """
     device = devices.require_device(device)
     asked = dict(locals())  # each value below takes the keywords that it has fields for
+    by_sums = sums is not None or sums_out is not None
+    require_inputs(asked, inspect.signature(measure).parameters)
+    expected = Expected(expect)
+    if teacher is None:
+        return _from_sums(None, asked, expected)
     chosen = parse_kernel(kernel)
     preparation = Preparation(chosen, centre, normalize)
-    if not features:
+    if by_sums:
+        require_sums(preparation, asked)
+    elif not features:
         require_one_pass(preparation, asked)
     require_of_kernel(chosen, asked)
     request = taking(Request, asked)
@@ -165,6 +190,8 @@ def measure(
         return TransferReport(_meta(settings), (), ())
     inputs = open_inputs(given, request)
     matched = matches(inputs, taking(Correspondence, asked))
+    if by_sums:
+        return _from_sums(matched, asked, expected)
     if settings.dims is not None:
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
     in_one_pass = preparation.leaves_rows and not needs_own_passes(asked)  # of all pairs of a grid
@@ -185,6 +212,21 @@ def measure(
         networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),
         pairs=tuple(_with_verdict(each.report) for each in measured),
         comparisons=compare([(each.report, each.parts) for each in measured]),
+    )
+
+
+def _from_sums(matched: Sequence[Match] | None, asked: Mapping[str, Any], expected: Expected) -> TransferReport:
+    """The report of files of sums, of rows that are added up now, or of both."""
+    settings = taking(PairSettings, asked)
+    sums = summed(matched, given=asked["sums"], into=asked["sums_out"])
+    expected.require(sums)
+    measured, networks = report_of(sums, settings)
+    if asked["sums_out"] is not None:
+        write_sums(asked["sums_out"], sums)
+    return TransferReport(
+        meta={**_meta(settings), "shards": [each.described for each in sums.shards]},
+        networks=networks,
+        pairs=tuple(_with_verdict(each.report) for each in measured),
     )
 
 

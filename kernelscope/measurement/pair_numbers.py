@@ -92,6 +92,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     forms = row_forms(scaled, centred)
     own = both_moments(centred, forms)
     chosen = choose_landmarks(settings.landmarks, examples, scaled, settings.seed)
+    choice = fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed)
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
     attribution = attribute(scaled, forms, examples, loss.value)
     rungs = ladder.rungs(scaled, centred)
@@ -113,7 +114,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         **loss_fields(loss),
         **companion,
         **attribution_fields(scaled, examples, attribution, settings.memory_bytes),
-        **landmark_fields(scaled, chosen, sums, loss.norm_difference / scaled.unit),
+        **landmark_fields(scaled, choice, sums, loss.norm_difference / scaled.unit),
         difference_spectrum=spectrum_fields(spectrum, scaled.unit),
         neighbours=_neighbours(scaled, settings),
         **similarity,

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from kernelscope.report.dotted_names import value_of
 from kernelscope.report.fields import PairReport
-from kernelscope.report.notes import NOT_SAMPLED, ONE_PASS, ROWS_TELL, STREAMED
+from kernelscope.report.notes import NOT_SAMPLED, ONE_PASS, ROWS_TELL, STREAMED, SUMMED
 
 LOSS = ("transfer_loss", "ladder.raw")
 
@@ -77,7 +77,7 @@ def over_examples(pair: PairReport) -> Known:
 
 
 def _why_not_sampled(pair: PairReport) -> str:
-    if ONE_PASS in pair.notes or STREAMED in pair.notes:
+    if not {ONE_PASS, STREAMED, SUMMED}.isdisjoint(pair.notes):
         return "one pass gives none; name layers with --pairs T=S, leave out --no-features"
     if pair.route == "pairs-estimate":
         return "drawn pairs of examples give none; pass --route blocked"

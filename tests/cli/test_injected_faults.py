@@ -10,6 +10,7 @@ import pytest
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint
 from kernelscope.features.store import FeatureStore
+from kernelscope.features.sums_file import read_sums
 from kernelscope.report.report import TransferReport
 from tests.cli.faults import ERRNOS, KINDS, failing
 from tests.small_disk import fill
@@ -42,6 +43,10 @@ VERBS = {
         ("measure", "--teacher", "a.pt", "--student", "b.pt", "--save", "n.json"),
         {"n.json": TransferReport.load},
     ),
+    "sums": (
+        ("measure", *ARRAYS, "--sums", "old.kss", "--sums-out", "n.kss", "--save", "n.json"),
+        {"n.kss": read_sums, "n.json": TransferReport.load},
+    ),
     "audit": (("audit", *ARRAYS, "--save", "a.json"), {"a.json": whole_audit}),
     "gate": (("gate", *ARRAYS, "--max", "transfer_loss=9", "--save", "g.json"), {"g.json": TransferReport.load}),
     "report": (
@@ -54,7 +59,7 @@ VERBS = {
         {"deep/x.pt": load_checkpoint, "deep/b.pt": load_checkpoint},
     ),
 }
-INPUTS = {"t.npy", "s.npy", "y.npy", "a.pt", "b.pt", "old.json"}
+INPUTS = {"t.npy", "s.npy", "y.npy", "a.pt", "b.pt", "old.json", "old.kss"}
 EVERY = [(verb, kind) for verb in VERBS for kind in KINDS]
 
 
@@ -67,7 +72,9 @@ def inputs(tmp_path_factory):
     rng = np.random.default_rng(0)
     np.save(folder / "t.npy", X := rng.standard_normal((40, 4)))
     np.save(folder / "s.npy", X + rng.standard_normal((40, 4)))
-    np.save(folder / "y.npy", np.arange(40) % 4)
+    np.save(folder / "y.npy", y := np.arange(40) % 4)
+    other = {"teacher": X.astype("float64") + 1, "student": rng.standard_normal((40, 4)), "labels": y}
+    ks.measure(**other, sums_out=folder / "old.kss")
     for name in ("a", "b"):
         recipe = ks.recipe(arch="mlp", arch_kwargs={"hidden": 8, "in_features": 192}, epochs=1, seed=ord(name))
         ks.train(recipe, data=DATA).save(folder / f"{name}.pt")

@@ -18,6 +18,8 @@ OPTIONS = {
     "labels": (*FEATURES, "--labels", "FILE"),
     "groups": (*FEATURES, "--groups", "FILE"),
     "landmarks": (*FEATURES, "--landmarks", "FILE.npy"),
+    "sums": ("measure", "--sums", "FILE"),
+    "expect": (*FEATURES, "--sums-out", "o.kss", "--expect", "FILE"),
     "gate": ("gate", *FEATURES[1:], "--max", "transfer_loss=1", "--no-worse-than", "FILE"),
     "audit": ("audit", "--teacher", "FILE", "--student", "x.npy"),
     "report": ("report", "FILE"),

@@ -42,3 +42,16 @@ def _integers(X: np.ndarray) -> tuple[np.ndarray, int]:
     shift = max((f.denominator.bit_length() - 1 for f in fractions), default=0)
     whole = np.array([int(f * 2**shift) for f in fractions], dtype=object).reshape(np.shape(X))
     return whole, shift
+
+
+def exact_gram(Z: np.ndarray) -> np.ndarray:
+    """``ZᵀZ`` of ``(n, p)`` as an object array of fractions: for more examples than an n × n matrix has room for."""
+    whole, shift = _integers(Z)
+    return whole.T.dot(whole) * Fraction(1, 2 ** (2 * shift))
+
+
+def exact_squares_of_gram(G: np.ndarray, d_S: int) -> tuple[Fraction, Fraction]:
+    """:func:`exact_squares` from the exact Gram of both networks side by side."""
+    squares = G * G
+    student, teacher, cross = squares[:d_S, :d_S].sum(), squares[d_S:, d_S:].sum(), squares[:d_S, d_S:].sum()
+    return student + teacher - 2 * cross, teacher

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from kernelscope.kernels.distance.gram import ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors
 from kernelscope.kernels.distance.slices import LIMITS, MOST_ROWS, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import two_sum
-from kernelscope.kernels.rows import Rows, numpy_block, require_finite, storage_roundoff
+from kernelscope.kernels.rows import Rows, Summed, numpy_block, require_finite, storage_roundoff
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.answers import TransferLoss
@@ -157,7 +157,7 @@ class BatchSums:
         low, high = LIMITS
         if not (low < sums.norm_teacher < high and sums.norm_student < high):
             raise NumericalError("features grew or shrank beyond what sums of products hold; divide both by a factor")
-        gone = [_Gone((self.n, d), dtype) for d, dtype in zip((self.d_student, self.d_teacher), self.types)]
+        gone = [Summed((self.n, d), dtype) for d, dtype in zip((self.d_student, self.d_teacher), self.types)]
         scaled = ScaledSums(gone[1], gone[0], sums, math.ldexp(1.0, -2 * exponent), self.same, once=True)
         return replace(loss_from_sums(scaled), route="gram")
 
@@ -169,18 +169,8 @@ class BatchSums:
         return GramSums(self.n, self.d_student, gram, None, errors, rest=rest)
 
 
-class _Gone:
-    """Rows that were seen and are not kept: how many, how wide, and of which type."""
-
-    def __init__(self, shape: tuple[int, int], dtype: object) -> None:
-        self.shape, self.dtype = shape, dtype
-
-    def __getitem__(self, rows: slice, /) -> NoReturn:
-        raise UsageError("these rows were added up and not kept; keep them to read them again")
-
-
 def _coarseness(dtype: object) -> float:
-    return storage_roundoff(_Gone((0, 0), dtype))
+    return storage_roundoff(Summed((0, 0), dtype))
 
 
 def begun(x_s: Rows, x_t: Rows) -> BatchSums:

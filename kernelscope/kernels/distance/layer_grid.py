@@ -6,6 +6,7 @@ T × S pairs taken one by one read each layer as often as the other network has 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,31 +29,40 @@ from kernelscope.kernels.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Key = tuple[str, str]  #: role (``teacher`` or ``student``) and name of a layer
 Two = tuple[np.ndarray, np.ndarray | None]  #: a matrix, and what it leaves out where more is known
+Onlooker = Callable[[int, dict[Key, np.ndarray]], None]  #: sees the number of a block's first row, and the block
 
 
 @dataclass(frozen=True, eq=False)
 class LayerSums:
     """Grams and column sums of every layer, and the cross products of every pair, each for even and for odd rows.
 
-    ``lengths``: by layer and half, the lengths of slices that bound errors, where rows were sliced; ``same``: the
-    (teacher, student) layers that hold the same numbers; ``constant``: whether a layer is the same for all examples,
-    ``zero``: those that are all zero.
+    ``rows``: how many are even and odd, n in all; of several passes each counts its own. ``lengths``: by layer and
+    half, the lengths of slices that bound errors, where rows were sliced; ``same``: the (teacher, student) layers that
+    hold the same numbers; ``constant``: whether a layer is the same for all examples.
     """
 
-    n: int
+    rows: tuple[int, int]
     own: dict[Key, tuple[Two, Two]]
-    sums: dict[Key, np.ndarray]
+    sums: dict[Key, Two]
     cross: tuple[Two, Two]
     columns: dict[Key, slice]
     same: frozenset[Key]
     row_errors: dict[Key, float]
-    constant: dict[Key, bool]
-    zero: frozenset[Key]
+    constant: dict[Key, Constancy]
     lengths: dict[Key, list[list[tuple[float, float]]]] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        return sum(self.rows)
+
+    @property
+    def zero(self) -> frozenset[Key]:
+        """Layers that are all zero."""
+        return frozenset(key for key, seen in self.constant.items() if seen.zero)
 
     def pair(self, teacher_layer: str, student_layer: str) -> GramSums:
         """What :func:`kernelscope.kernels.distance.gram.gram_sums` gives for these two layers, halves included."""
@@ -73,11 +83,12 @@ class LayerSums:
             self.n,
             len(S[0][0]),
             gram,
-            np.concatenate([self.sums[key] for key in keys]),
+            np.concatenate([self.sums[key][0] for key in keys]),
             summation_errors(gram, len(S[0][0]), chain) if rest is None else self._slice_errors(*keys, chain),
             sums_error=1.01 * gamma(chain + 2) if rest is None else 4 * gamma(4),
             rest=rest,
-            halves=(halves[0], halves[1]),
+            # halves of many small passes may be of quite different sizes, and then none is to be fitted on
+            halves=None if min(self.rows) < min(self.n // 2, 2 * len(S[0][0])) else (halves[0], halves[1]),
         )
         return plain.with_row_errors(*(self.row_errors[key] for key in keys))
 
@@ -96,13 +107,16 @@ class LayerSums:
         return all(COMFORTABLE[0] < norm < COMFORTABLE[1] for norm in norms)
 
 
-def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once: bool = False) -> LayerSums:
+def layer_sums(
+    *, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once: bool = False, beside: Sequence[Onlooker] = ()
+) -> LayerSums:
     """One pass over all layers of both networks.
 
     Args:
         teacher, student: features ``(n, d)`` by layer name, of the same n examples in the same order.
         once: rows cannot be read again, so that the sums have to be sharp enough for small losses too: about four
             times the cost, see :mod:`kernelscope.kernels.distance.slices`.
+        beside: called with the number of its first row, and every block of rows by layer, as it is read.
 
     Raises:
         Mismatch: different numbers of rows. NumericalError: NaN or infinite features, with their layer.
@@ -121,6 +135,8 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once
         same = {(t, s) for t, s in same if np.array_equal(block["teacher", t], block["student", s])}
         for key, part in block.items():
             constant[key].see(part)
+        for onlooker in beside:
+            onlooker(start, block)
         for first, half in enumerate(halves):
             half.add({key: np.ascontiguousarray(part[first::2], np.float64) for key, part in block.items()})
     own = {key: (halves[0].own(key), halves[1].own(key)) for key in layers}
@@ -128,17 +144,25 @@ def layer_sums(*, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once
     _require_usable(layers, own, zero)
     lengths = {key: math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))) for key, (even, odd) in own.items()}
     return LayerSums(
-        n=n,
+        rows=(n - n // 2, n // 2),
         own=own,
-        sums={key: halves[0].sums(key) + halves[1].sums(key) for key in layers},
+        sums={key: added(halves[0].sums(key), halves[1].sums(key)) for key in layers},
         cross=(halves[0].cross(), halves[1].cross()),
         columns=columns,
         same=frozenset(same),
         row_errors={key: entry_error(layers[key], length) for key, length in lengths.items()},
-        constant={key: seen.so_far for key, seen in constant.items()},
-        zero=zero,
+        constant=constant,
         lengths={key: [half.lengths(key) for half in halves] for key in layers} if once else {},
     )
+
+
+def added(one: Two, two: Two) -> Two:
+    """The sum of both, its rest again smaller than its rounding."""
+    with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite are named later
+        high, lost = two_sum(one[0], two[0])
+        if one[1] is None or two[1] is None:
+            return high, None
+        return two_sum(high, (one[1] + two[1]) + lost)
 
 
 def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]], zero: frozenset[Key]) -> None:
@@ -171,8 +195,8 @@ class _PlainHalf:
     def own(self, key: Key) -> Two:
         return self._own[key].gram(), None
 
-    def sums(self, key: Key) -> np.ndarray:
-        return np.asarray(self._own[key].sums)
+    def sums(self, key: Key) -> Two:
+        return np.asarray(self._own[key].sums), None
 
     def cross(self) -> Two:
         return self._cross.total(), None
@@ -198,7 +222,7 @@ class _SlicedHalf:
     def own(self, key: Key) -> Two:
         return self._own[key].in_two()
 
-    def sums(self, key: Key) -> np.ndarray:
+    def sums(self, key: Key) -> Two:
         return self._own[key].sums
 
     def cross(self) -> Two:

@@ -79,8 +79,10 @@ class SlicedOwnSum:
         self.lengths.append(rows.lengths)
 
     @property
-    def sums(self) -> np.ndarray:
-        return np.asarray(self._sums[0].total() + self._sums[1].total())
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """The column sums rounded, and what rounding leaves out."""
+        high, low = self._sums[0].in_two()
+        return _rounded(high, low + self._sums[1].total())
 
     def in_two(self) -> tuple[np.ndarray, np.ndarray]:
         """The Gram rounded, and what rounding leaves out."""

@@ -17,6 +17,8 @@ from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
 from kernelscope.kernels.rows import Features, Rows, as_rows, row_blocks, storage_roundoff, take_rows
 
+MEAN_ROUNDINGS = 16  #: that a mean of rows is off by, in units of the mean row norm
+
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
@@ -89,7 +91,7 @@ class Landmarks:
             assert self.indices is not None
             return take_rows(rows, self.indices), 0.0
         means = GroupMeans(rows, self.assignment, self.m)
-        relative = max(16 * UNIT_ROUNDOFF, storage_roundoff(rows))
+        relative = max(MEAN_ROUNDINGS * UNIT_ROUNDOFF, storage_roundoff(rows))
         return means.vectors, relative * float(np.linalg.norm(means.lengths))
 
 

@@ -39,15 +39,23 @@ class RunningSide:
         D: landmarks ``(m, d)``; basis: their singular value decomposition; rank: at which it is to be cut, if at all.
         means: the group means of X, D itself where it is exact.
         gram: XᵀX.
+        least_left: share of its trace that the residual must have to be taken from the Gram.
     """
 
     def __init__(
-        self, X: Rows, D: np.ndarray, means: np.ndarray, gram: np.ndarray, basis: Basis, rank: int | None
+        self,
+        X: Rows,
+        D: np.ndarray,
+        means: np.ndarray,
+        gram: np.ndarray,
+        basis: Basis,
+        rank: int | None,
+        least_left: float = LEAST_LEFT,
     ) -> None:
         self.X, self.D, self.means, self.gram, self.basis = X, D, means, gram, basis.at_most(rank)
         self.spectrum = landmark_spectrum(basis)
         self.residual = _projected(gram, self.basis.V)
-        self.residual_by_rows = cancels(float(np.trace(self.residual)), float(np.trace(gram)))
+        self.residual_by_rows = cancels(float(np.trace(self.residual)), float(np.trace(gram)), least_left)
         if self.residual_by_rows:
             self.residual = np.zeros_like(gram)
         self.C_square = self.longest_square = self.distances = 0.0
@@ -253,9 +261,9 @@ def _dW_blocks(D_S: np.ndarray, D_T: np.ndarray) -> Iterator[np.ndarray]:
         yield D_S[start:stop] @ D_S.T - D_T[start:stop] @ D_T.T
 
 
-def cancels(left: float, whole: float) -> bool:
+def cancels(left: float, whole: float, least_left: float = LEAST_LEFT) -> bool:
     """Whether a difference is so small beside what it is the difference of that too few digits are left."""
-    return not left >= LEAST_LEFT * whole
+    return not left >= least_left * whole
 
 
 def _projected(G: np.ndarray, V: np.ndarray) -> np.ndarray:

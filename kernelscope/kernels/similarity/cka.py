@@ -30,12 +30,17 @@ def cka_debiased(centred_sums: Norms, k: np.ndarray, l: np.ndarray) -> float | N
 
     None for n < 4 and where a self-HSIC is not positive, so that no square root is taken of a signed estimate.
     """
+    return cka_debiased_of(centred_sums, float(k @ k), float(l @ l), float(k @ l))
+
+
+def cka_debiased_of(centred_sums: Norms, kk: float, ll: float, kl: float) -> float | None:
+    """The same from the inner products of these diagonals."""
     n, s = centred_sums.n, centred_sums
     if n < 4 or _vanishes(s.norm_student) or _vanishes(s.norm_teacher):
         return None
     T, U = s.trace_student / s.norm_student, s.trace_teacher / s.norm_teacher
-    cross = _hsic_1(n, alignment(s) or 0.0, float(k @ l), T * U)
-    own = _hsic_1(n, 1.0, float(k @ k), T * T), _hsic_1(n, 1.0, float(l @ l), U * U)
+    cross = _hsic_1(n, alignment(s) or 0.0, kl, T * U)
+    own = _hsic_1(n, 1.0, kk, T * T), _hsic_1(n, 1.0, ll, U * U)
     if min(own) <= 0:
         return None
     return cross / math.sqrt(own[0] * own[1])

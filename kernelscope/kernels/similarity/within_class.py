@@ -59,7 +59,31 @@ def within_class_cka(scaled: ScaledSums, classes: np.ndarray) -> WithinClass | N
     counts = counts[several]
     if len(counts) == 0 or any(_same_within_classes(X, groups, len(counts)) for X in (scaled.student, scaled.teacher)):
         return None
-    sums, traces = _deviations(scaled, groups, counts)
+    return _of_deviations(*_deviations(scaled, groups, counts), counts)
+
+
+def within_class_of_sums(
+    sums: GramSums, means: np.ndarray, squares: np.ndarray, counts: np.ndarray
+) -> WithinClass | None:
+    """The same without rows, from Grams and class sums; None also where taking off the means would cancel.
+
+    Args:
+        means: class means of both networks side by side, student first, shape ``(L, d_S + d_T)``.
+        squares: ``Σ ‖x_i‖²`` of each class, of the student and the teacher, shape ``(2, L)``.
+        counts: examples of each class, shape ``(L,)``; together all of them.
+    """
+    found = _less_means(sums, means, counts)
+    before, after = (np.array([s.trace_student, s.trace_teacher]) for s in (sums, found))
+    if counts.sum() != sums.n or (counts < 2).all() or not np.all(before <= CANCELLATION * after):
+        return None
+    parts = means[:, : sums.d_student], means[:, sums.d_student :]
+    lengths = np.array([np.einsum("ij,ij->i", part, part) for part in parts])
+    several = counts > 1
+    traces = np.maximum(squares - lengths * counts, 0.0)[:, several]
+    return _of_deviations(found, traces, counts[several])
+
+
+def _of_deviations(sums: GramSums, traces: np.ndarray, counts: np.ndarray) -> WithinClass | None:
     value = cka(sums)
     if value is None:
         return None
@@ -72,7 +96,7 @@ def _deviations(scaled: ScaledSums, groups: np.ndarray, counts: np.ndarray) -> t
     both = (scaled.student, scaled.teacher)
     own = [GroupMeans(X, groups, len(counts)) for X in both]
     if not (groups < 0).any():
-        found = _less_means(scaled.sums, own, counts)
+        found = _less_means(scaled.sums, np.hstack([each.vectors for each in own]), counts)
         before, after = (np.array([s.trace_student, s.trace_teacher]) for s in (scaled.sums, found))
         if np.all(before <= CANCELLATION * after):
             return found, np.array([_traces(each, counts) for each in own])
@@ -80,11 +104,12 @@ def _deviations(scaled: ScaledSums, groups: np.ndarray, counts: np.ndarray) -> t
     shifted = gram_sums(student=rows[0], teacher=rows[1], may_vanish=True)
     # whatever was taken off, what is left of the means is seen and taken off too
     left = [GroupMeans(X, groups, len(counts)) for X in rows]
-    return _less_means(shifted, left, counts), np.array([_traces(each, counts) for each in left])
+    return _less_means(shifted, np.hstack([each.vectors for each in left]), counts), np.array(
+        [_traces(each, counts) for each in left]
+    )
 
 
-def _less_means(sums: GramSums, own: list[GroupMeans], counts: np.ndarray) -> GramSums:
-    means = np.hstack([each.vectors for each in own])
+def _less_means(sums: GramSums, means: np.ndarray, counts: np.ndarray) -> GramSums:
     gram = sums.gram - (means * counts[:, None]).T @ means
     return GramSums(sums.n, sums.d_student, gram, np.zeros(len(gram)), sums.errors)
 

@@ -117,12 +117,19 @@ def shuffled_loss(sums: Norms) -> float | None:
 
 def cka_under_permutation(k: np.ndarray, l: np.ndarray) -> tuple[float, float | None]:
     """Mean and standard deviation (n >= 4) of CKA, from the diagonals of two centred kernels of norm 1."""
-    n, t, u = len(k), float(k.sum()), float(l.sum())
+    return cka_under_permutation_of(len(k), (float(k.sum()), float(k @ k)), (float(l.sum()), float(l @ l)))
+
+
+def cka_under_permutation_of(
+    n: int, student: tuple[float, float], teacher: tuple[float, float]
+) -> tuple[float, float | None]:
+    """The same from the sums and the sums of squares of these diagonals."""
+    (t, kk), (u, ll) = student, teacher
     mean = t * u / (n - 1)
     if n < 4:
         return mean, None
     first = 2 * ((n - 1) - t * t) * ((n - 1) - u * u) / ((n - 1) ** 2 * (n + 1) * (n - 2))
-    own = n * (n + 1) * float(k @ k) - (n - 1) * (t * t + 2), n * (n + 1) * float(l @ l) - (n - 1) * (u * u + 2)
+    own = n * (n + 1) * kk - (n - 1) * (t * t + 2), n * (n + 1) * ll - (n - 1) * (u * u + 2)
     variance = first + own[0] * own[1] / ((n + 1.0) * n * (n - 1) * (n - 2) * (n - 3))
     return mean, math.sqrt(variance) if variance > NO_SPREAD * mean * mean else 0.0
 

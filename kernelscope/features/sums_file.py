@@ -1,0 +1,298 @@
+"""Files of sums (``.kss``): HDF5, a checksum for every array, written whole or not at all.
+
+    /                  attrs format="kernelscope.sums"
+    /outline           (…,) u1: JSON, networks, layers, shards, settings, and the CRC-32 of every other array
+    /outline_crc32     (1,) u4
+    /own0000 …         (2, 2, d, d): Gram of each layer, of even and odd rows, its leading part and its rest
+    /cross             (2, 2, D_S, D_T): of all student and all teacher layers side by side
+    /columns           (2, D): column sums of all layers, in two parts        /first (D,): the first row
+    /lengths           (2, blocks, layers, 2): lengths of the slices of every block, which bound errors
+    /products (layers, layers)   /weighted (layers, D): of the squared row norms, among them and with the rows
+    /class_labels, /class_counts (L,)   /class_sums (2, L, D)   /class_squares (layers, L)
+    /ids               (k, 16) u1: of the shards that keep theirs, in their order
+
+A file from a stranger is looked into by a child process, and its arrays are read as plain bytes of the file
+(:func:`kernelscope.datasets.hdf5_inputs.open_datasets`): together they are no larger than it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kernelscope.datasets.hdf5_inputs import open_datasets
+from kernelscope.errors import KernelscopeError, UnreadableInput, UsageError, one_line, shown
+from kernelscope.features.shard_sums import Shard, ShardSums, SummedLayer, SummedNetwork
+from kernelscope.files import reading, require_readable, write_by
+from kernelscope.kernels.distance.layer_grid import Key, LayerSums, Two
+from kernelscope.kernels.nystrom.class_sums import ClassSums
+from kernelscope.kernels.rows import Constancy, Summed
+from kernelscope.kernels.similarity.diagonals import Diagonals
+from kernelscope.numpy_files import ArrayFile
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+FORMAT, FORMAT_VERSION = "kernelscope.sums", 1
+MOST_LAYERS = 900
+FIX = "sum the shard again"
+KINDS = {"outline": "|u1", "outline_crc32": "<u4", "ids": "|u1", "class_labels": "<i8", "class_counts": "<i8"}
+
+
+def write_sums(path: str | os.PathLike[str], sums: ShardSums) -> None:
+    """Write a file of sums, in the place of one that exists.
+
+    Raises:
+        UsageError: more layers than a file of sums holds. ResourceError: the disk fails.
+    """
+    if len(sums.layers) > MOST_LAYERS:
+        raise UsageError(f"{len(sums.layers)} layers in one file of sums, at most {MOST_LAYERS}; choose with --layers")
+    import h5py
+
+    arrays = _arrays(sums)
+    outline = {**_outline(sums), "crc32": {name: _crc32(array) for name, array in arrays.items()}}
+    text = np.frombuffer(json.dumps(outline).encode(), np.uint8)
+    arrays |= {"outline": text, "outline_crc32": np.array([_crc32(text)], "<u4")}
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs["format"] = FORMAT
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+    write_by(path, lambda stream: stream.write(content.getbuffer()))
+
+
+def read_sums(path: str | os.PathLike[str]) -> ShardSums:
+    """A file of sums.
+
+    Raises:
+        UnreadableInput: missing, of another kind, damaged, or of sums that no rows have.
+    """
+    path = require_readable(path)
+    with reading(path):
+        return sums_in_arrays(path, open_datasets(path, (), of=FORMAT))
+
+
+def sums_in_arrays(path: Path, stored: dict[str, Any]) -> ShardSums:
+    """What the arrays of a file hold.
+
+    Raises:
+        UnreadableInput: damaged, or of sums that no rows have.
+    """
+    try:
+        return _read(path, stored)
+    except (KernelscopeError, OSError, MemoryError):
+        raise
+    except Exception as error:  # the door to a stranger's file: whatever is missing, or is no number
+        raise UnreadableInput(f"{shown(path)} is corrupt ({one_line(str(error), 60)}); {FIX}") from error
+
+
+def _crc32(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data) if array.size else 0
+
+
+def _outline(sums: ShardSums) -> dict[str, Any]:
+    layers, of_all = sums.layers, sums.sums
+    return {
+        "format_version": FORMAT_VERSION,
+        "kernel": "linear",
+        "networks": {role: dataclasses.asdict(getattr(sums, role)) for role in ("teacher", "student")},
+        "layers": [{**dataclasses.asdict(x), "constant": of_all.constant[x.key].so_far} for x in layers],
+        "pairs": sums.pairs,
+        "unit": sums.unit,
+        "split": sums.split,
+        "classes": sums.classes,
+        "labelled": sums.by_class is not None,
+        "rows": of_all.rows,
+        "same": sorted(of_all.same),
+        "shards": [[s.name, s.rows, s.fingerprint, s.ids is not None] for s in sums.shards],
+        "notes": sums.notes,
+    }
+
+
+def _arrays(sums: ShardSums) -> dict[str, np.ndarray]:
+    keys, of_all, classes = [layer.key for layer in sums.layers], sums.sums, sums.by_class
+    found = {f"own{number:04d}": np.array(of_all.own[key]) for number, key in enumerate(keys)}
+    blocks = max((len(half) for halves in of_all.lengths.values() for half in halves), default=0)
+    lengths = np.zeros((2, blocks, len(keys), 2))
+    for number, key in enumerate(keys):
+        for half, stated in enumerate(of_all.lengths[key]):
+            lengths[half, : len(stated), number] = np.array(stated).reshape(-1, 2)
+    ids = [shard.ids for shard in sums.shards if shard.ids is not None]
+    found |= {
+        "cross": np.array(of_all.cross),
+        "columns": np.hstack([np.array(of_all.sums[key]) for key in keys]),
+        "first": np.concatenate([of_all.constant[key].first for key in keys]),
+        "lengths": lengths,
+        "products": sums.diagonals.products,
+        "weighted": np.hstack([sums.diagonals.weighted[key] for key in keys]),
+        "ids": np.concatenate(ids) if ids else np.empty((0, 16), np.uint8),
+    }
+    if classes is not None:
+        found |= {
+            "class_labels": classes.labels.astype("<i8"),
+            "class_counts": classes.counts.astype("<i8"),
+            "class_sums": np.concatenate([np.array(classes.sums[key]) for key in keys], axis=2),
+            "class_squares": np.array([classes.squares[key] for key in keys]),
+        }
+    return found
+
+
+def _read(path: Path, stored: dict[str, Any]) -> ShardSums:
+    size = path.stat().st_size
+    if sum(array.nbytes for array in stored.values()) > size:
+        raise ValueError("its arrays overlap")
+    text = _array(stored, "outline")
+    if _array(stored, "outline_crc32").tolist() != [_crc32(text)]:
+        raise ValueError("its outline")
+    outline = json.loads(text.tobytes())
+    if (version := outline["format_version"]) != FORMAT_VERSION or outline["kernel"] != "linear":
+        raise UnreadableInput(f"{shown(path)} has format_version {version}, expected {FORMAT_VERSION}; update")
+    arrays = {}
+    for name, crc32 in outline["crc32"].items():
+        arrays[name] = _array(stored, name)
+        if _crc32(arrays[name]) != crc32:
+            raise ValueError(f"in {name}")
+    layers = tuple(_layer(stated) for stated in outline["layers"])
+    networks = {role: SummedNetwork(**outline["networks"][role]) for role in ("teacher", "student")}
+    found = ShardSums(
+        origin=str(path),
+        **networks,
+        layers=layers,
+        pairs=tuple((str(t), str(s)) for t, s in outline["pairs"]),
+        unit=str(outline["unit"]),
+        split=outline["split"],
+        classes=tuple(map(str, outline["classes"])),
+        shards=_shards(outline["shards"], arrays["ids"]),
+        sums=_layer_sums(outline, layers, arrays),
+        diagonals=_diagonals(layers, arrays),
+        by_class=_class_sums(layers, arrays) if outline["labelled"] is True else None,
+        notes=tuple(map(str, outline["notes"])),
+    )
+    _require_sums_of_rows(found)
+    return found
+
+
+def _array(stored: dict[str, Any], name: str) -> np.ndarray:
+    array = stored[name]
+    if not isinstance(array, ArrayFile | np.ndarray) or array.dtype.str != KINDS.get(name, "<f8"):
+        raise ValueError(f"{name} has another form")
+    return array if isinstance(array, np.ndarray) else array.whole()
+
+
+def _layer(stated: dict[str, Any]) -> SummedLayer:
+    layer = SummedLayer(**{field.name: stated[field.name] for field in dataclasses.fields(SummedLayer)})
+    if layer.role not in ("teacher", "student") or type(layer.width) is not int or layer.width < 1:
+        raise ValueError("a layer")
+    return layer
+
+
+def _shards(stated: list[Any], ids: np.ndarray) -> tuple[Shard, ...]:
+    found, used = [], 0
+    for name, rows, fingerprint, keeps in stated:
+        if type(rows) is not int or rows < 1:
+            raise ValueError("a shard without rows")
+        own = ids[used : used + rows] if keeps else None
+        used += rows if keeps else 0
+        found.append(Shard(str(name), rows, str(fingerprint), own))
+    if ids.shape != (used, 16) or not found:
+        raise ValueError("ids of other shards")
+    return tuple(found)
+
+
+def _layer_sums(outline: dict[str, Any], layers: tuple[SummedLayer, ...], arrays: dict[str, np.ndarray]) -> LayerSums:
+    rows, lengths = tuple(map(int, outline["rows"])), arrays["lengths"]
+    widths = {"teacher": 0, "student": 0}
+    columns: dict[Key, slice] = {}
+    for layer in layers:
+        columns[layer.key] = slice(widths[layer.role], widths[layer.role] + layer.width)
+        widths[layer.role] += layer.width
+    total = sum(widths.values())
+    wanted = {
+        "cross": (2, 2, widths["student"], widths["teacher"]),
+        "columns": (2, total),
+        "first": (total,),
+        "products": (len(layers), len(layers)),
+        "weighted": (len(layers), total),
+        "lengths": (2, lengths.shape[1], len(layers), 2),
+        **{f"own{i:04d}": (2, 2, layer.width, layer.width) for i, layer in enumerate(layers)},
+    }
+    if len(columns) < len(layers) or any(arrays[name].shape != shape for name, shape in wanted.items()):
+        raise ValueError("arrays of another shape")
+    parts = _parts(layers)
+    return LayerSums(
+        rows=(rows[0], rows[1]),
+        own={layer.key: _halves(arrays[f"own{i:04d}"]) for i, layer in enumerate(layers)},
+        sums={key: (arrays["columns"][0, at], arrays["columns"][1, at]) for key, at in parts.items()},
+        cross=_halves(arrays["cross"]),
+        columns=columns,
+        same=frozenset((str(t), str(s)) for t, s in outline["same"]),
+        row_errors=dict.fromkeys(columns, 0.0),
+        constant={
+            layer.key: Constancy(
+                Summed((sum(rows), layer.width), layer.dtype),
+                arrays["first"][parts[layer.key]],
+                stated["constant"] is True,
+            )
+            for layer, stated in zip(layers, outline["layers"])
+        },
+        lengths={
+            layer.key: [[(float(l), float(b)) for l, b in lengths[half, :, i]] for half in (0, 1)]
+            for i, layer in enumerate(layers)
+        },
+    )
+
+
+def _parts(layers: tuple[SummedLayer, ...]) -> dict[Key, slice]:
+    """Where each layer stands among all."""
+    ends = np.cumsum([layer.width for layer in layers]).tolist()
+    return {layer.key: slice(end - layer.width, end) for layer, end in zip(layers, ends)}
+
+
+def _halves(array: np.ndarray) -> tuple[Two, Two]:
+    return (array[0, 0], array[0, 1]), (array[1, 0], array[1, 1])
+
+
+def _diagonals(layers: tuple[SummedLayer, ...], arrays: dict[str, np.ndarray]) -> Diagonals:
+    keys, products, weighted = tuple(layer.key for layer in layers), arrays["products"], arrays["weighted"]
+    return Diagonals(keys, products, {key: weighted[:, at] for key, at in _parts(layers).items()})
+
+
+def _class_sums(layers: tuple[SummedLayer, ...], arrays: dict[str, np.ndarray]) -> ClassSums:
+    labels, counts, sums = (arrays[name] for name in ("class_labels", "class_counts", "class_sums"))
+    parts = _parts(layers)
+    m = len(labels)
+    fits = counts.shape == (m,) and sums.shape == (2, m, sum(x.width for x in layers)) and m > 0
+    if not fits or arrays["class_squares"].shape != (len(layers), m) or not (np.diff(labels) > 0).all():
+        raise ValueError("class sums of another shape")
+    return ClassSums(
+        labels,
+        counts,
+        {key: (sums[0][:, at], sums[1][:, at]) for key, at in parts.items()},
+        {layer.key: arrays["class_squares"][i] for i, layer in enumerate(layers)},
+    )
+
+
+def _require_sums_of_rows(found: ShardSums) -> None:
+    """What sums of rows cannot be is refused here, where it is a matter of the file."""
+    sums, classes = found.sums, found.by_class
+    numbers = [part for pair in (*sums.own.values(), sums.cross) for half in pair for part in half if part is not None]
+    diagonals = [np.diag(half[0]) for pair in sums.own.values() for half in pair]
+    pairs = {("teacher", t) in sums.own and ("student", s) in sums.own for t, s in (*found.pairs, *sums.same)}
+    if (
+        min(sums.rows) < 0
+        or sums.n != math.fsum(shard.rows for shard in found.shards)
+        or not found.pairs
+        or pairs != {True}
+        or not all(np.isfinite(part).all() for part in numbers)
+        or any((diagonal < 0).any() for diagonal in diagonals)
+        or any(not np.array_equal(half[0], half[0].T) for pair in sums.own.values() for half in pair)
+        or (classes is not None and ((classes.counts < 1).any() or classes.counts.sum() > sums.n))
+    ):
+        raise ValueError("sums that no rows have")

@@ -1,0 +1,95 @@
+"""Sums by class, taken beside the Grams in one pass: class means are the landmarks that need no second one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernelscope.errors import Mismatch
+from kernelscope.kernels.distance.layer_grid import Key, Two, added
+from kernelscope.kernels.nystrom.clusters import sum_by_group
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kernelscope.kernels.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSums:
+    """Of the L classes with the ``labels`` ``(L,)``, ascending, and ``counts`` n_l of rows.
+
+    By layer, ``sums`` Σ_{i in l} x_i, shape ``(L, d)``, and ``squares`` Σ_{i in l} ‖x_i‖², shape ``(L,)``. Rows with a
+    negative label are of no class.
+    """
+
+    labels: np.ndarray
+    counts: np.ndarray
+    sums: dict[Key, Two]
+    squares: dict[Key, np.ndarray]
+
+    def means(self, key: Key) -> np.ndarray:
+        """Class means of a layer, shape ``(L, d)``."""
+        found: np.ndarray = self.sums[key][0] / self.counts[:, None]
+        return found
+
+    def merged(self, other: ClassSums) -> ClassSums:
+        """Of the rows of both, in a new value."""
+        labels = np.union1d(self.labels, other.labels)
+        places = np.searchsorted(labels, self.labels), np.searchsorted(labels, other.labels)
+        counts = np.zeros(len(labels), np.int64)
+        squares = {key: np.zeros(len(labels)) for key in self.squares}
+        for each, place in zip((self, other), places):
+            counts[place] += each.counts
+            for key, square in each.squares.items():
+                squares[key][place] += square
+
+        def spread(values: Two, place: np.ndarray) -> Two:
+            parts = [np.zeros((len(labels), values[0].shape[1])) for _ in values]
+            for into, part in zip(parts, values):
+                if part is not None:
+                    into[place] = part
+            return parts[0], parts[1]
+
+        sums = {key: added(spread(self.sums[key], places[0]), spread(other.sums[key], places[1])) for key in self.sums}
+        return ClassSums(labels, counts, sums, squares)
+
+
+class ClassSummation:
+    """What :func:`kernelscope.kernels.distance.layer_grid.layer_sums` calls with every block of rows.
+
+    Args:
+        labels: the class of each row, shape ``(n,)``, whole numbers; negative ones mean no class.
+
+    Raises:
+        Mismatch: no row has a class.
+    """
+
+    def __init__(self, labels: np.ndarray, layers: Mapping[Key, Rows]) -> None:
+        labels = np.asarray(labels)
+        self._labels, groups = np.unique(labels[labels >= 0], return_inverse=True)
+        m = len(self._labels)
+        if m == 0:
+            raise Mismatch("no example has a label, so there are no class means; check the labels")
+        self._groups = np.full(len(labels), -1)
+        self._groups[labels >= 0] = groups
+        self._sums: dict[Key, Two] = {
+            key: (np.zeros((m, X.shape[1])), np.zeros((m, X.shape[1]))) for key, X in layers.items()
+        }
+        self._squares = {key: np.zeros(m) for key in layers}
+
+    def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
+        for key, rows in block.items():
+            X, m = rows.astype(np.float64, copy=False), len(self._labels)
+            groups = self._groups[start : start + len(X)]
+            with np.errstate(over="ignore", invalid="ignore"):  # features that are not finite are named later
+                own = sum_by_group(X, groups, m)
+                self._sums[key] = added(self._sums[key], (own, np.zeros_like(own)))
+                self._squares[key] += sum_by_group(np.einsum("ij,ij->i", X, X)[:, None], groups, m)[:, 0]
+
+    def total(self) -> ClassSums:
+        """Of all rows seen."""
+        counts = np.bincount(self._groups[self._groups >= 0], minlength=len(self._labels))
+        return ClassSums(self._labels, counts, self._sums, self._squares)

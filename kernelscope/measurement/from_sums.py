@@ -1,0 +1,253 @@
+"""Measuring from sums: of shards that were added up elsewhere, of rows that are added up now, or of both.
+
+A report has what one pass gives (:func:`kernelscope.measurement.grid.measure_summed`) and, of class means, what
+class sums give without rows; the rest is null.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kernelscope.errors import (
+    DegenerateKernel,
+    KernelscopeError,
+    Mismatch,
+    UnreadableInput,
+    UsageError,
+    one_line,
+    shown,
+)
+from kernelscope.features.shard_sums import (
+    RowFingerprint,
+    Shard,
+    ShardSums,
+    SummedLayer,
+    SummedNetwork,
+    kept_ids,
+)
+from kernelscope.features.sums_file import read_sums
+from kernelscope.files import reading, require_readable
+from kernelscope.kernels.distance.layer_grid import Onlooker, layer_sums
+from kernelscope.kernels.distance.slices import LIMITS
+from kernelscope.kernels.nystrom.class_sums import ClassSummation
+from kernelscope.kernels.rounding import frobenius
+from kernelscope.kernels.rows import Rows, Summed, storage_roundoff
+from kernelscope.kernels.similarity.diagonals import DiagonalSummation
+from kernelscope.measurement import students
+from kernelscope.measurement.grid import measure_summed, read_together
+from kernelscope.measurement.layer_pairs import Examples, LayerNames, LayerPair
+from kernelscope.measurement.summed_numbers import beside_grams, class_mean_fields
+from kernelscope.report.fields import NetworkReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.kernels.distance.layer_grid import Key, LayerSums
+    from kernelscope.measurement.layer_pairs import Match
+    from kernelscope.measurement.pair_numbers import Measured, PairSettings
+
+LONGEST_LIST = 64 << 20  #: bytes of a file of fingerprints
+
+
+class Expected:
+    """What sums are to be of: so many rows, or the shards with these fingerprints.
+
+    Args:
+        asked: a number, a file with one fingerprint a line, or the fingerprints; None for whatever is there.
+    """
+
+    def __init__(self, asked: int | str | os.PathLike[str] | Sequence[str] | None) -> None:
+        self.rows: int | None = None
+        self.fingerprints: frozenset[str] = frozenset()
+        if asked is None:
+            return
+        if isinstance(asked, int) or (isinstance(asked, (str, os.PathLike)) and str(asked).isdecimal()):
+            self.rows = int(asked)  # type: ignore[arg-type]
+        else:
+            listed = _lines(Path(asked)) if isinstance(asked, (str, os.PathLike)) else list(asked)
+            self.fingerprints = frozenset(map(str, listed))
+        if self.rows is not None and self.rows < 1:
+            raise UsageError(f"--expect {self.rows} is no number of rows; expect one at least")
+
+    def require(self, sums: ShardSums) -> None:
+        """Refuse sums that lack rows or shards, or have others.
+
+        Raises:
+            Mismatch: with what is there and what was expected.
+        """
+        if self.rows is not None and self.rows != sums.n:
+            raise Mismatch(
+                f"{len(sums.shards)} shards have {sums.n:,} rows, expected {self.rows:,}; add the missing ones, or "
+                "correct --expect"
+            )
+        if not self.fingerprints:
+            return
+        if missing := sorted(self.fingerprints - {shard.fingerprint for shard in sums.shards}):
+            raise Mismatch(f"{len(missing)} shards are missing, the first is {missing[0][:80]}; add their sums")
+        if other := [shard.name for shard in sums.shards if shard.fingerprint not in self.fingerprints]:
+            raise Mismatch(f"shard {shown(other[0], 60)} is not among those expected; leave it out, or list it")
+
+
+def _lines(path: Path) -> list[str]:
+    path = require_readable(path)
+    with reading(path):
+        if path.stat().st_size > LONGEST_LIST:
+            raise UnreadableInput(f"{shown(path)} is too long for a list of fingerprints; give one a line")
+        found = path.read_text(encoding="utf-8", errors="replace").split()
+    if not found:
+        raise UnreadableInput(f"{shown(path)} lists no fingerprint; give one a line")
+    return found
+
+
+def summed(matched: Sequence[Match] | None, *, given: Any, into: str | os.PathLike[str] | None) -> ShardSums:
+    """The sums of all files that were ``given``, and of the rows of a teacher and a student where there are some.
+
+    Raises:
+        UsageError: several students. UnreadableInput: a file that is damaged, or none that matches a pattern.
+        Mismatch: sums that do not add.
+    """
+    if matched is not None and len(matched) > 1:
+        raise UsageError(f"sums are of one student, and {len(matched)} were given; sum each to a file of its own")
+    found = sums_in(given)
+    if matched is not None:
+        own = sums_of(matched[0], into)
+        found = own if found is None else found.added(own)
+    if found is None:
+        raise UsageError("no sums given; pass one file at least")
+    return found
+
+
+def sums_in(given: Any) -> ShardSums | None:
+    """All files of sums that were given, or that a pattern stands for, added up; None for none."""
+    listed = given if isinstance(given, (list, tuple)) else [given]
+    found: ShardSums | None = None
+    for path in (path for each in listed if each is not None for path in students.matched(each)):
+        read = read_sums(path)
+        found = read if found is None else found.added(read)
+    return found
+
+
+def sums_of(match: Match, sums_out: str | os.PathLike[str] | None) -> ShardSums:
+    """One pass over the rows of a teacher and a student.
+
+    Raises:
+        DegenerateKernel: features of a size of which sums of products leave double precision.
+    """
+    pairs = list(match.pairs())
+    teacher = {pair.names["teacher_layer"]: pair.teacher for pair in sorted(pairs, key=_teacher_layer)}
+    student = {pair.names["student_layer"]: pair.student for pair in sorted(pairs, key=_student_layer)}
+    rows: dict[Key, Rows] = {("teacher", name): X for name, X in teacher.items()}
+    rows |= {("student", name): X for name, X in student.items()}
+    examples, digest, diagonals = match.examples, RowFingerprint(), DiagonalSummation(rows)
+    by_class = None if examples.labels is None else ClassSummation(examples.labels, rows)
+    order = examples.order_sha256
+    beside: list[Onlooker] = [diagonals, *([] if order else [digest]), *([] if by_class is None else [by_class])]
+    read_together(match)
+    sums = layer_sums(teacher=teacher, student=student, once=True, beside=beside)
+    _require_moderate(sums)
+    ran = match.student.ran is not None and sums_out is not None
+    name = Path(sums_out).name if ran and sums_out is not None else match.student.name
+    sides = {"teacher": match.teacher, "student": match.student}
+    return ShardSums(
+        origin=name,
+        teacher=_network(match.teacher.report),
+        student=_network(match.student.report),
+        layers=tuple(
+            SummedLayer(role, layer, X.shape[1], _stored_type(X), sides[role].features.pool(layer))
+            for (role, layer), X in rows.items()
+        ),
+        pairs=match.layers,
+        unit=match.unit(match.layers[0][1]),
+        split=examples.split,
+        classes=examples.classes if by_class is not None else (),
+        shards=(Shard(name, sums.n, f"ids:{order}" if order else f"rows:{digest.hex()}", kept_ids(examples.ids)),),
+        sums=sums,
+        diagonals=diagonals.total(),
+        by_class=None if by_class is None else by_class.total(),
+        notes=pairs[0].notes,
+    )
+
+
+def _teacher_layer(pair: LayerPair) -> str:
+    return pair.names["teacher_layer"]
+
+
+def _student_layer(pair: LayerPair) -> str:
+    return pair.names["student_layer"]
+
+
+def _network(report: NetworkReport) -> SummedNetwork:
+    return SummedNetwork(report.name, report.sha256, report.arch, report.top1)
+
+
+def _stored_type(X: Rows) -> str:
+    """By which :func:`storage_roundoff` of rows that are gone is that of these rows."""
+    kinds = ("float64", "float32", "float16", "bfloat16")
+    return next(kind for kind in kinds if storage_roundoff(Summed((0, 0), kind)) == storage_roundoff(X))
+
+
+def _require_moderate(sums: LayerSums) -> None:
+    """Files are added without knowing one another, so that no common factor can be chosen for them."""
+    for (role, name), (even, odd) in sums.own.items():
+        norm = frobenius(even[0] + odd[0])
+        if (role, name) not in sums.zero and not LIMITS[0] < norm < LIMITS[1]:
+            raise DegenerateKernel(
+                f"{role} layer {name} has a kernel of norm {norm:.2g}, and sums hold {LIMITS[0]:g} to {LIMITS[1]:g}; "
+                "multiply the features of all shards by one power of two"
+            )
+
+
+def report_of(sums: ShardSums, settings: PairSettings) -> tuple[list[Measured], tuple[NetworkReport, NetworkReport]]:
+    """Every pair of layers that was asked for, and the two networks.
+
+    Raises:
+        UnreadableInput: numbers that no rows have, as of a file that was changed on purpose.
+    """
+    networks = tuple(
+        NetworkReport(each.name, each.sha256, each.arch, each.top1) for each in (sums.teacher, sums.student)
+    )
+    try:
+        with np.errstate(invalid="raise", divide="raise", over="raise"):
+            found = [_measured(sums, t, s, settings) for t, s in sums.pairs]
+    except KernelscopeError:
+        raise
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+        raise UnreadableInput(
+            f"{shown(sums.origin)} holds sums that no rows have ({one_line(str(error), 50)}); sum the shards again"
+        ) from error
+    return found, (networks[0], networks[1])
+
+
+def _measured(sums: ShardSums, teacher_layer: str, student_layer: str, settings: PairSettings) -> Measured:
+    stated = {layer.key: layer for layer in sums.layers}
+    T, S = stated["teacher", teacher_layer], stated["student", student_layer]
+    names = LayerNames(
+        teacher=sums.teacher.name,
+        student=sums.student.name,
+        teacher_layer=teacher_layer,
+        student_layer=student_layer,
+        pool=S.pool,
+        unit=sums.unit,
+    )
+    alone = sums.shards[0].fingerprint.removeprefix("ids:") if len(sums.shards) == 1 else None
+    order = None if alone is None or alone.startswith("rows:") else alone
+    examples = Examples(None, None, sums.classes, order, sums.split)
+    X_T, X_S = (Summed((sums.n, layer.width), layer.dtype) for layer in (T, S))
+    pair = LayerPair(X_T, X_S, examples, names, (*sums.notes, _added_up(sums)))
+    measured, scaled = measure_summed(pair, sums.sums, settings)
+    found = beside_grams(measured.report, sums.diagonals, scaled, (S.key, T.key))
+    by_means, notes = class_mean_fields(sums.by_class, scaled, (S.key, T.key), found.norm_difference)
+    return replace(measured, report=replace(found, **by_means, notes=(*found.notes, *notes)))
+
+
+def _added_up(sums: ShardSums) -> str:
+    if len(sums.shards) == 1:
+        return f"from the sums of one shard, {sums.n:,} rows"
+    without = sum(shard.rows for shard in sums.shards if shard.ids is None)
+    unknown = f"; of {without:,} no ids are kept, and whether two shards share some of them is not known"
+    return f"from the sums of {len(sums.shards)} shards, {sums.n:,} rows{unknown if without else ''}"
