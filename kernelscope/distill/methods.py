@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernelscope.distill.balance import AUTO, Balance
+from kernelscope.distill.balance import AUTO, RATIO, Balance
 from kernelscope.distill.losses import LOSSES
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.terms import Term, parse_sum
@@ -64,6 +64,9 @@ def losses_of(method: str | Sequence[Term]) -> dict[str, PlacedLoss]:
     found: dict[str, PlacedLoss] = {}
     for term, loss in _made(method):
         found[term.text if term.text not in found else f"{term.text}#{len(found)}"] = loss
+    balances = [loss.balance for loss in found.values() if loss.balance is not None]
+    for balance in balances:
+        balance.aim = RATIO / len(balances)
     return found
 
 

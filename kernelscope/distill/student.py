@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from kernelscope import processes
 from kernelscope.activations.tap import Tap
+from kernelscope.distill.balance import begins
 from kernelscope.distill.batches import WEIGHTS, Batch, Splits, derived_seed
 from kernelscope.distill.methods import PlacedLoss, losses_of
 from kernelscope.distill.precision import autocast, half_type
@@ -123,7 +124,7 @@ class Student:
         logits = features["logits"].float()
         terms = {"ce": functional.cross_entropy(logits, labels)}
         terms |= {name: term(features, teacher, labels) for name, term in self.losses.items()}
-        self._balance(terms)
+        self._balance(terms, epoch)
         if self.losses and not self._sizes:
             self._gradient = self._compare_gradients(terms)
         self.optimizer.zero_grad(set_to_none=True)
@@ -148,14 +149,15 @@ class Student:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * factor
 
-    def _balance(self, terms: dict[str, torch.Tensor]) -> None:
-        """Scale the terms whose weight is to be found, and in their first steps see what it has to be."""
+    def _balance(self, terms: dict[str, torch.Tensor], epoch: int) -> None:
+        """Scale the terms whose weight is to be found, and see now and then what it has to be."""
+        length = self.recipe.epochs, self.recipe.lr_warm_up
         for name, term in self.losses.items():
             if term.balance is None:
                 continue
-            if not term.balance.frozen and terms[name].requires_grad:
+            if terms[name].requires_grad and term.balance.looks(epoch, *length, first=not self._sizes):
                 norms = (float(self._flat_gradient(terms[which]).norm()) for which in ("ce", name))
-                term.balance.observe(*norms)
+                term.balance.observe(*norms, early=epoch < begins(*length))
             terms[name] = terms[name] * term.balance.scale
 
     def _compare_gradients(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:

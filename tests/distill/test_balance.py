@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelscope.distill import balance
-from kernelscope.distill.balance import RATIO, STEPS, Balance
+from kernelscope.distill.balance import MOST, RATIO, STEPS, Balance, begins
 from kernelscope.distill.losses import LOSSES
 from kernelscope.distill.methods import described, losses_of
 from kernelscope.distill.recipe import Recipe
@@ -12,13 +12,43 @@ from kernelscope.distill.training import train
 from kernelscope.errors import UsageError
 
 
-def test_the_scale_is_over_the_geometric_mean_of_the_first_steps():
+def test_the_scale_is_over_the_geometric_mean_of_the_steps_taken():
     found, rng = Balance(), np.random.default_rng(0)
-    norms = np.exp(rng.standard_normal((STEPS + 5, 2)))
+    norms = np.exp(rng.standard_normal((STEPS, 2)))
     for of_ce, of_term in norms:
         found.observe(of_ce, of_term)
-    ratios = norms[:STEPS, 1] / norms[:STEPS, 0]
-    assert found.frozen and found.scale == pytest.approx(RATIO / np.exp(np.log(ratios).mean()), rel=1e-12)
+    scale = RATIO / np.exp(np.log(norms[:, 1] / norms[:, 0]).mean())
+    assert found.found and found.scale == pytest.approx(scale, rel=1e-12)
+    found.observe(1.0, 0.9 * MOST * RATIO / scale)
+    assert found.scale == pytest.approx(scale), "later steps leave it, unless the gradient has grown"
+    found.observe(1.0, 8.0 / scale)
+    assert found.scale == pytest.approx(scale * RATIO / 8)
+    found.observe(1.0, 1e-9)
+    assert found.scale == pytest.approx(scale * RATIO / 8), "and never raise it"
+
+
+def test_before_the_ratio_is_taken_a_term_is_only_weakened():
+    found = Balance()
+    found.observe(1.0, 1e-6, early=True)
+    assert (found.scale, found.logs) == (1.0, [])
+    found.observe(1.0, 50.0, early=True)
+    assert (found.scale, found.logs) == (RATIO / 50, [])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "warm_up", "expected"), [(16, 2, 4), (120, 5, 5), (120, 20, 20), (8, 2, 2), (3, 2, 0), (16, 10, 4)]
+)
+def test_the_ratio_is_taken_after_the_rates_warm_up_and_in_the_first_quarter(epochs, warm_up, expected):
+    assert begins(epochs, warm_up) == expected
+    found = Balance()
+    assert found.looks(expected, epochs, warm_up, first=False)
+    assert expected == 0 or not found.looks(expected - 1, epochs, warm_up, first=False)
+    assert found.looks(0, epochs, warm_up, first=True)
+
+
+def test_terms_of_a_sum_share_what_is_aimed_at():
+    placed = losses_of("kda(weight=auto)+kda@logits(weight=auto)+kd").values()
+    assert [p.balance and p.balance.aim for p in placed] == [RATIO / 2, RATIO / 2, None]
 
 
 @pytest.mark.parametrize("norms", [(0.0, 1.0), (1.0, 0.0), (float("nan"), 1.0), (1.0, float("inf"))])
@@ -61,7 +91,7 @@ def test_a_run_with_auto_weights_resumes_in_the_same_bits(few, taught, monkeypat
     for each in (found, again):
         each.observe(1.0, 5.0)
         each.observe(1.0, 9.0)
-    assert found.frozen and found.scale == again.scale == pytest.approx(RATIO / 30 ** (1 / 3))
+    assert found.found and found.scale == again.scale == pytest.approx(RATIO / 30 ** (1 / 3))
 
 
 def test_a_weight_that_drowns_cross_entropy_is_said_when_it_begins(few, taught):
