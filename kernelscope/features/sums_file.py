@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.datasets.hdf5_inputs import open_datasets
 from kernelscope.errors import KernelscopeError, UnreadableInput, UsageError, one_line, shown
 from kernelscope.features.shard_sums import Shard, ShardSums, SummedLayer, SummedNetwork
 from kernelscope.files import reading, require_readable, write_by
@@ -74,6 +73,8 @@ def read_sums(path: str | os.PathLike[str]) -> ShardSums:
     Raises:
         UnreadableInput: missing, of another kind, damaged, or of sums that no rows have.
     """
+    from kernelscope.datasets.hdf5_inputs import open_datasets  # loads h5py, which most measurements do without
+
     path = require_readable(path)
     with reading(path):
         return sums_in_arrays(path, open_datasets(path, (), of=FORMAT))

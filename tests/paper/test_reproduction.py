@@ -91,7 +91,7 @@ def test_students_of_one_scene_take_the_weight_that_was_found_for_it(tmp_path):
     options = stages.options_before_a_search()
     options["first"]["kda"] = "weight=0.7"
     made = {job.recipe.method for job in stages.students(options) if "weight=0.7" in job.recipe.method}
-    assert made == {"kda(weight=0.7)", "kda@embedding(weight=0.7)+kda@logits(weight=0.05)"}
+    assert made == {"kda(weight=0.7)", "kda@embedding(weight=0.7)+kda@logits(weight=0.1)"}
 
 
 def test_the_papers_size_takes_the_authors_weights_and_searches_nothing(tmp_path):
