@@ -18,6 +18,7 @@ from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
 FORMAT = "kernelscope.training"
 FORMAT_VERSION = 3
@@ -34,10 +35,19 @@ def state_of_search(state: Path, seed: int) -> Path:
     return state.with_name(f"{state.stem}.search-{seed}.state")
 
 
+def is_searching(state: Path) -> bool:
+    """Whether a run was interrupted while it searched, before it had a state of its own."""
+    return not state.exists() and any(_searches(state))
+
+
 def forget_searches(state: Path) -> None:
     """Remove what the searches before that run kept."""
-    for path in state.parent.glob(f"{glob.escape(state.stem)}.search-*.state"):
+    for path in _searches(state):
         path.unlink(missing_ok=True)
+
+
+def _searches(state: Path) -> Iterator[Path]:
+    return state.parent.glob(f"{glob.escape(state.stem)}.search-*.state")
 
 
 def require_fresh(path: Path) -> None:
@@ -93,7 +103,7 @@ def choices(path: Path) -> dict[str, Choice]:
     """What a search had chosen before the run whose state lies at ``path``.
 
     Raises:
-        UnreadableInput: the state is damaged.
+        UnreadableInput: there is no state, or it is damaged.
     """
     found: dict[str, Choice] = _read(path)["choices"]
     return found

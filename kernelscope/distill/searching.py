@@ -63,6 +63,11 @@ def _numbers(key: str, written: str) -> list[str]:
     return found
 
 
+def left_open(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Those whose method leaves something to choose."""
+    return [recipe for recipe in recipes if len(alternatives(recipe.method)) > 1]
+
+
 def held_out(data: tuple[Examples, Examples, Examples]) -> tuple[Examples, Examples, Examples]:
     """Of the training examples four fifths to train on, and the others, every class in proportion, as the other two.
 
@@ -125,7 +130,7 @@ def search(
             None for one that failed.
         announce: called with what will be tried, and with what was chosen.
     """
-    open_methods = {r.method: r for r in recipes if len(alternatives(r.method)) > 1}
+    open_methods = {recipe.method: recipe for recipe in left_open(recipes)}
     if not open_methods:
         return {}
     parts, seeds = held_out(data), seeds_of(recipes)

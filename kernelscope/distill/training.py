@@ -86,7 +86,9 @@ def train_cohort(
     parts = sources.parts(data) if isinstance(data, str) else data
     with deferred_signals() as signal_received, reproducible(recipes[0].deterministic):
         how = _How(teacher, device, accuracy_check, signal_received, state, resume)
-        choices = resuming.choices(state) if resume and state is not None and state.exists() else None
+        choices = None
+        if resume and state is not None and searching.left_open(recipes) and not resuming.is_searching(state):
+            choices = resuming.choices(state)
         if choices is None:
             choices = searching.search(recipes, parts, how.scored, announce)
             resume = resume and not choices  # what is resumed is the search, which is over

@@ -18,18 +18,25 @@ if TYPE_CHECKING:
 BESIDE_SUMS = {"sums", "sums_out", "expect", "rtol", "progress", "announce"}
 
 
+def _needing_more(preparation: Preparation, asked: Mapping[str, Any]) -> dict[str, bool]:
+    """What one pass into the sums does not give, by its name, and whether it was asked for."""
+    route = asked["route"]
+    return {
+        "another kernel": not preparation.leaves_rows,
+        f"the route {route}": route not in ("auto", "gram"),
+        "landmarks": asked["landmarks"] is not None,
+        "neighbours": bool(asked["neighbours"]),
+        "baselines": bool(asked["references"]) or asked["untrained"],
+        "groups": asked["groups"] is not None,
+        "prefixes": asked["dims"] is not None,
+    }
+
+
 def require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None:
     """Refuse what cannot come from networks that run once, straight into the sums."""
-    route = asked["route"]
     _refuse(
         {
-            "another kernel": not preparation.leaves_rows,
-            f"the route {route}": route not in ("auto", "gram"),
-            "landmarks": asked["landmarks"] is not None,
-            "neighbours": bool(asked["neighbours"]),
-            "baselines": bool(asked["references"]) or asked["untrained"],
-            "groups": asked["groups"] is not None,
-            "prefixes": asked["dims"] is not None,
+            **_needing_more(preparation, asked),
             "alignment by ids": asked["align"] is not None,
             "labels": asked["labels"] is not None,
         },
@@ -43,16 +50,9 @@ def require_sums(preparation: Preparation, asked: Mapping[str, Any]) -> None:
     Raises:
         UsageError: naming it.
     """
-    route = asked["route"]
     _refuse(
         {
-            "another kernel": not preparation.leaves_rows,
-            f"the route {route}": route not in ("auto", "gram"),
-            "landmarks": asked["landmarks"] is not None,
-            "neighbours": bool(asked["neighbours"]),
-            "baselines": bool(asked["references"]) or asked["untrained"],
-            "groups": asked["groups"] is not None,
-            "prefixes": asked["dims"] is not None,
+            **_needing_more(preparation, asked),
             "a plan": asked["plan"],
         },
         "cannot be had from sums, which need one pass; leave out --sums and --sums-out, or this",

@@ -12,7 +12,7 @@ from kernelscope.distill import searching
 from kernelscope.distill.cohort import Cohort
 from kernelscope.distill.recipe import Recipe
 from kernelscope.distill.training import train, train_cohort
-from kernelscope.errors import Stopped, UsageError
+from kernelscope.errors import Stopped, UnreadableInput, UsageError
 from tests.distill.interrupting import interrupt_after
 
 SMALL = Recipe(arch="resnet8x0.25", epochs=1, batch_size=32)
@@ -110,6 +110,8 @@ def test_the_student_of_a_search_is_that_of_the_method_chosen(data, teacher):
 def test_an_interrupted_search_is_resumed_and_nothing_stays_behind(steps, data, teacher, monkeypatch, tmp_path):
     recipe, state = dataclasses.replace(SMALL, method=OPEN), tmp_path / "s.pt.state"
     options = {"data": data, "teacher": teacher, "accuracy_check": False, "state": state}
+    with pytest.raises(UnreadableInput, match="does not exist"):
+        train(recipe, **options, resume=True)
     whole = train(recipe, **{**options, "state": None})
     with monkeypatch.context() as during, pytest.raises(Stopped, match="holds the run"):
         interrupt_after(during, steps)
