@@ -45,8 +45,10 @@ def require_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse, before any work, a folder that holds a study, unless that is to be used or replaced.
 
     Raises:
-        UsageError: it does, or a file is in its place.
+        UsageError: it does, or a file is in its place; both were said.
     """
+    if resume and overwrite:
+        raise UsageError("--resume uses what is trained and --overwrite trains it anew; pass one of them")
     if files.is_folder(folder):
         if (folder / PLAN).exists() and not resume and not overwrite:
             raise UsageError(f"{shown(folder)} holds a study; pass --resume to go on, or --overwrite to begin anew")

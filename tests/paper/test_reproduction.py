@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from kernelscope.errors import ResourceError
+from kernelscope.errors import ResourceError, UsageError
+from kernelscope.paper.folder import require_free
 from kernelscope.paper.jobs import cohorts
 from kernelscope.paper.plan import Cell, Plan, plan
 from kernelscope.paper.reproduction import Stages, expected, reproduce
@@ -103,3 +104,9 @@ def test_the_papers_size_takes_the_authors_weights_and_searches_nothing(tmp_path
     }
     assert {(job.recipe.epochs, job.recipe.batch_size, job.recipe.pad) for job in jobs} == {(120, 256, 4)}
     assert {job.recipe.arch for job in jobs} == {"resnet18", "resnet18x0.5", "shufflenetv2"}
+
+
+def test_a_study_is_used_or_replaced_and_not_both(tmp_path):
+    with pytest.raises(UsageError, match="pass one of them"):
+        require_free(tmp_path, resume=True, overwrite=True)
+    require_free(tmp_path, resume=True, overwrite=False)
