@@ -10,7 +10,7 @@ import torch
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint
 from kernelscope.cli import demo_recipes
-from kernelscope.distill import training
+from kernelscope.distill import cohort
 from kernelscope.distill.recipe import Recipe
 from kernelscope.networks import zoo
 from tests.distill.interrupting import interrupt_after
@@ -237,7 +237,7 @@ def test_an_interrupted_demo_keeps_and_names_what_is_finished(run, monkeypatch, 
         for name, method in {"teacher": "ce", "ce": "ce", "kd": "kd(T=4)", "kda": "kda(weight=0.2)"}.items()
     }
     monkeypatch.setattr(demo_recipes, "demo_recipes", lambda seed: dict(small))
-    monkeypatch.setattr(training, "require_better_than_chance", lambda *_: None)
+    monkeypatch.setattr(cohort, "require_better_than_chance", lambda *_: None)
     interrupt_after(monkeypatch, 7)  # 5 batches teach the teacher, so that the students are under way
     code, out, err = run("demo", "--out", "out", "--quiet")
     assert (code, out) == (130, "")
