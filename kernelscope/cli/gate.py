@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kernelscope.cli import options
+from kernelscope.cli import measuring_options, options
 from kernelscope.cli.outputs import Outputs, extraction_progress
 from kernelscope.cli.streams import say
 from kernelscope.devices import faults
@@ -20,7 +20,7 @@ BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
 
 
 @click.command("gate")
-@options.measurement_inputs(required=False)
+@measuring_options.measurement_inputs(required=False)
 @click.option("--max", "at_most", metavar="FIELD=X", multiple=True, help="Fail if a number of the report exceeds X.")
 @click.option("--min", "at_least", metavar="FIELD=X", multiple=True, help="Fail if it is below X; yes and no are 1, 0.")
 @click.option(

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from kernelscope.cli import options
+from kernelscope.cli import measuring_options, options
 from kernelscope.cli.outputs import Outputs, extraction_progress
 
 
 @click.command("measure")
-@options.measurement_inputs(required=False)
-@options.sums
+@measuring_options.measurement_inputs(required=False)
+@measuring_options.sums
 @options.paper
 @options.outputs
 def command(paper: bool, **given: Any) -> None:

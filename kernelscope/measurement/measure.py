@@ -17,12 +17,10 @@ from kernelscope.features.sums_file import write_sums
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
-from kernelscope.kernels.scales import within_float64
 from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
 from kernelscope.measurement.from_sums import Expected, report_of, summed
-from kernelscope.measurement.grid import measure_grid, plan_grid, search
 from kernelscope.measurement.honoured import (
     needs_own_passes,
     require_inputs,
@@ -31,13 +29,12 @@ from kernelscope.measurement.honoured import (
     require_sums,
 )
 from kernelscope.measurement.inputs import Given, networks_among, open_inputs
-from kernelscope.measurement.kernel_numbers import announce_kernel, measure_with_kernel
 from kernelscope.measurement.layer_choice import LayerChoice
 from kernelscope.measurement.layer_pairs import Correspondence, Match, matches
-from kernelscope.measurement.output_numbers import output_fields
-from kernelscope.measurement.pair_numbers import Measured, PairSettings, announce_pair, measure_pair
+from kernelscope.measurement.pair_numbers import PairSettings
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.measurement.similarity_numbers import require_prefixes
+from kernelscope.measurement.student_layers import announce_match, measure_match
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
@@ -46,9 +43,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from kernelscope.kernels.rows import Rows
-    from kernelscope.kernels.statistics.best_of_many import Searched
-    from kernelscope.measurement.layer_pairs import LayerPair
     from kernelscope.report.fields import PairReport
 
 
@@ -197,16 +191,13 @@ def measure(
     in_one_pass = preparation.leaves_rows and not needs_own_passes(asked)  # of all pairs of a grid
     if plan:
         for match in matched:
-            _plan(match, settings, preparation, together=match.grid and in_one_pass)
+            announce_match(match, settings, preparation, together=match.grid and in_one_pass)
         return TransferReport(_meta(settings), (), ())
     baselines = Baselines(settings, preparation)
     measured = []
     for match in matched:
-        with within_float64(**_layers(match)):
-            if match.streamed or (match.grid and in_one_pass):
-                measured += measure_grid(match, settings)
-            else:
-                measured += _measure(match, settings, preparation, baselines)
+        together = match.streamed or (match.grid and in_one_pass)
+        measured += measure_match(match, settings, preparation, baselines, together=together)
     return TransferReport(
         meta=_meta(settings),
         networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),
@@ -235,19 +226,6 @@ def _say(settings: PairSettings, line: str) -> None:
         settings.announce(line)
 
 
-def _plan(match: Match, settings: PairSettings, preparation: Preparation, *, together: bool) -> None:
-    """Announce what one student's pairs will cost."""
-    if together:
-        return plan_grid(match, settings)
-    for pair in match.pairs():
-        prepared = preparation.of(pair)
-        if preparation.kernel.has_features:
-            announce_pair(prepared, settings)
-        else:
-            announce_kernel(prepared, preparation.kernel, settings)
-    return None
-
-
 def _meta(settings: PairSettings) -> dict[str, Any]:
     """When, with what, and what was asked for."""
     return {
@@ -260,40 +238,6 @@ def _meta(settings: PairSettings) -> dict[str, Any]:
         "route_asked": settings.route,
         "seed": settings.seed,
     }
-
-
-def _layers(match: Match) -> dict[str, Rows]:
-    """Rows of every layer, by a name for messages; none where they are read once."""
-    found = {}
-    for pair in () if match.streamed else match.pairs():
-        found[f"teacher layer {pair.names['teacher_layer']}"] = pair.teacher
-        found[f"student layer {pair.names['student_layer']}"] = pair.student
-    return found
-
-
-def _measure(match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines) -> list[Measured]:
-    """Every pair of layers of one student, one by one."""
-    found = search(map(preparation.of, match.pairs()), settings.seed, preparation.kernel) if match.grid else {}
-    measured = []
-    for pair in match.pairs():
-        searched = found.get((pair.names["teacher_layer"], pair.names["student_layer"]))
-        with within_float64(teacher=pair.teacher, student=pair.student):
-            own = _measure_pair(pair, settings, preparation, searched)
-            references = baselines.beside(match, pair)
-        measured.append(replace(own, report=replace(own.report, references=references)))
-    return measured
-
-
-def _measure_pair(
-    pair: LayerPair, settings: PairSettings, preparation: Preparation, searched: Searched | None
-) -> Measured:
-    prepared = preparation.of(pair)
-    if preparation.kernel.has_features:
-        return measure_pair(prepared, settings, searched)
-    measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)
-    answers, on_answers = output_fields(pair)
-    notes = (*measured.report.notes, *on_answers)
-    return replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
 
 
 def _with_verdict(pair: PairReport) -> PairReport:

@@ -1,0 +1,126 @@
+"""Options of the verbs that measure: how it is done, what is compared with what, and sums of shards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kernelscope.cli import values
+from kernelscope.cli.options import PATH, F, feature_inputs, together
+from kernelscope.cli.streams import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def measurement_inputs(required: bool = True) -> Callable[[F], F]:
+    """The same, and every option that decides how it is measured."""
+    return together(feature_inputs(required), _what_is_compared(), _what_it_is_read_by(), _how_it_is_computed())
+
+
+sums = together(
+    click.option(
+        "--sums-out",
+        type=PATH,
+        metavar="FILE.kss",
+        help="Write the sums of everything measured, to be added to others.",
+    ),
+    click.option(
+        "--sums",
+        type=PATH,
+        multiple=True,
+        metavar="FILE.kss",
+        callback=lambda context, parameter, paths: list(paths) or None,
+        help="Measure these sums, with the rows of --teacher and --student or alone; may be repeated, or a quoted "
+        "pattern.",
+    ),
+    click.option(
+        "--expect", metavar="N|FILE", help="Refuse sums of other than N rows, or of other shards than FILE lists."
+    ),
+)
+
+
+def _what_is_compared() -> Callable[[F], F]:
+    """What is done to rows before kernels are formed."""
+    return together(
+        click.option(
+            "--kernel",
+            default="linear",
+            show_default=True,
+            metavar="K",
+            help="linear, cosine, ridge[:RHO], rbf[:GAMMA] or poly[:P[,C]].",
+        ),
+        click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
+        click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
+    )
+
+
+def _what_it_is_read_by() -> Callable[[F], F]:
+    """Numbers beside the loss."""
+    return together(
+        click.option(
+            "--neighbours",
+            type=click.IntRange(min=0),
+            metavar="K",
+            help="Nearest neighbours to compare [default: 10 of up to 10,000 examples].",
+        ),
+        click.option(
+            "--dims",
+            metavar="K1,K2,...",
+            callback=values.reads(values.whole_numbers("64,128")),
+            help="Also compare the first K features of both networks, as of Matryoshka embeddings.",
+        ),
+        click.option(
+            "--reference",
+            "references",
+            multiple=True,
+            metavar="[NAME=]FILE",
+            callback=values.named_files,
+            help="Another network to read the loss by, such as a reseeded teacher; may be repeated.",
+        ),
+        click.option("--untrained", is_flag=True, help="Also measure an untrained copy of each student."),
+    )
+
+
+def _how_it_is_computed() -> Callable[[F], F]:
+    """Routes, precision and memory."""
+    return together(
+        click.option(
+            "--route",
+            type=click.Choice(["auto", "gram", "pair", "tsqr", "blocked"]),
+            default="auto",
+            show_default=True,
+            help="How the transfer loss is computed.",
+        ),
+        click.option(
+            "--rtol", type=float, default=1e-6, show_default=True, help="Relative half-width to resolve the loss to."
+        ),
+        click.option(
+            "--no-features",
+            "features",
+            is_flag=True,
+            callback=values.negated,
+            help="Straight from the networks into the sums: no file, fewer numbers.",
+        ),
+        click.option(
+            "--plan",
+            "announce",
+            is_flag=True,
+            callback=lambda context, parameter, flag: _to_stderr if flag else None,
+            help="Print on stderr what each pair will cost, and measure nothing; no network runs.",
+        ),
+        click.option(
+            "--max-memory",
+            "memory_bytes",
+            metavar="SIZE",
+            default="512M",
+            show_default=True,
+            callback=values.reads(values.size_in_bytes),
+            help="For n x n blocks, the Grams of classes and layers with more features than examples.",
+        ),
+    )
+
+
+def _to_stderr(line: str) -> None:
+    say(line, err=True)

@@ -1,0 +1,76 @@
+"""One student against the teacher: its pairs of layers all in one pass, or one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kernelscope.kernels.scales import within_float64
+from kernelscope.measurement.grid import measure_grid, plan_grid, search
+from kernelscope.measurement.kernel_numbers import announce_kernel, measure_with_kernel
+from kernelscope.measurement.output_numbers import output_fields
+from kernelscope.measurement.pair_numbers import announce_pair, measure_pair
+
+if TYPE_CHECKING:
+    from kernelscope.kernels.rows import Rows
+    from kernelscope.kernels.statistics.best_of_many import Searched
+    from kernelscope.measurement.baselines import Baselines
+    from kernelscope.measurement.layer_pairs import LayerPair, Match
+    from kernelscope.measurement.pair_numbers import Measured, PairSettings
+    from kernelscope.measurement.preparation import Preparation
+
+
+def announce_match(match: Match, settings: PairSettings, preparation: Preparation, *, together: bool) -> None:
+    """Announce what one student's pairs will cost."""
+    if together:
+        return plan_grid(match, settings)
+    for pair in match.pairs():
+        prepared = preparation.of(pair)
+        if preparation.kernel.has_features:
+            announce_pair(prepared, settings)
+        else:
+            announce_kernel(prepared, preparation.kernel, settings)
+    return None
+
+
+def measure_match(
+    match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines, *, together: bool
+) -> list[Measured]:
+    """Every pair of layers of one student, ``together`` in one pass or one by one."""
+    with within_float64(**_layers(match)):
+        if together:
+            return measure_grid(match, settings)
+        return _one_by_one(match, settings, preparation, baselines)
+
+
+def _layers(match: Match) -> dict[str, Rows]:
+    """Rows of every layer, by a name for messages; none where they are read once."""
+    found = {}
+    for pair in () if match.streamed else match.pairs():
+        found[f"teacher layer {pair.names['teacher_layer']}"] = pair.teacher
+        found[f"student layer {pair.names['student_layer']}"] = pair.student
+    return found
+
+
+def _one_by_one(match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines) -> list[Measured]:
+    found = search(map(preparation.of, match.pairs()), settings.seed, preparation.kernel) if match.grid else {}
+    measured = []
+    for pair in match.pairs():
+        searched = found.get((pair.names["teacher_layer"], pair.names["student_layer"]))
+        with within_float64(teacher=pair.teacher, student=pair.student):
+            own = _measure_pair(pair, settings, preparation, searched)
+            references = baselines.beside(match, pair)
+        measured.append(replace(own, report=replace(own.report, references=references)))
+    return measured
+
+
+def _measure_pair(
+    pair: LayerPair, settings: PairSettings, preparation: Preparation, searched: Searched | None
+) -> Measured:
+    prepared = preparation.of(pair)
+    if preparation.kernel.has_features:
+        return measure_pair(prepared, settings, searched)
+    measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)
+    answers, on_answers = output_fields(pair)
+    notes = (*measured.report.notes, *on_answers)
+    return replace(measured, report=replace(measured.report, outputs=answers, notes=notes))
