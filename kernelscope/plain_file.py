@@ -15,16 +15,36 @@ import numpy as np
 from kernelscope.errors import UnreadableInput, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 class OpenFile:
-    """A descriptor that closes with its last user."""
+    """A file that stays as it was when it was opened; its descriptor closes with its last user."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.number = path, os.open(path, os.O_RDONLY)
-        self._state = self.size, _ = self._stated()
+        self._released = False
+        self._state = _state(self.number)
+        self.size = self._state[0]
         self._close = weakref.finalize(self, _close, self.number)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor of it, for one reading.
+
+        Raises:
+            UnreadableInput: the file was written, or another one put in its place, since it was opened.
+        """
+        number = os.open(self.path, os.O_RDONLY) if self._released else self.number
+        try:
+            yield number
+        finally:
+            state = _state(number)
+            if self._released:
+                _close(number)
+            if state != self._state:
+                raise UnreadableInput(f"{shown(self.path)} changed while it was read; run again when nothing writes it")
 
     def read_at(self, offset: int, count: int) -> np.ndarray:
         """``count`` bytes from ``offset`` on.
@@ -32,23 +52,22 @@ class OpenFile:
         Raises:
             UnreadableInput: the file was written since it was opened. EOFError: it is shorter.
         """
-        try:
-            return read_at(self.number, offset, count)
-        finally:
-            self.require_unchanged()
+        with self.opened() as number:
+            return read_at(number, offset, count)
 
-    def require_unchanged(self) -> None:
-        """Refuse a file that was written since it was opened."""
-        if self._stated() != self._state:
-            raise UnreadableInput(f"{shown(self.path)} changed while it was read; run again when nothing writes it")
+    def release(self) -> None:
+        """Give the descriptor back: each reading then opens the file anew, so that many files can be read from."""
+        self._released = True
+        self.close()
 
     def close(self) -> None:
         self.number = -1  # not a number that the next file to be opened may get
         self._close()
 
-    def _stated(self) -> tuple[int, int]:
-        found = os.fstat(self.number)
-        return found.st_size, found.st_mtime_ns
+
+def _state(number: int) -> tuple[int, int, int, int]:
+    found = os.fstat(number)
+    return found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino
 
 
 def _close(number: int) -> None:

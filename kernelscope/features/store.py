@@ -16,7 +16,6 @@ inside (``features/opening.py``), rows are plain bytes of this file, every block
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.errors import ResourceError, UnreadableInput
-from kernelscope.features.ahead import Ahead
+from kernelscope.features.ahead import ForwardRows
 from kernelscope.features.opening import outline_of, read_checked, read_rows
 from kernelscope.features.outline import CHECKED_ROWS, FORMAT, FORMAT_VERSION
 from kernelscope.files import reading, require_readable
@@ -37,64 +36,32 @@ if TYPE_CHECKING:
 
     from kernelscope.features.header import Place
 
-AHEAD_BYTES = 1 << 20  #: a block that takes longer to read than a thread to start
-
 __all__ = ["CHECKED_ROWS", "FORMAT", "FORMAT_VERSION", "FeatureStore"]
 
 
-class CheckedRows:
-    """Rows of one layer, or ids; a block's checksum is verified the first time it is read.
-
-    The last block stays in memory, so that reading forwards in smaller steps reads every byte once, and the next one is
-    read meanwhile.
-    """
+class CheckedRows(ForwardRows):
+    """Rows of one layer, or ids; a block's checksum is verified the first time it is read."""
 
     def __init__(self, where: str, file: OpenFile, data: Place, sums: np.ndarray) -> None:
-        self._where, self._file, self._data, self._sums = where, file, data, sums
+        super().__init__((data.shape[0], data.shape[1]), data.dtype, CHECKED_ROWS)
+        self.file = file
+        self._where, self._data, self._sums = where, data, sums
         self._verified = np.zeros(len(self._sums), bool)
-        self._kept: tuple[int, np.ndarray] = (-1, np.empty(0))
-        self._ahead: Ahead | None = None
         self.instead: Callable[[], CheckedRows] | None = None  #: the same rows, should these not be readable any more
-        self.shape: tuple[int, int] = (data.shape[0], data.shape[1])
-        self.dtype = data.dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, step = rows.indices(self.shape[0])
-        if step < 1 or stop <= start:
-            return np.empty((0, self.shape[1]), self.dtype) if step > 0 else self[:][rows]
-        first, last = start // CHECKED_ROWS, (stop - 1) // CHECKED_ROWS
-        blocks = [self._block(number) for number in range(first, last + 1)]
-        whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        offset = first * CHECKED_ROWS
-        return whole[start - offset : stop - offset : step]
 
     def _block(self, number: int) -> np.ndarray:
-        """The ``number``-th 4,096 rows, checked; read-only, as the next reader may be given the same memory."""
-        if self._kept[0] == number:
-            return self._kept[1]
-        ahead, self._ahead = self._ahead, None
         try:
-            block = ahead.block() if ahead is not None and ahead.holds(number) else self._read(number)
+            return super()._block(number)
         except UnreadableInput:
             if self.instead is None:
                 raise
             return self.instead()._block(number)
-        if number == self._kept[0] + 1 < len(self._sums) - 1 and block.nbytes >= AHEAD_BYTES:
-            with contextlib.suppress(RuntimeError):  # without a thread it is read when it is asked for
-                self._ahead = Ahead(self._read, number + 1)
-        self._kept = (number, block)
-        return block
 
     def _read(self, number: int) -> np.ndarray:
-        first, last = number * CHECKED_ROWS, min((number + 1) * CHECKED_ROWS, self.shape[0])
+        first, last = self._span(number)
         try:
-            try:
-                block = read_rows(self._file.number, self._data, first, last)
-            finally:
-                self._file.require_unchanged()
+            with self.file.opened() as descriptor:
+                block = read_rows(descriptor, self._data, first, last)
         except UnreadableInput:
             raise
         except (OSError, EOFError) as error:
@@ -105,13 +72,7 @@ class CheckedRows:
             if zlib.crc32(block.data) != self._sums[number]:
                 raise UnreadableInput(f"{self._where} is corrupt in rows {first} to {last - 1}; extract it again")
             self._verified[number] = True
-        block.flags.writeable = False
         return block
-
-    def wait(self) -> None:
-        """Until no thread reads the file."""
-        if self._ahead is not None:
-            self._ahead.wait()
 
     def verify(self) -> None:
         """Read everything and check every block."""
