@@ -29,7 +29,7 @@ import numpy as np
 from kernelscope.errors import KernelscopeError, UnreadableInput, UsageError, one_line, shown
 from kernelscope.features.shard_sums import Shard, ShardSums, SummedLayer, SummedNetwork
 from kernelscope.files import reading, require_readable, write_by
-from kernelscope.kernels.distance.layer_grid import Key, LayerSums, Two
+from kernelscope.kernels.distance.layer_grid import Key, LayerSums
 from kernelscope.kernels.nystrom.class_sums import ClassSums
 from kernelscope.kernels.rows import Constancy, Summed
 from kernelscope.kernels.similarity.diagonals import Diagonals
@@ -38,6 +38,8 @@ from kernelscope.numpy_files import ArrayFile
 if TYPE_CHECKING:
     import os
     from pathlib import Path
+
+    from kernelscope.kernels.rounding import Two
 
 FORMAT, FORMAT_VERSION = "kernelscope.sums", 1
 MOST_LAYERS = 900

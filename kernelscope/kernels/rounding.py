@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
+Two = tuple[np.ndarray, np.ndarray | None]  #: a matrix, and what it leaves out where more is known
+
 UNIT_ROUNDOFF = 2.0**-53  #: u of the arithmetic, IEEE double
 SINGLE_ROUNDOFF = 2.0**-24
 SPLITTER = 2.0**27 + 1  #: cuts 53 bits into two halves of 26, whose products are exact
@@ -36,6 +38,15 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     s = a + b
     part = s - a
     return s, (a - (s - part)) + (b - part)
+
+
+def added(one: Two, two: Two) -> Two:
+    """The sum of both, its rest again smaller than its rounding."""
+    with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite are named later
+        high, lost = two_sum(one[0], two[0])
+        if one[1] is None or two[1] is None:
+            return high, None
+        return two_sum(high, (one[1] + two[1]) + lost)
 
 
 def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_si
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
 from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
-from kernelscope.kernels.rounding import frobenius, gamma, two_sum
+from kernelscope.kernels.rounding import Two, added, frobenius, gamma, two_sum
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
     Constancy,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Key = tuple[str, str]  #: role (``teacher`` or ``student``) and name of a layer
-Two = tuple[np.ndarray, np.ndarray | None]  #: a matrix, and what it leaves out where more is known
 Onlooker = Callable[[int, dict[Key, np.ndarray]], None]  #: sees the number of a block's first row, and the block
 
 
@@ -154,15 +153,6 @@ def layer_sums(
         constant=constant,
         lengths={key: [half.lengths(key) for half in halves] for key in layers} if once else {},
     )
-
-
-def added(one: Two, two: Two) -> Two:
-    """The sum of both, its rest again smaller than its rounding."""
-    with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite are named later
-        high, lost = two_sum(one[0], two[0])
-        if one[1] is None or two[1] is None:
-            return high, None
-        return two_sum(high, (one[1] + two[1]) + lost)
 
 
 def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]], zero: frozenset[Key]) -> None:

@@ -11,7 +11,8 @@ import math
 from typing import TypeVar
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.distance.layer_grid import Key, LayerSums, added
+from kernelscope.kernels.distance.layer_grid import Key, LayerSums
+from kernelscope.kernels.rounding import added
 
 V = TypeVar("V")
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.distance.layer_grid import Key, Two, added
 from kernelscope.kernels.nystrom.clusters import sum_by_group
+from kernelscope.kernels.rounding import Two, added
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kernelscope.kernels.distance.layer_grid import Key
     from kernelscope.kernels.rows import Rows
 
 
