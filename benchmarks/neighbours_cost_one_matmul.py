@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rounds import describe_machine, median_ratio, paired_rounds, print_table
 
-from kernelscope.kernels.similarity.nearest import INDEX_ROWS, QUERY_ROWS, Index
+from kernelscope.kernels.similarity.nearest import TILE_ROWS, Index
 
 
 def some_rows(kind: str, n: int, d: int) -> np.ndarray:
@@ -24,21 +24,21 @@ def some_rows(kind: str, n: int, d: int) -> np.ndarray:
 
 def products(X: np.ndarray, queries: int) -> None:
     """Every product of a query with a row, in the same blocks and by the same BLAS, thrown away."""
-    room = np.empty((QUERY_ROWS, INDEX_ROWS), np.float32)
-    for start in range(0, queries, QUERY_ROWS):
-        Q = X[start : min(start + QUERY_ROWS, queries)]
-        for first in range(0, len(X), INDEX_ROWS):
-            rows = X[first : first + INDEX_ROWS]
+    room = np.empty((TILE_ROWS, TILE_ROWS), np.float32)
+    for start in range(0, queries, TILE_ROWS):
+        Q = X[start : min(start + TILE_ROWS, queries)]
+        for first in range(0, len(X), TILE_ROWS):
+            rows = X[first : first + TILE_ROWS]
             np.matmul(Q, rows.T, out=room.reshape(-1)[: len(Q) * len(rows)].reshape(len(Q), len(rows)))
 
 
 def torch_products(X: np.ndarray, queries: int) -> None:
     """The same by torch's BLAS, which is what a program written in torch would pay."""
     rows = torch.from_numpy(X)
-    room = torch.empty(QUERY_ROWS * INDEX_ROWS)
-    for start in range(0, queries, QUERY_ROWS):
-        Q = rows[start : min(start + QUERY_ROWS, queries)]
-        for block in rows.split(INDEX_ROWS):
+    room = torch.empty(TILE_ROWS * TILE_ROWS)
+    for start in range(0, queries, TILE_ROWS):
+        Q = rows[start : min(start + TILE_ROWS, queries)]
+        for block in rows.split(TILE_ROWS):
             torch.mm(Q, block.T, out=room[: len(Q) * len(block)].view(len(Q), len(block)))
 
 
@@ -55,8 +55,8 @@ def main() -> None:
         index = Index(X)
 
         def search(index: Index = index) -> None:
-            for start in range(0, given.queries, QUERY_ROWS):
-                index.search(start, min(start + QUERY_ROWS, given.queries), 10)
+            for start in range(0, given.queries, TILE_ROWS):
+                index.search(start, min(start + TILE_ROWS, given.queries), 10)
 
         seconds = paired_rounds(
             {

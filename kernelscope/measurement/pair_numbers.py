@@ -138,7 +138,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
 
 def _neighbours(scaled: ScaledSums, settings: PairSettings) -> Neighbours | None:
     k = neighbours_wanted(scaled.sums.n, settings.neighbours)
-    return neighbours(scaled, k=k, device=settings.device) if k else None
+    return neighbours(scaled, k=k, device=settings.device, memory_bytes=settings.memory_bytes) if k else None
 
 
 def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...]:

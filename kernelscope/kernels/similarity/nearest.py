@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from kernelscope.errors import ResourceError
 from kernelscope.kernels.full_precision import full_precision
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, gamma
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import Rows, numpy_block, row_blocks, take_rows
 from kernelscope.kernels.scales import near_one
 
-QUERY_ROWS, INDEX_ROWS = 4096, 4096
+TILE_ROWS = 4096  #: queries, and rows of the index, whose products are formed together
+LEAST_TILE = 64
 CACHED_ROWS = 256  #: candidates measured at a time, so that their differences stay in cache
 GROUP = 64  #: columns whose maximum is compared first
 SQUARABLE = 30  #: powers of two from 1 whose squares float32 holds, of rows of any width
@@ -44,11 +46,30 @@ class Shares:
         return float(np.minimum(self.share[mine], other.share[theirs]).sum())
 
 
-class Index:
-    """Rows to be searched, held in float32 about their mean."""
+def tile_rows(n: int, d: int, k: int, memory_bytes: int) -> int:
+    """Queries that are searched together among n rows of d features, so that what is formed fits in ``memory_bytes``.
 
-    def __init__(self, X: Rows, device: str = "cpu") -> None:
-        self.device = device
+    Raises:
+        ResourceError: not even a few do.
+    """
+    rows, candidates = min(TILE_ROWS, n), min(n, MOST_CANDIDATES * k)
+    while (needed := rows * (13 * rows + 64 * candidates + 32 * d)) > memory_bytes:
+        rows //= 2
+        if rows < LEAST_TILE:
+            raise ResourceError(f"{memory_bytes:,} bytes do not hold {needed:,} for {k} neighbours; raise --max-memory")
+    return rows
+
+
+class Index:
+    """Rows to be searched, in float32 about their mean.
+
+    Args:
+        tile: rows whose products with queries are formed together, see :func:`tile_rows`.
+        hold: keep all rows as they are searched, 4 n (d + 2) bytes; else they are formed from X for each tile.
+    """
+
+    def __init__(self, X: Rows, device: str = "cpu", *, tile: int = TILE_ROWS, hold: bool = True) -> None:
+        self.device, self.tile = device, tile
         self.n, d = X.shape
         total, largest = np.zeros(d), 0.0
         for _, block in row_blocks(X):
@@ -59,17 +80,29 @@ class Index:
         self.mean = total / self.n * self.scale
         self.error = gamma(d + 8, SINGLE_ROUNDOFF)
         self.lengths = np.empty(self.n)
-        wide = np.zeros((self.n, d + 2), np.float32)
+        held = np.empty((self.n, d + 2), np.float32) if hold else None
         for start, block in row_blocks(X):
             part = block - self.mean
-            squares = np.einsum("ij,ij->i", part, part)
             stop = start + len(part)
-            self.lengths[start:stop] = np.sqrt(squares)
-            wide[start:stop, :d] = part
-            wide[start:stop, d] = -0.5 * (1 - 4 * self.error) * squares
-            wide[start:stop, d + 1] = 2 * self.error * self.lengths[start:stop]
-        self.wide = self.placed(wide)
+            self.lengths[start:stop] = np.sqrt(np.einsum("ij,ij->i", part, part))
+            if held is not None:
+                self._widen(part, start, out=held[start:stop])
+        self.held = None if held is None else self.placed(held)
         self.room: Any = None
+
+    def rows(self, start: int, stop: int) -> Any:
+        """Rows of the index, each with what its upper bound needs in two columns more."""
+        if self.held is not None:
+            return self.held[start:stop]
+        part = numpy_block(self.X, start, stop) - self.mean
+        return self.placed(self._widen(part, start, out=np.empty((len(part), len(self.mean) + 2), np.float32)))
+
+    def _widen(self, part: np.ndarray, start: int, out: np.ndarray) -> np.ndarray:
+        lengths = self.lengths[start : start + len(part)]
+        out[:, :-2] = part
+        out[:, -2] = -0.5 * (1 - 4 * self.error) * np.square(lengths)
+        out[:, -1] = 2 * self.error * lengths
+        return out
 
     def placed(self, values: np.ndarray) -> Any:
         """Values where products are formed: NumPy's array on the CPU, else a torch tensor."""
@@ -105,8 +138,8 @@ class Index:
         lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))
         wide[:, d + 1] = lengths
         Q, pool = self.placed(wide), _Pool(count, k, lengths, self)
-        for first in range(0, self.n, INDEX_ROWS):
-            rows = self.wide[first : first + INDEX_ROWS]
+        for first in range(0, self.n, self.tile):
+            rows = self.rows(first, min(first + self.tile, self.n))
             upper = self._product(Q, rows)
             own = np.arange(max(start, first), min(start + count, first + len(rows)))
             upper[own - start, own - first] = -np.inf
@@ -131,7 +164,7 @@ class Index:
     def _measured(self, queries: np.ndarray, query: np.ndarray, row: np.ndarray) -> np.ndarray:
         """‖q − x‖² of each candidate, in float64."""
         distances = np.empty(len(row))
-        step = max(1, 2**22 // queries.shape[1])
+        step = max(1, 2**10 * self.tile // queries.shape[1])
         for low in range(0, len(row), step):
             wanted, where = np.unique(row[low : low + step], return_inverse=True)
             rows = take_rows(self.X, wanted)
@@ -144,7 +177,7 @@ class Index:
     def _all_measured(self, queries: np.ndarray, start: int, k: int) -> Shares:
         """Every distance of these queries in float64, for few rows, or where many are equally far."""
         answers = []
-        step = max(1, 2**23 // self.n)
+        step = max(1, 2**11 * self.tile // self.n)
         for low in range(0, len(queries), step):
             part = queries[low : low + step] - self.mean
             lengths = np.einsum("ij,ij->i", part, part)

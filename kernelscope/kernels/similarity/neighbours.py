@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import Mismatch
+from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.row_views import Affine, Mapped
-from kernelscope.kernels.similarity.nearest import QUERY_ROWS, Index, Shares
+from kernelscope.kernels.similarity.nearest import Index, Shares, tile_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,21 +43,29 @@ class Neighbours:
     tied: float
 
 
-def neighbours(scaled: ScaledSums, *, k: int = 10, recall: bool = True, device: str = "cpu") -> Neighbours:
+def neighbours(
+    scaled: ScaledSums,
+    *,
+    k: int = 10,
+    recall: bool = True,
+    device: str = "cpu",
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+) -> Neighbours:
     """Exact for the features as stored: float32 products propose, float64 differences decide.
 
-    Costs n² d multiply-adds for each network, twice that with ``recall``; both features are held in float32.
+    Costs n² d multiply-adds for each network, twice that with ``recall``.
 
     Args:
         scaled: from :func:`kernelscope.kernels.distance.exact.well_scaled_sums`.
         k: neighbours of each example, 1 … n − 1.
         recall: also query the teacher's features with the student's.
+        memory_bytes: what may be taken; features are held in float32 where they fit, else read once for each tile.
 
     Raises:
-        Mismatch: k is not below n.
+        Mismatch: k is not below n. ResourceError: not even a few queries fit in ``memory_bytes``.
     """
     n, teacher, student = _require_fewer(k, scaled.sums.n), scaled.teacher, scaled.student
-    indices = Index(teacher, device), Index(student, device)
+    indices = _indices(teacher, student, k, device, memory_bytes)
     queries: list[tuple[Index, Rows | None]] = [(indices[0], None), (indices[1], None)]
     if recall:
         queries.append((indices[0], aligned(scaled)))
@@ -86,8 +95,17 @@ def shared(X: Rows, Y: Rows, *, k: int, device: str = "cpu") -> float:
         Mismatch: k is not below n.
     """
     n = _require_fewer(k, X.shape[0])
-    queries: list[tuple[Index, Rows | None]] = [(Index(X, device), None), (Index(Y, device), None)]
+    queries: list[tuple[Index, Rows | None]] = [(index, None) for index in _indices(X, Y, k, device)]
     return sum(mine.common(theirs) for mine, theirs in _together(queries, n, k)) / (n * k)
+
+
+def _indices(X: Rows, Y: Rows, k: int, device: str, memory_bytes: int = DEFAULT_MEMORY_BYTES) -> tuple[Index, Index]:
+    """Of both, in tiles that fit; three quarters of the memory are for them, a quarter for the rows."""
+    n, both = X.shape[0], X.shape[1] + Y.shape[1]
+    tile = tile_rows(n, both, k, memory_bytes * 3 // 4)
+    hold = 4 * n * (both + 4) <= memory_bytes // 4
+    one, two = (Index(each, device, tile=tile, hold=hold) for each in (X, Y))
+    return one, two
 
 
 def _require_fewer(k: int, n: int) -> int:
@@ -99,8 +117,9 @@ def _require_fewer(k: int, n: int) -> int:
 
 def _together(queries: list[tuple[Index, Rows | None]], n: int, k: int) -> Iterator[list[Shares]]:
     """The answers to every list of queries, a block of examples at a time."""
-    for start in range(0, n, QUERY_ROWS):
-        stop = min(start + QUERY_ROWS, n)
+    step = queries[0][0].tile
+    for start in range(0, n, step):
+        stop = min(start + step, n)
         yield [index.search(start, stop, k, Q) for index, Q in queries]
 
 

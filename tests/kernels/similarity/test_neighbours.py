@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelscope.errors import Mismatch
+from kernelscope.errors import Mismatch, ResourceError
 from kernelscope.kernels.distance.exact import well_scaled_sums
 from kernelscope.kernels.similarity import nearest
 from kernelscope.kernels.similarity.neighbours import aligned, neighbours, shared
@@ -55,13 +55,18 @@ def test_blocks_and_the_fallback_change_nothing(monkeypatch):
     X_T, X_S = some_pair("lattice", 900)
     scaled = well_scaled_sums(teacher=X_T, student=X_S)
     whole = neighbours(scaled, k=7)
-    monkeypatch.setattr(nearest, "INDEX_ROWS", 130)
-    monkeypatch.setattr("kernelscope.kernels.similarity.neighbours.QUERY_ROWS", 77)
-    by_blocks = neighbours(scaled, k=7)
+    by_blocks = neighbours(scaled, k=7, memory_bytes=10**7)
+    assert nearest.tile_rows(900, 2 * X_S.shape[1], 7, 10**7 * 3 // 4) == 225
     assert (by_blocks.overlap, by_blocks.recall) == pytest.approx((whole.overlap, whole.recall), abs=1e-12)
     monkeypatch.setattr(nearest, "MOST_CANDIDATES", 0)  # everything measured
     by_all = neighbours(scaled, k=7)
     assert (by_all.overlap, by_all.recall, by_all.tied) == pytest.approx((whole.overlap, whole.recall, whole.tied))
+
+
+def test_too_little_memory_for_neighbours_is_refused():
+    X_T, X_S = some_pair("normal", 900)
+    with pytest.raises(ResourceError, match="for 7 neighbours; raise"):
+        neighbours(well_scaled_sums(teacher=X_T, student=X_S), k=7, memory_bytes=10**5)
 
 
 def test_float32_products_only_propose(monkeypatch):
