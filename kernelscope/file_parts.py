@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
 
 #: files of which one colon names a part even where they are missing: the message is then about the file
 OF_COLUMNS = (".h5", ".hdf5", ".parquet", ".arrow", ".feather", ".csv", ".tsv")
+
+SHARDS = "shards:"  #: before a pattern of files that are one side together
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """A key by which numbers in names stand in their order, ``run_2`` before ``run_10``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def matching(pattern: str) -> list[str]:
+    """What a pattern matches, in the order of names."""
+    return sorted(glob.glob(pattern, recursive=True), key=in_order)  # noqa: PTH207  Path.glob takes no absolute pattern
 
 
 def split(path: str | os.PathLike[str]) -> tuple[Path, str | None]:

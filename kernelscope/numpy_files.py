@@ -81,8 +81,8 @@ class ArrayFile:
         return content.view(self.dtype)
 
 
-def open_npy(path: str | os.PathLike[str]) -> np.ndarray | ArrayFile:
-    """The array of an ``.npy`` file, in memory if it is small.
+def open_npy(path: str | os.PathLike[str], held_bytes: int = HELD_BYTES) -> np.ndarray | ArrayFile:
+    """The array of an ``.npy`` file, in memory if it has up to ``held_bytes``.
 
     Raises:
         UnreadableInput: no such file, damaged, pickled, or shorter than it declares. ResourceError: no memory.
@@ -95,7 +95,7 @@ def open_npy(path: str | os.PathLike[str]) -> np.ndarray | ArrayFile:
         held = file.size - array.offset
         if array.nbytes > held:
             raise UnreadableInput(f"{shown(path)} declares {array.nbytes:,} bytes of numbers and holds {held:,}; {FIX}")
-        return array.whole() if not array.shape or array.nbytes <= HELD_BYTES else array
+        return array.whole() if not array.shape or array.nbytes <= held_bytes else array
 
 
 def load_npy(path: str | os.PathLike[str]) -> np.ndarray:

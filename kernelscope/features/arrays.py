@@ -11,7 +11,7 @@ from kernelscope.errors import Mismatch, UnreadableInput, one_line, shown
 from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
 from kernelscope.labels import one_per_example
-from kernelscope.numpy_files import ArrayFile, open_npy, open_npz
+from kernelscope.numpy_files import HELD_BYTES, ArrayFile, open_npy, open_npz
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +66,11 @@ class ArrayFeatures:
         pass
 
 
-def open_arrays(path: Path, part: str | None = None) -> ArrayFeatures:
+def open_arrays(path: Path, part: str | None = None, *, in_pieces: bool = False) -> ArrayFeatures:
     """An ``.npy`` matrix, or an ``.npz`` of matrices by layer with optional ``labels`` and ``ids``.
+
+    Args:
+        in_pieces: leave a matrix on the disk even where it is small.
 
     Raises:
         UnreadableInput: damaged, pickled, or without a matrix. ResourceError: more than memory holds.
@@ -76,11 +79,11 @@ def open_arrays(path: Path, part: str | None = None) -> ArrayFeatures:
         zipped = stream.read(2) == b"PK"
     if zipped:
         return of_arrays(path, open_npz(path), part)
-    X = open_npy(path)
+    X = open_npy(path, HELD_BYTES if not in_pieces else 0)
     if part:
         raise UnreadableInput(f"{shown(path)} holds one array and no {one_line(part, 40)}; leave out what follows ::")
     _require_numbers(X, path)
-    return ArrayFeatures(str(path), {"features": as_rows(X, str(path))})
+    return ArrayFeatures(str(path), {"features": as_rows(X, shown(path))})
 
 
 def of_arrays(path: Path, content: Mapping[str, Any], part: str | None = None) -> ArrayFeatures:

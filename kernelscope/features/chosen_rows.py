@@ -9,7 +9,7 @@ import numpy as np
 from kernelscope.datasets.examples import order_fingerprint
 from kernelscope.datasets.sampling import Drawn
 from kernelscope.errors import Mismatch, UsageError, shown
-from kernelscope.features.pair import identities
+from kernelscope.features.id_keys import identities
 from kernelscope.kernels.row_views import First, Reordered
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kernelscope.errors import UnreadableInput, shown
 from kernelscope.features.vectors import are_vectors, open_vectors
-from kernelscope.file_parts import split
+from kernelscope.file_parts import SHARDS, split
 from kernelscope.files import is_folder, reading, require_readable
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernelscope.features.arrays import ArrayFeatures
+    from kernelscope.features.shards import ShardedFeatures
     from kernelscope.features.store import FeatureStore
+
+    Found = FeatureStore | ArrayFeatures | ShardedFeatures
 
 HDF5_MAGIC, NPY_MAGIC = b"\x89HDF\r\n\x1a\n", b"\x93NUMPY"
 HEAD_BYTES = 4096
@@ -34,16 +37,20 @@ MAGIC = {
 def is_feature_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file holds features: by its first bytes, or where these leave it open, by what it holds.
 
+    Of several files as one side, and of a folder, the first tells.
+
     Raises:
         UnreadableInput: the disk fails, or a file that may hold either is damaged.
     """
     file, part = split(path)
+    if (files := _shards(file)) is not None:
+        file = files[0]
     kind = None if is_folder(file) else _kind(file)
     return kind is not None and (kind != "tensors" or _tensors(file, part) is not None)
 
 
-def open_features(path: str | os.PathLike[str]) -> FeatureStore | ArrayFeatures:
-    """A feature file of any kind; ``FILE::part`` is an array or a group of arrays in it.
+def open_features(path: str | os.PathLike[str]) -> Found:
+    """Features of any kind; ``FILE::part`` is an array or a group of arrays in a file.
 
     Raises:
         UnreadableInput: none of the kinds, or damaged.
@@ -53,18 +60,39 @@ def open_features(path: str | os.PathLike[str]) -> FeatureStore | ArrayFeatures:
     return found
 
 
-def features_in(path: str | os.PathLike[str], *, may_be_network: bool = False) -> FeatureStore | ArrayFeatures | None:
+def features_in(path: str | os.PathLike[str], *, may_be_network: bool = False) -> Found | None:
     """The features in a file, or the part of them that is named; None where it holds a network, or something else.
+
+    A folder of such files, or ``shards:PATTERN``, is all of them together, see :mod:`kernelscope.features.shards`.
 
     Args:
         may_be_network: an architecture was named, so that tensors are taken for its weights.
 
     Raises:
-        UnreadableInput: damaged, or without a matrix (n, d).
+        UnreadableInput: damaged, or without a matrix (n, d). Mismatch: files that are not of one side.
     """
     file, part = split(path)
-    if is_folder(file):
+    if (files := _shards(file)) is None:
+        return None if is_folder(file) else _in_file(file, part, may_be_network=may_be_network)
+    from kernelscope.features.shards import open_shards
+
+    return open_shards(
+        str(path), files, lambda each: _in_file(each, part, may_be_network=may_be_network, in_pieces=True)
+    )
+
+
+def _shards(path: Path) -> list[Path] | None:
+    if not str(path).startswith(SHARDS) and not is_folder(path):
         return None
+    from kernelscope.features.shard_files import shard_files
+
+    return shard_files(path)
+
+
+def _in_file(
+    file: Path, part: str | None, *, may_be_network: bool, in_pieces: bool = False
+) -> FeatureStore | ArrayFeatures | None:
+    """The same of one file; ``in_pieces``: of arrays that can be read so, however small they are."""
     match _kind(file):
         case "hdf5":
             from kernelscope.features.hdf5_arrays import open_hdf5
@@ -73,7 +101,7 @@ def features_in(path: str | os.PathLike[str], *, may_be_network: bool = False) -
         case "numpy":
             from kernelscope.features.arrays import open_arrays
 
-            return open_arrays(file, part)
+            return open_arrays(file, part, in_pieces=in_pieces)
         case "arrow":
             from kernelscope.features.arrow_table import open_arrow
 

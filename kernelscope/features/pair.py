@@ -9,6 +9,7 @@ import numpy as np
 from kernelscope.activations.units import unit_of
 from kernelscope.errors import Mismatch, UsageError, one_line, shown
 from kernelscope.features.arrays import ASSUMED
+from kernelscope.features.id_keys import identities
 from kernelscope.kernels.row_views import Reordered
 from kernelscope.kernels.rows import BLOCK_ROWS
 
@@ -126,14 +127,6 @@ class FeaturePair:
             raise Mismatch(
                 f"{count} of {self.n} labels differ between teacher and student; extract both from the same data"
             )
-
-
-def identities(ids: np.ndarray) -> list[Any]:
-    """What rows are known by, equal where ids are."""
-    if ids.dtype == np.uint8:
-        return [identity.tobytes() for identity in ids]
-    found: list[Any] = ids.tolist()
-    return found if ids.ndim == 1 else [repr(identity) for identity in found]
 
 
 def _require_distinct(role: str, path: str, ids: Rows) -> None:

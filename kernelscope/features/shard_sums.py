@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.errors import Mismatch, one_line, shown
-from kernelscope.features.pair import identities
+from kernelscope.features.id_keys import id_bytes
 from kernelscope.kernels.distance.merging import merged
 
 if TYPE_CHECKING:
@@ -137,11 +137,7 @@ def kept_ids(ids: Rows | None) -> np.ndarray | None:
     """The ids of a shard's rows as 16 bytes each; None where there are none, too many, or one stands in two rows."""
     if ids is None or ids.shape[0] > MOST_IDS:
         return None
-    whole = np.asarray(ids[:])
-    if whole.dtype != np.uint8 or whole.shape[1:] != (16,):
-        hashed = [hashlib.blake2b(repr(each).encode(), digest_size=16).digest() for each in identities(whole)]
-        whole = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, 16)
-    whole = np.ascontiguousarray(whole)
+    whole = id_bytes(np.asarray(ids[:]))
     return whole if len({each.tobytes() for each in whole}) == len(whole) else None
 
 

@@ -159,14 +159,15 @@ class FeatureStore:
         shape: list[int] = self._stated[layer]["raw_shape"]
         return shape
 
-    def verify(self) -> None:
-        """Check every checksum.
+    def verify(self) -> bool:
+        """Check every checksum; true where all fit.
 
         Raises:
             UnreadableInput: naming layer and rows.
         """
         for layer in self.layers:
             self.features(layer).verify()
+        return True
 
     def close(self) -> None:
         for rows in self._rows.values():

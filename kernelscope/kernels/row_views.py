@@ -68,6 +68,10 @@ class RowView(ABC):
         """See :func:`kernelscope.kernels.rows.entry_error`; 0 where nothing is rounded, or nobody asks."""
         return 0.0
 
+    def row_inside(self, row: int) -> int:
+        """The row inside that a row is made of."""
+        return row
+
     @abstractmethod
     def __getitem__(self, rows: slice, /) -> np.ndarray: ...
 
@@ -266,6 +270,9 @@ class Reordered(_Picked):
         super().__init__(X)
         self.shape = (len(order), *self.shape[1:])
         self.order = order
+
+    def row_inside(self, row: int) -> int:
+        return int(self.order[row])
 
     def __getitem__(self, rows: slice, /) -> np.ndarray:
         wanted = self.order[rows]

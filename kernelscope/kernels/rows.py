@@ -216,8 +216,18 @@ def require_finite(X: Rows, name: str) -> None:
                 first = start + int(np.argmax(bad.any(axis=1)))
     if count:
         raise NumericalError(
-            f"{name} hold {count} NaN or infinite values, first in row {first}; check the network or drop the rows"
+            f"{name} hold {count} NaN or infinite values, first in {place_of(X, first)}; check the network or drop "
+            "the rows"
         )
+
+
+def place_of(X: Rows, row: int) -> str:
+    """A row in words: its number, and the file it stands in where there are several."""
+    inside, at = X, row
+    while hasattr(inside, "row_inside"):  # a view of other rows
+        inside, at = inside.X, inside.row_inside(at)  # type: ignore[attr-defined]
+    where = getattr(inside, "where", None)
+    return f"row {row}" if where is None else f"row {row} ({where(at)})"
 
 
 def require_same_examples(teacher: Rows, student: Rows) -> int:

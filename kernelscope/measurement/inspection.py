@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from kernelscope.features.kinds import Found
     from kernelscope.features.shard_sums import ShardSums
-    from kernelscope.features.store import FeatureStore
 
 
 def describe(
@@ -54,7 +54,7 @@ def describe(
     yield from describe_network(path, arch=arch, arch_kwargs=arch_kwargs, shape=shape)
 
 
-def _features(path: Path, store: FeatureStore | ArrayFeatures, verify: bool) -> Iterator[str]:
+def _features(path: Path, store: Found, verify: bool) -> Iterator[str]:
     yield f"{path}: features of {store.n:,} examples, {len(store.layers)} layers"
     for layer in store.layers:
         shape = store.features(layer).shape
@@ -66,8 +66,7 @@ def _features(path: Path, store: FeatureStore | ArrayFeatures, verify: bool) -> 
     yield f"labels: {'none' if store.labels is None else f'{len(set(store.labels.tolist()))} classes'}"
     yield f"order sha256: {store.order_sha256 or 'none (rows carry no ids)'}"
     if verify and not isinstance(store, ArrayFeatures):
-        store.verify()
-        yield "every checksum fits"
+        yield "every checksum fits" if store.verify() else "not all of its files have checksums"
 
 
 def _sums(path: Path, sums: ShardSums) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,18 +52,16 @@ def matched(given: Any) -> list[Any]:
     if not isinstance(given, (str, os.PathLike)) or not glob.has_magic(os.fspath(given)):
         return [given]
     path, part = file_parts.split(given)
+    if str(path).startswith(file_parts.SHARDS):  # one student in several files
+        return [given]
     if path.exists() or not glob.has_magic(str(path)):
         return [given]
-    files = sorted(glob.glob(str(path), recursive=True), key=_in_order)  # noqa: PTH207  Path.glob takes no absolute pattern
+    files = file_parts.matching(str(path))
     if not files:
         raise UnreadableInput(f"no file matches {shown(path)}; correct the pattern")
     if len(files) > MOST:
         raise UsageError(f"{len(files):,} files match {shown(path)}, more than {MOST:,} students; narrow the pattern")
     return [Path(file if part is None else f"{file}::{part}") for file in files]
-
-
-def _in_order(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _are_students(given: Mapping[Any, Any]) -> bool:
