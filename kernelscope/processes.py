@@ -1,7 +1,9 @@
-"""Several processes training one network: rank, shards and collectives, all of torch.distributed but DDP's gradients.
+"""Several processes with one task: rank, shards and collectives, all of torch.distributed but DDP's gradients.
 
-Every process holds the whole data set and takes its shard of each batch; rows that a loss compares are gathered, so
-that a loss sees the global batch and knows nothing of processes. With one process everything here is the identity.
+In training every process holds the whole data set and takes its shard of each batch; rows that a loss compares are
+gathered, so that a loss sees the global batch and knows nothing of processes. In measuring all run the same code, and
+:mod:`kernelscope.exchange` is how they share its passes. With one process everything here is the identity, and nothing
+but :func:`together` imports torch.
 """
 
 from __future__ import annotations
@@ -9,18 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
-
-import torch
-from torch import distributed, nn
-from torch.distributed.rendezvous import rendezvous
 
 from kernelscope.devices import require_device
 from kernelscope.errors import ResourceError, UsageError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
+    from torch import nn
 
 RENDEZVOUS_SECONDS = 15  #: that processes wait for one another at the start
 LOST = "the connection to the other processes broke"
@@ -29,13 +31,21 @@ BROKEN = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|pe
 
 
 def count() -> int:
-    """How many processes train together."""
-    return distributed.get_world_size() if _together() else 1
+    """How many processes work together."""
+    if not _together():
+        return 1
+    from torch import distributed
+
+    return distributed.get_world_size()
 
 
 def rank() -> int:
     """This process's number, from 0."""
-    return distributed.get_rank() if _together() else 0
+    if not _together():
+        return 0
+    from torch import distributed
+
+    return distributed.get_rank()
 
 
 def is_first() -> bool:
@@ -58,6 +68,10 @@ def together(device: str) -> Iterator[str]:
     if not launched():
         yield device
         return
+    import torch
+    from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
+
     on_gpu = device.startswith("cuda")
     if device == "cuda":
         device = require_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
@@ -73,11 +87,18 @@ def together(device: str) -> Iterator[str]:
     try:
         yield device
     except RuntimeError as error:
-        if BROKEN.search(str(error)):
-            raise ResourceError(f"{LOST} ({one_line(str(error), 60)}); see what they say") from error
+        if (gone := lost(error)) is not None:
+            raise gone from error
         raise
     finally:
         distributed.destroy_process_group()
+
+
+def lost(error: Exception) -> ResourceError | None:
+    """What is told where a collective failed because another process has gone; None for any other error."""
+    if isinstance(error, RuntimeError) and BROKEN.search(str(error)):
+        return ResourceError(f"{LOST} ({one_line(str(error), 60)}); see what they say")
+    return None
 
 
 def shard(rows: torch.Tensor) -> torch.Tensor:
@@ -100,6 +121,9 @@ def all_gather_rows(own: torch.Tensor, total: int) -> torch.Tensor:
     """
     if count() == 1:
         return own
+    import torch
+    from torch import distributed
+
     sizes = [len(part) for part in torch.empty(total, 0).tensor_split(count())]
     padded = own.new_zeros((max(sizes), *own.shape[1:]))
     padded[: len(own)] = own.detach()
@@ -113,6 +137,8 @@ def all_gather_rows(own: torch.Tensor, total: int) -> torch.Tensor:
 def all_reduce_sum_(x: torch.Tensor) -> torch.Tensor:
     """Sum over processes, in place."""
     if count() > 1:
+        from torch import distributed
+
         distributed.all_reduce(x)
     return x
 
@@ -121,6 +147,9 @@ def all_reduce_max(number: int | None, device: str) -> int | None:
     """The largest number that any process has, in all of them; None, and 0, count as none."""
     if count() == 1:
         return number
+    import torch
+    from torch import distributed
+
     flag = torch.tensor(number or 0, device=device)
     distributed.all_reduce(flag, distributed.ReduceOp.MAX)
     return int(flag) or None
@@ -130,6 +159,9 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
     """The network as one of several that average their gradients; itself if there is one process."""
     if count() == 1:
         return network
+    import torch
+    from torch import nn
+
     ids = [torch.device(device)] if device.startswith("cuda") else None
     return nn.parallel.DistributedDataParallel(network, device_ids=ids)
 
@@ -137,9 +169,12 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
 def broadcast_buffers_(network: nn.Module) -> None:
     """Rank 0's buffers for all, in place: batch normalisation has seen other examples in each process."""
     if count() > 1:
+        from torch import distributed
+
         for buffer in network.buffers():
             distributed.broadcast(buffer, 0)
 
 
 def _together() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
+    torch = sys.modules.get("torch")  # processes are joined by torch, so that without it there is but this one
+    return torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()

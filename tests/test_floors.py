@@ -23,6 +23,7 @@ FLOOR = {
     "devices": 1,
     "pickles": 1,
     "processes": 1,
+    "exchange": 1,
     "metrics": 2,
     "networks": 2,
     "datasets": 3,
@@ -42,11 +43,13 @@ ALSO_ALLOWED = {
     ("kernels", "processes"),
     ("kernels", "devices"),
     ("processes", "devices"),
+    ("kernels", "exchange"),
+    ("exchange", "processes"),
 }
 ONLY = {
     "networks": {"errors"},
     "rendering": {"report", "errors", "files"},
-    "kernels": {"errors", "processes", "devices", "masked"},
+    "kernels": {"errors", "exchange", "processes", "devices", "masked"},
 }
 NEVER = {("datasets", "kernels"), ("checkpoints", "kernels"), ("measurement", "distill")}
 FRONT_DOOR = {"__init__", "__main__"}

@@ -22,6 +22,7 @@ from kernelscope.kernels.rows import (
     row_blocks,
     storage_roundoff,
 )
+from kernelscope.kernels.shares import Share
 
 SAFE_LENGTHS = (1e-140, 1e150)  #: in whose squares neither over- nor underflow can have hidden
 GATHERED_ROWS = 8192  #: read at a time while rows are gathered in another order
@@ -128,12 +129,15 @@ class Normalised(_Formed):
 
     def __init__(self, X: Rows) -> None:
         super().__init__(X)
-        self.zero_rows, self._shortest, self._length = 0, math.inf, 0.0
-        for _, block in row_blocks(X):
+        share = Share.of(X.shape[0])
+        zero_rows, shortest, length = 0, math.inf, 0.0
+        for _, block in row_blocks(X, share=share):
             lengths = row_lengths(block)
-            self.zero_rows += int(np.count_nonzero(~block.any(axis=1)))
-            self._shortest = float(np.min(lengths, initial=self._shortest, where=lengths > 0))
-            self._length = math.hypot(self._length, *lengths.tolist())
+            zero_rows += int(np.count_nonzero(~block.any(axis=1)))
+            shortest = float(np.min(lengths, initial=shortest, where=lengths > 0))
+            length = math.hypot(length, *lengths.tolist())
+        zeros, ends, lengths = share.gathered(np.array([zero_rows]), np.array([shortest]), np.array([length]))
+        self.zero_rows, self._shortest, self._length = int(zeros.sum()), float(ends.min()), math.hypot(*lengths)
 
     def formed(self, block: np.ndarray, start: int, stop: int) -> np.ndarray:
         largest = np.abs(block).max(axis=1, keepdims=True, initial=0.0)

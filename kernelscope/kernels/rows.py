@@ -15,12 +15,15 @@ from numpy.typing import ArrayLike
 
 from kernelscope.errors import Mismatch, NumericalError, UsageError
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
+from kernelscope.kernels.shares import SHARED_ROWS, Share
 from kernelscope.masked import require_unmasked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK_ROWS = 4096  #: rows handed out at a time: a checksummed block of a feature file, and where BLAS is at full rate
+BLOCK_ROWS = (
+    SHARED_ROWS  #: rows handed out at a time: a checksummed block of a feature file, and where BLAS is at full rate
+)
 FIRST_ROWS = 16  #: looked at before all others, where these are to tell two matrices apart
 BOUNDED_NUMBERS = 2**24  #: that are held at a time of rows of any width, 128 MB
 
@@ -80,10 +83,11 @@ def numpy_block(X: Rows, start: int, stop: int) -> np.ndarray:
     return np.asarray(block)
 
 
-def row_blocks(X: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield ``(start, float64 block)`` over all rows, in order."""
-    for start in range(0, X.shape[0], block_rows):
-        yield start, numpy_block(X, start, min(start + block_rows, X.shape[0])).astype(np.float64, copy=False)
+def row_blocks(X: Rows, block_rows: int = BLOCK_ROWS, share: Share | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield ``(start, float64 block)`` over all rows, in order, or over those of a share."""
+    n = X.shape[0]
+    for start, stop in (share or Share(n, 0, n, 1)).steps(block_rows):
+        yield start, numpy_block(X, start, stop).astype(np.float64, copy=False)
 
 
 def entry_error(X: Rows, norm: float) -> float:
@@ -113,12 +117,14 @@ def columns(X: Rows) -> int:
 
 def largest_entry(X: Rows) -> float:
     """``max |X_ij|``, NaN if any is NaN; costs a pass over the rows."""
-    return float(np.max([np.max(np.abs(block), initial=0.0) for _, block in bounded_blocks(X)]))
+    share = Share.of(X.shape[0])
+    largest = [np.max(np.abs(block), initial=0.0) for _, block in bounded_blocks(X, share)]
+    return share.largest(float(np.max(largest)))
 
 
-def bounded_blocks(X: Rows) -> Iterator[tuple[int, np.ndarray]]:
+def bounded_blocks(X: Rows, share: Share | None = None) -> Iterator[tuple[int, np.ndarray]]:
     """:func:`row_blocks` of fewer rows where these are so wide that 4,096 of them would not fit."""
-    return row_blocks(X, max(1, min(BLOCK_ROWS, BOUNDED_NUMBERS // X.shape[1])))
+    return row_blocks(X, max(1, min(BLOCK_ROWS, BOUNDED_NUMBERS // X.shape[1])), share)
 
 
 def identical(teacher: Rows, student: Rows) -> bool:
@@ -137,7 +143,9 @@ def identical(teacher: Rows, student: Rows) -> bool:
     few = min(FIRST_ROWS, teacher.shape[0])
     if not np.array_equal(numpy_block(teacher, 0, few), numpy_block(student, 0, few)):
         return False
-    return all(np.array_equal(a, b) for (_, a), (_, b) in zip(bounded_blocks(teacher), bounded_blocks(student)))
+    share = Share.of(teacher.shape[0])
+    both = zip(bounded_blocks(teacher, share), bounded_blocks(student, share))
+    return share.all(all(np.array_equal(a, b) for (_, a), (_, b) in both))
 
 
 class Summed:
@@ -171,6 +179,12 @@ class Constancy:
         both.so_far = both.so_far and other.so_far
         return both
 
+    def seen_as(self, so_far: bool, first: np.ndarray | None = None) -> Constancy:
+        """Of other rows of the same type, in a new value."""
+        other = copy.copy(self)
+        other.so_far, other.first = so_far, first
+        return other
+
     def see(self, block: np.ndarray) -> None:
         if not self.so_far or len(block) == 0:
             return
@@ -184,7 +198,7 @@ class Constancy:
 
 def is_constant(X: Rows) -> bool:
     """Whether all rows are the same but for rounding; stops at the first block that shows another."""
-    seen = Constancy(X)
+    seen = Constancy(X)  # not shared: the first block tells, as a rule
     for _, block in bounded_blocks(X):
         seen.see(block)
         if not seen.so_far:
@@ -262,11 +276,14 @@ def _is_tensor(block: object) -> bool:
 BLOCK_ENTRIES = 2**22  #: entries of the widest thing formed for a block of rows: 32 MB
 
 
+def step_rows(width: int) -> int:
+    """Rows of a block, fewer the wider what is formed of each: ``width`` numbers."""
+    return max(64, min(BLOCK_ROWS, BLOCK_ENTRIES // max(1, width)))
+
+
 def row_steps(n: int, width: int) -> Iterator[tuple[int, int]]:
-    """``(start, stop)`` of blocks of n rows, fewer rows the wider what is formed of each: ``width`` numbers."""
-    rows = max(64, min(BLOCK_ROWS, BLOCK_ENTRIES // max(1, width)))
-    for start in range(0, n, rows):
-        yield start, min(start + rows, n)
+    """``(start, stop)`` of such blocks of n rows."""
+    return Share(n, 0, n, 1).steps(step_rows(width))
 
 
 def take_rows(X: Rows, indices: np.ndarray) -> np.ndarray:
@@ -283,4 +300,16 @@ def take_rows(X: Rows, indices: np.ndarray) -> np.ndarray:
         high = int(np.searchsorted(ordered, first + BLOCK_ROWS))
         taken[order[low:high]] = numpy_block(X, first, int(ordered[high - 1]) + 1)[ordered[low:high] - first]
         low = high
+    return taken
+
+
+def shared_rows(X: Rows, indices: np.ndarray) -> np.ndarray:
+    """:func:`take_rows` of which every process reads those in its share; all are to ask for the same."""
+    share = Share.of(X.shape[0])
+    if share.parts == 1:
+        return take_rows(X, indices)
+    order = np.argsort(indices, kind="stable")
+    low, high = np.searchsorted(indices[order], (share.start, share.stop))
+    taken = np.empty((len(indices), X.shape[1]))
+    (taken[order],) = share.gathered(take_rows(X, indices[order[low:high]]))
     return taken

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.errors import DegenerateKernel, KernelscopeError, NumericalError, one_line
 from kernelscope.kernels.rows import Rows, largest_entry, require_finite
 
@@ -94,9 +95,10 @@ def within_float64(**networks: Rows) -> Iterator[None]:
     except KernelscopeError:
         raise
     except (ArithmeticError, np.linalg.LinAlgError) as error:
-        for name, X in networks.items():
-            require_finite(X, f"{name} features")
-        sizes = [f"{name} reaches 2^{exponent(largest_entry(X))}" for name, X in networks.items()]
+        with exchange.apart():  # perhaps in one process alone
+            for name, X in networks.items():
+                require_finite(X, f"{name} features")
+            sizes = [f"{name} reaches 2^{exponent(largest_entry(X))}" for name, X in networks.items()]
         what = f"{' and '.join(sizes[:2])}, where numbers leave float64" if sizes else "numbers leave float64"
         raise NumericalError(
             f"{what} ({one_line(str(error.args[-1]), 40)}); scale both near 1, and rows and columns alike"

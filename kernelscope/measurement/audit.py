@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import devices
+from kernelscope import devices, exchange
 from kernelscope.errors import UsageError, by_name
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 @by_name
 @devices.faults()
+@exchange.joint()
 def audit(
     *,
     teacher: Any,

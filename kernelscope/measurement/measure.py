@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope import devices
+from kernelscope import devices, exchange
 from kernelscope.errors import by_name
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.features.sums_file import write_sums
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 @by_name
 @devices.faults()
+@exchange.joint()
 def measure(
     *,
     teacher: Any = None,

@@ -27,6 +27,7 @@ from kernelscope.kernels.rounding import (
     sum_of_products,
 )
 from kernelscope.kernels.rows import Rows, entry_error, kernel_error, row_blocks
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,11 +90,12 @@ def pair_difference(
     its own bound, which arithmetic as documented cannot bring about.
     """
     d = max(sums.d_student, sums.d_teacher)
-    gram = _gram_of_difference_and_sum(teacher, student, d, rotation)
+    share = Share.of(sums.n)
+    gram = _gram_of_difference_and_sum(teacher, student, d, rotation, share)
     G_EE, G_PP, M = gram[:d, :d], gram[d:, d:], gram[:d, d:]
     # ‖sym M‖² − ‖skew M‖² = ⟨M, Mᵀ⟩
     squared = sum_of_products([(0.5, G_EE, G_PP), (0.5, M, M.T)])
-    found = square_root_interval(squared, _squared_bar(G_EE, G_PP, M, squared, sums.n))
+    found = square_root_interval(squared, _squared_bar(G_EE, G_PP, M, squared, share))
     if found is None:
         return None
     widening = (
@@ -107,12 +109,14 @@ def pair_difference(
     )
 
 
-def _gram_of_difference_and_sum(teacher: Rows, student: Rows, d: int, rotation: np.ndarray | None) -> np.ndarray:
+def _gram_of_difference_and_sum(
+    teacher: Rows, student: Rows, d: int, rotation: np.ndarray | None, share: Share
+) -> np.ndarray:
     """``[E, P]ᵀ [E, P]``, shape ``(2 d, 2 d)``; one pass over the rows."""
     step = block_rows(2 * d)
     total, both = OwnSum(2 * d, means=False), np.zeros((step, 2 * d))
     turn, turned = (None, None) if rotation is None else (rotation[: teacher.shape[1]], np.empty((step, d)))
-    for (_, S_block), (_, T_block) in zip(row_blocks(student), row_blocks(teacher)):
+    for (_, S_block), (_, T_block) in zip(row_blocks(student, share=share), row_blocks(teacher, share=share)):
         for start in range(0, len(S_block), step):
             X_S, X_T = S_block[start : start + step], T_block[start : start + step]
             rows, width = both[: len(X_S)], X_S.shape[1]
@@ -123,7 +127,7 @@ def _gram_of_difference_and_sum(teacher: Rows, student: Rows, d: int, rotation: 
                 np.negative(aligned[:, width:], out=rows[:, width:d])
                 rows[:, d + width :] = aligned[:, width:]
             total.add(rows)
-    return total.gram()
+    return share.summed(total.gram())[0]
 
 
 def row_allowance(X: Rows, trace: float, norm: float) -> float:
@@ -132,14 +136,14 @@ def row_allowance(X: Rows, trace: float, norm: float) -> float:
     return 1.01 * (2 * math.sqrt(norm) * off + off * off) + kernel_error(X)
 
 
-def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, n: int) -> float:
+def _squared_bar(G_EE: np.ndarray, G_PP: np.ndarray, M: np.ndarray, squared: float, share: Share) -> float:
     """Proved bound on the error of the squared difference given E and P (docs/theory.md 3.4)."""
-    g = gamma(summation_chain(n, block_rows(2 * len(M))) + 2)
+    g = gamma(summation_chain(share.n, block_rows(2 * len(M))) + (share.parts - 1) + 2)
     e2, p2 = 1.01 * float(np.trace(G_EE)), 1.01 * float(np.trace(G_PP))
     norm_E, norm_P, norm_M = frobenius(G_EE), frobenius(G_PP), frobenius(M)
     sums = g * e2 * norm_P + g * p2 * norm_E + 2 * g * norm_M * math.sqrt(e2 * p2) + 2 * g * g * e2 * p2
     forming = 4 * UNIT_ROUNDOFF * abs(squared) + evaluation_error(2 * M.size, norm_E * norm_P + norm_M**2)
-    return 1.01 * (0.5 * sums + forming) + n * M.size * UNDERFLOW * (1 + norm_P)
+    return 1.01 * (0.5 * sums + forming) + share.n * M.size * UNDERFLOW * (1 + norm_P)
 
 
 def _entry_allowance(G_EE: np.ndarray, G_PP: np.ndarray) -> float:

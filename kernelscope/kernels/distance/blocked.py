@@ -18,6 +18,7 @@ from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.full_precision import full_precision
 from kernelscope.kernels.rounding import SINGLE_ROUNDOFF, UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.rows import Rows, numpy_block, require_finite, require_same_examples, row_blocks
+from kernelscope.kernels.shares import Dealt, Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,12 +99,15 @@ def _squared_differences(teacher: Rows, student: Rows, rows: int, device: str, s
         block = numpy_block(X, start, min(start + rows, n))
         return block.astype(dtype, copy=False) if device == "cpu" else np.require(block, requirements=["C", "W"])
 
+    dealt = Dealt(-(-n // rows))
     for i in range(0, n, rows):
+        if not dealt.own():
+            continue
         S_i, T_i = load(student, i), load(teacher, i)
         for j in range(i, n, rows):
             S_j, T_j = (S_i, T_i) if i == j else (load(student, j), load(teacher, j))
             squares.append((1.0 if i == j else 2.0) * block_squares(S_i, S_j, T_i, T_j))
-    return squares
+    return [float(square) for square in dealt.gathered(np.array(squares))[0]]
 
 
 def _block_squares(S_i: np.ndarray, S_j: np.ndarray, T_i: np.ndarray, T_j: np.ndarray) -> float:
@@ -147,12 +151,17 @@ def _norm_and_trace(X: Rows, rows: int) -> tuple[float, float]:
     """``(‖X Xᵀ‖_F, ‖X‖_F²)``, from whichever of the two Grams is smaller; ``rows`` of X at a time."""
     n, d = X.shape
     if n > d:
-        G = sum(block.T @ block for _, block in row_blocks(X))
-        return frobenius(np.asarray(G)), float(np.trace(G))
-    norms, trace = [], 0.0
-    for i, first in row_blocks(X, rows):
+        share = Share.of(n)
+        (G,) = share.summed(np.asarray(sum(block.T @ block for _, block in row_blocks(X, share=share))))
+        return frobenius(G), float(np.trace(G))
+    norms, trace, dealt = [], 0.0, Dealt(-(-n // rows))
+    for i in range(0, n, rows):
+        if not dealt.own():
+            continue
+        first = numpy_block(X, i, min(i + rows, n)).astype(np.float64)
         trace += float(np.vdot(first, first))
         for j in range(i, n, rows):
             second = first if i == j else numpy_block(X, j, min(j + rows, n)).astype(np.float64)
             norms.append((1.0 if i == j else math.sqrt(2)) * frobenius(first @ second.T))
-    return math.hypot(*norms), trace
+    norms_of_all, traces = dealt.gathered(np.array(norms), np.array([trace]))
+    return math.hypot(*norms_of_all), float(traces.sum())

@@ -13,6 +13,7 @@ from kernelscope.kernels.distance.gram import gram_sums
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import BLOCK_ROWS, Rows, bounded_blocks, is_constant
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -60,9 +61,11 @@ def without_mean(X: Rows) -> Affine:
 
 def _mean(X: Rows) -> tuple[np.ndarray, float]:
     """The mean of the rows, and a bound on the Euclidean norm of its error."""
-    total, square = BlockSum(lambda: np.zeros(X.shape[1])), 0.0
-    for _, block in bounded_blocks(X):
+    n = X.shape[0]
+    total, square, share = BlockSum(lambda: np.zeros(X.shape[1])), 0.0, Share.of(n)
+    for _, block in bounded_blocks(X, share):
         total.add(block.sum(axis=0))
         square += float(np.vdot(block, block))
-    n = X.shape[0]
-    return total.total() / n, 1.01 * gamma(summation_chain(n, BLOCK_ROWS) + 3) * math.sqrt(square / n)
+    sums, squares = share.summed(total.total(), np.array(square))
+    chain = summation_chain(n, BLOCK_ROWS) + share.parts - 1
+    return sums / n, 1.01 * gamma(chain + 3) * math.sqrt(float(squares) / n)

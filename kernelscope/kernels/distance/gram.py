@@ -34,6 +34,7 @@ from kernelscope.kernels.rows import (
     require_finite,
     require_same_examples,
 )
+from kernelscope.kernels.shares import Share
 
 COMFORTABLE = (1e-100, 1e100)  #: kernel norms whose squares float64 holds in full
 ZERO_TEACHER = "teacher features are all zero, so the loss has nothing to be relative to; check the layer"
@@ -267,13 +268,14 @@ def gram_sums(
     n = require_same_examples(teacher, student)
     d_S, d_T = student.shape[1], teacher.shape[1]
 
-    parts = _summed(teacher, student, device, means, parts=2 if halves else 1)
-    grams = [part.gram() for part in parts]
+    share = Share.of(n)
+    parts = _summed(teacher, student, device, means, share, parts=2 if halves else 1)
+    grams = share.summed(*(part.gram() for part in parts))
     with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite, or too large, are named next
         gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
-        sums = np.sum([np.asarray(part.sums) for part in parts], axis=0) if means else None
+        sums = share.summed(np.sum([np.asarray(part.sums) for part in parts], axis=0))[0] if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
-    chain = summation_chain(n, block_rows(d_S + d_T)) + len(parts) - 1
+    chain = summation_chain(n, block_rows(d_S + d_T)) + (len(parts) - 1) + (share.parts - 1)
     plain = GramSums(n, d_S, gram, sums, summation_errors(gram, d_S, chain))
     rows_S = entry_error(student, math.sqrt(plain.trace_student))
     rows_T = entry_error(teacher, math.sqrt(plain.trace_teacher))
@@ -284,13 +286,12 @@ def gram_sums(
     )
 
 
-def _summed(teacher: Rows, student: Rows, device: str, means: bool, parts: int) -> list[PairSum]:
+def _summed(teacher: Rows, student: Rows, device: str, means: bool, share: Share, parts: int) -> list[PairSum]:
     """The pass over the rows: one sum of those whose number leaves each remainder on division by ``parts``."""
-    d_S, d_T, n = student.shape[1], teacher.shape[1], student.shape[0]
+    d_S, d_T = student.shape[1], teacher.shape[1]
     place = CPU if device == "cpu" else OnDevice(device)
     sums = [PairSum(d_S, d_T, means, place) for _ in range(parts)]
-    for start in range(0, n, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, n)
+    for start, stop in share.steps(BLOCK_ROWS):
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
         for first, part in enumerate(sums):
             part.add(X_S[first::parts], X_T[first::parts])

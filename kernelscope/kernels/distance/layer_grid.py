@@ -5,6 +5,7 @@ T × S pairs taken one by one read each layer as often as the other network has 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
@@ -27,6 +29,7 @@ from kernelscope.kernels.rows import (
     require_finite,
     require_same_examples,
 )
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +44,8 @@ class LayerSums:
 
     ``rows``: how many are even and odd, n in all; of several passes each counts its own. ``lengths``: by layer and
     half, the lengths of slices that bound errors, where rows were sliced; ``same``: the (teacher, student) layers that
-    hold the same numbers; ``constant``: whether a layer is the same for all examples.
+    hold the same numbers; ``constant``: whether a layer is the same for all examples; ``merges``: how often sums in
+    one part were added to others.
     """
 
     rows: tuple[int, int]
@@ -53,6 +57,7 @@ class LayerSums:
     row_errors: dict[Key, float]
     constant: dict[Key, Constancy]
     lengths: dict[Key, list[list[tuple[float, float]]]] = field(default_factory=dict)
+    merges: int = 0
 
     @property
     def n(self) -> int:
@@ -77,7 +82,7 @@ class LayerSums:
                 rests.append(side_by_side_gram(rest_S, rest_T, rest_ST[rows, columns]))
         gram, lost = two_sum(halves[0], halves[1])
         rest = lost + rests[0] + rests[1] if rests else None
-        chain = summation_chain(self.n, BLOCK_ROWS) + 1
+        chain = summation_chain(self.n, BLOCK_ROWS) + 1 + self.merges
         plain = GramSums(
             self.n,
             len(S[0][0]),
@@ -129,8 +134,9 @@ def layer_sums(
     halves = half_sums(layers, widths), half_sums(layers, widths)
     same = {(t, s) for t in teacher for s in student if teacher[t].shape == student[s].shape}
     constant = {key: Constancy(X) for key, X in layers.items()}
-    for start in range(0, n, BLOCK_ROWS):
-        block = {key: numpy_block(X, start, min(start + BLOCK_ROWS, n)) for key, X in layers.items()}
+    share = Share.of(n)
+    for start, stop in share.steps(BLOCK_ROWS):
+        block = {key: numpy_block(X, start, stop) for key, X in layers.items()}
         same = {(t, s) for t, s in same if np.array_equal(block["teacher", t], block["student", s])}
         for key, part in block.items():
             constant[key].see(part)
@@ -139,11 +145,10 @@ def layer_sums(
         for first, half in enumerate(halves):
             half.add({key: np.ascontiguousarray(part[first::2], np.float64) for key, part in block.items()})
     own = {key: (halves[0].own(key), halves[1].own(key)) for key in layers}
-    zero = frozenset(key for key, seen in constant.items() if seen.zero)
-    _require_usable(layers, own, zero)
     lengths = {key: math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))) for key, (even, odd) in own.items()}
-    return LayerSums(
-        rows=(n - n // 2, n // 2),
+    m = share.stop - share.start
+    sums = LayerSums(
+        rows=(m - m // 2, m // 2),
         own=own,
         sums={key: added(halves[0].sums(key), halves[1].sums(key)) for key in layers},
         cross=(halves[0].cross(), halves[1].cross()),
@@ -153,6 +158,67 @@ def layer_sums(
         constant=constant,
         lengths={key: [half.lengths(key) for half in halves] for key in layers} if once else {},
     )
+    if share.parts > 1:
+        sums = functools.reduce(both_sums, [_filled(sums, arrays) for arrays in exchange.in_turn(_arrays(sums))])
+    _require_usable(layers, sums.own, sums.zero)
+    return sums
+
+
+def both_sums(one: LayerSums, two: LayerSums) -> LayerSums:
+    """Sums over the rows of both, of the same layers, in a new value."""
+
+    def lengths(key: Key) -> list[list[tuple[float, float]]]:
+        return [a + b for a, b in zip(one.lengths[key], two.lengths[key])]
+
+    return LayerSums(
+        rows=(one.rows[0] + two.rows[0], one.rows[1] + two.rows[1]),
+        own={key: (added(a[0], two.own[key][0]), added(a[1], two.own[key][1])) for key, a in one.own.items()},
+        sums={key: added(a, two.sums[key]) for key, a in one.sums.items()},
+        cross=(added(one.cross[0], two.cross[0]), added(one.cross[1], two.cross[1])),
+        columns=one.columns,
+        same=one.same & two.same,
+        row_errors={key: math.hypot(a, two.row_errors[key]) for key, a in one.row_errors.items()},
+        constant={key: a.and_of(two.constant[key]) for key, a in one.constant.items()},
+        lengths={key: lengths(key) for key in one.lengths},
+        merges=0 if one.lengths else one.merges + two.merges + 1,
+    )
+
+
+def _arrays(sums: LayerSums) -> list[np.ndarray]:
+    """What another process needs to add these sums to its own, in an order that :func:`_filled` reads."""
+    two: list[Two] = [part for halves in sums.own.values() for part in halves]
+    two += [*sums.sums.values(), *sums.cross]
+    found = [part for high, low in two for part in (high, np.zeros(0) if low is None else low)]
+    found += [np.array(sums.rows), np.array([*sums.row_errors.values()])]
+    found += [np.array([pair in sums.same for pair in _pairs(sums)])]
+    found += [np.array([seen.so_far for seen in sums.constant.values()])]
+    found += [np.array(seen.first) for seen in sums.constant.values()]
+    return found + [np.array(half).reshape(-1, 2) for halves in sums.lengths.values() for half in halves]
+
+
+def _filled(like: LayerSums, arrays: list[np.ndarray]) -> LayerSums:
+    """The sums of another process, of the same layers."""
+    left = iter(arrays)
+
+    def two() -> Two:
+        high, low = next(left), next(left)
+        return high, low if low.size else None
+
+    own = {key: (two(), two()) for key in like.own}
+    sums, cross = {key: two() for key in like.sums}, (two(), two())
+    even, odd = next(left).tolist()
+    row_errors = dict(zip(like.row_errors, next(left).tolist()))
+    same = frozenset(pair for pair, alike in zip(_pairs(like), next(left)) if alike)
+    so_far = next(left).tolist()
+    constant = {key: seen.seen_as(so, next(left)) for (key, seen), so in zip(like.constant.items(), so_far)}
+    lengths = {key: [[*map(tuple, next(left).tolist())] for _ in halves] for key, halves in like.lengths.items()}
+    return LayerSums((even, odd), own, sums, cross, like.columns, same, row_errors, constant, lengths)
+
+
+def _pairs(sums: LayerSums) -> list[Key]:
+    """Every (teacher, student) pair of layers."""
+    names = [[name for role, name in sums.columns if role == of] for of in ("teacher", "student")]
+    return [(t, s) for t in names[0] for s in names[1]]
 
 
 def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]], zero: frozenset[Key]) -> None:

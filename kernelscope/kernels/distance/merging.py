@@ -7,14 +7,8 @@ stands in it, so that shards may be added in any order and in any tree.
 
 from __future__ import annotations
 
-import math
-from typing import TypeVar
-
 from kernelscope.errors import Mismatch
-from kernelscope.kernels.distance.layer_grid import Key, LayerSums
-from kernelscope.kernels.rounding import added
-
-V = TypeVar("V")
+from kernelscope.kernels.distance.layer_grid import LayerSums, both_sums
 
 
 def merged(one: LayerSums, two: LayerSums) -> LayerSums:
@@ -28,21 +22,4 @@ def merged(one: LayerSums, two: LayerSums) -> LayerSums:
     if not (one.lengths and two.lengths):
         raise Mismatch("sums of rows that were not sliced are not sharp enough to be added; take them with once=True")
 
-    def lengths(key: Key) -> list[list[tuple[float, float]]]:
-        return [a + b for a, b in zip(one.lengths[key], two.lengths[key])]
-
-    return LayerSums(
-        rows=(one.rows[0] + two.rows[0], one.rows[1] + two.rows[1]),
-        own={key: (added(a[0], b[0]), added(a[1], b[1])) for key, a, b in _both(one.own, two.own)},
-        sums={key: added(a, b) for key, a, b in _both(one.sums, two.sums)},
-        cross=(added(one.cross[0], two.cross[0]), added(one.cross[1], two.cross[1])),
-        columns=one.columns,
-        same=one.same & two.same,
-        row_errors={key: math.hypot(a, b) for key, a, b in _both(one.row_errors, two.row_errors)},
-        constant={key: a.and_of(b) for key, a, b in _both(one.constant, two.constant)},
-        lengths={key: lengths(key) for key in one.columns},
-    )
-
-
-def _both(one: dict[Key, V], two: dict[Key, V]) -> list[tuple[Key, V, V]]:
-    return [(key, value, two[key]) for key, value in one.items()]
+    return both_sums(one, two)

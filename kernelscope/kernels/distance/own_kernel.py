@@ -20,6 +20,7 @@ from kernelscope.kernels.nystrom.spectrum import gram_tolerance
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.row_views import Affine, RowView
 from kernelscope.kernels.rows import Constancy, Rows, numpy_block, require_finite, storage_roundoff
+from kernelscope.kernels.shares import Dealt
 
 FEW = 16  #: rows looked at together for whether all are the same
 CHAIN = 4096  #: features whose products are one chain of roundings; sums over so many are added
@@ -111,16 +112,20 @@ def own_kernel(X: Rows, name: str = "features", memory_bytes: int = DEFAULT_MEMO
         ResourceError: not even a block of one row fits.
     """
     n, d = X.shape
-    rows, K, seen = block_size(n, d, 8, memory_bytes), np.empty((n, n)), Constancy(X)
+    rows, K, seen = block_size(n, d, 8, memory_bytes), np.zeros((n, n)), Constancy(X)
+    dealt = Dealt(-(-n // rows))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is named below
         for i in range(0, n, rows):
             first = numpy_block(X, i, min(i + rows, n))
             for start in range(0, len(first), FEW):  # whose copies are small, and which mostly are enough
                 seen.see(first[start : start + FEW])
+            if not dealt.own():
+                continue
             for j in range(i, n, rows):
                 second = first if i == j else numpy_block(X, j, min(j + rows, n))
                 K[i : i + rows, j : j + rows] = _products(first, second)
                 K[j : j + rows, i : i + rows] = K[i : i + rows, j : j + rows].T
+    (K,) = dealt.summed(K)
     if not np.isfinite(K).all():
         require_finite(X, name)
         raise DegenerateKernel(f"{name} are so large that their products overflow; divide both by a common factor")

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack
 
+from kernelscope import exchange
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 from kernelscope.kernels.rows import Rows, numpy_block, require_same_examples
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +43,12 @@ def half_factors(*matrices: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 def _factors(matrices: Sequence[Rows], parts: int, block_rows: int | None) -> list[np.ndarray]:
     """One factor of the rows whose number leaves each remainder on division by ``parts``."""
-    n, widths = matrices[0].shape[0], [X.shape[1] for X in matrices]
+    widths, share = [X.shape[1] for X in matrices], Share.of(matrices[0].shape[0])
     p = sum(widths)
     step = parts * (block_rows or max(8 * p, 256))
     trees = [_Tree() for _ in range(parts)]
-    for start in range(0, n, step):
-        blocks = [numpy_block(X, start, min(start + step, n)) for X in matrices]
+    for start, stop in share.steps(step):
+        blocks = [numpy_block(X, start, stop) for X in matrices]
         for first, tree in enumerate(trees):
             stacked = np.empty((len(blocks[0][first::parts]), p), order="F")
             column = 0
@@ -54,7 +56,14 @@ def _factors(matrices: Sequence[Rows], parts: int, block_rows: int | None) -> li
                 stacked[:, column : column + width] = block[first::parts]
                 column += width
             tree.add(_triangle(stacked))
-    return [tree.root(p) for tree in trees]
+    return [_of_all(share, tree.root(p)) for tree in trees]
+
+
+def _of_all(share: Share, R: np.ndarray) -> np.ndarray:
+    """The factor of all rows, from those of the shares of all processes."""
+    if share.parts == 1:
+        return R
+    return merge(*(factor for (factor,) in exchange.in_turn([R])))
 
 
 class _Tree:

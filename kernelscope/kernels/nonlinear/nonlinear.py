@@ -18,6 +18,7 @@ from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.nonlinear.functions import Kernel, KernelBlocks
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.rows import Rows, require_finite, require_same_examples, take_rows
+from kernelscope.kernels.shares import Dealt
 from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms, groups_with_blocks, single_examples
 
 if TYPE_CHECKING:
@@ -83,14 +84,15 @@ def kernel_sums(
     """
     n = require_same_examples(teacher, student)
     sides = _sides(teacher, student, kernel, seed)
-    totals = _Totals(n, groups)
-    for block in _kernel_blocks(sides, n):
+    totals, dealt = _Totals(n, groups), Dealt(-(-n // BLOCK))
+    for block in _kernel_blocks(sides, n, dealt):
         totals.add(*block)
+    totals.take_in_others(dealt)
     _require_finite(totals.sums, teacher, student)
     diagonals = sides[0].diagonal(), sides[1].diagonal()
     errors = [math.sqrt(2 * n * float(e @ e) + 2 * float(e.sum()) ** 2) for side in sides for e in [side.entry_error()]]
     difference, norm_S, norm_T = (math.sqrt(square) for square in totals.sums[:3])
-    summing = gamma(2 * BLOCK + n // BLOCK + 8)
+    summing = gamma(2 * BLOCK + n // BLOCK + dealt.parts + 8)
     rows = RowNorms(totals.norms[0], diagonals[0] - diagonals[1], totals.norms[1], diagonals[1])
     return KernelSums(
         n=n,
@@ -109,10 +111,12 @@ def kernel_sums(
 
 
 def _kernel_blocks(
-    sides: tuple[KernelBlocks, KernelBlocks], n: int
+    sides: tuple[KernelBlocks, KernelBlocks], n: int, dealt: Dealt
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
-    """Rows, columns, and K_S and K_T where they cross, of every block on and above the diagonal."""
+    """Rows, columns, and K_S and K_T where they cross, of every block on and above the diagonal, of this process."""
     for i in range(0, n, BLOCK):
+        if not dealt.own():
+            continue
         a = slice(i, min(i + BLOCK, n))
         left = [side.rows(a.start, a.stop) for side in sides]
         for j in range(i, n, BLOCK):
@@ -154,6 +158,10 @@ class _Totals:
             if a != b:
                 self.row_sums[which, b] += K.sum(axis=0)
                 self.norms[which, b] += squares[which].sum(axis=0)
+
+    def take_in_others(self, dealt: Dealt) -> None:
+        """What the other processes found in their blocks."""
+        self.sums, self.row_sums, self.norms, self.own = dealt.summed(self.sums, self.row_sums, self.norms, self.own)
 
     def parts(self, rows: RowNorms) -> LeaveOut:
         return single_examples(rows) if self.groups is None else groups_with_blocks(rows, self.groups, self.own)

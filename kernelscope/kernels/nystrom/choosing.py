@@ -10,7 +10,8 @@ from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.nystrom.clusters import lloyd, nearest
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.nystrom.spectrum import gram_tolerance
-from kernelscope.kernels.rows import Features, Rows, as_rows, require_finite, row_blocks, storage_roundoff, take_rows
+from kernelscope.kernels.rows import Features, Rows, as_rows, require_finite, row_blocks, shared_rows, storage_roundoff
+from kernelscope.kernels.shares import Share
 from kernelscope.masked import require_unmasked
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def class_means(
     seed = seed or 0
     centres, owners = _centres_within(rows, classes, centres_per_class, np.random.default_rng(seed))
     _require_usable(centres, [rows])
-    assignment = np.full(len(classes), -1)
-    for start, block in row_blocks(rows):
+    share, parts = Share.of(len(classes)), []
+    for start, block in row_blocks(rows, share=share):
         own = classes[start : start + len(block)]
         found = nearest(block, centres, allowed=own[:, None] == owners)
-        assignment[start : start + len(block)] = np.where(own >= 0, found, -1)
-    assignment, m = _without_empty(assignment)
+        parts.append(np.where(own >= 0, found, -1))
+    assignment, m = _without_empty(*share.gathered(np.concatenate(parts)))
     return Landmarks(f"class-means:{centres_per_class}", len(classes), m, seed, assignment=assignment)
 
 
@@ -79,17 +80,17 @@ def kmeans(teacher: Features | None, m: int, seed: int = 0, student: Features | 
     _require_enough(n, m)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(n, min(n, max(CLUSTERED_ROWS, m)), replace=False))
-    samples = [take_rows(X, chosen) for X in spaces]
+    samples = [shared_rows(X, chosen) for X in spaces]
     norms = [float(np.linalg.norm(sample)) if student is not None else 1.0 for sample in samples]
     weights = [1 / norm if norm > 0 else 1.0 for norm in norms]
     centres = lloyd(_joint(samples, weights), m, rng)
     _require_usable(centres, spaces)
-    assignment = np.empty(n, np.int64)
-    for blocks in zip(*(row_blocks(X) for X in spaces)):
-        start = blocks[0][0]
-        points = _joint([block for _, block in blocks], weights)
-        assignment[start : start + len(points)] = nearest(points, centres)
-    assignment, m = _without_empty(assignment)
+    share = Share.of(n)
+    parts = [
+        nearest(_joint([block for _, block in blocks], weights), centres)
+        for blocks in zip(*(row_blocks(X, share=share) for X in spaces))
+    ]
+    assignment, m = _without_empty(*share.gathered(np.concatenate(parts)))
     return Landmarks("kmeans", n, m, seed, assignment=assignment)
 
 
@@ -117,14 +118,16 @@ def leverage(teacher: Features | None, m: int, seed: int = 0) -> Landmarks:
 
 def leverage_scores(X: Rows) -> np.ndarray:
     """``x_iᵀ (XᵀX)⁺ x_i``, shape ``(n,)``, each in [0, 1], their sum the numerical rank of X. Two passes."""
-    gram = np.zeros((X.shape[1], X.shape[1]))
-    for _, block in row_blocks(X):
+    gram, share = np.zeros((X.shape[1], X.shape[1])), Share.of(X.shape[0])
+    for _, block in row_blocks(X, share=share):
         gram += block.T @ block
+    (gram,) = share.summed(gram)
     _require_usable(gram, [X])
     values, vectors = np.linalg.eigh(gram)
     kept = values > gram_tolerance(values[-1], len(gram), X.shape[0], storage_roundoff(X))
     whitening = vectors[:, kept] / np.sqrt(values[kept])
-    return np.concatenate([np.square(block @ whitening).sum(axis=1) for _, block in row_blocks(X)])
+    scores = [np.square(block @ whitening).sum(axis=1) for _, block in row_blocks(X, share=share)]
+    return share.gathered(np.concatenate(scores))[0]
 
 
 def given(indices: ArrayLike, n: int) -> Landmarks:
@@ -258,7 +261,7 @@ def _centres_within(X: Rows, classes: np.ndarray, k: int, rng: np.random.Generat
     centres, owners = [], []
     for first in range(0, len(chosen), at_a_time):
         group = chosen[first : first + at_a_time]
-        points = take_rows(X, np.concatenate(group))
+        points = shared_rows(X, np.concatenate(group))
         for c, own in enumerate(np.split(points, np.cumsum([len(rows) for rows in group])[:-1]), start=first):
             found = lloyd(own, min(k, len(own)), rng)
             centres.append(found)

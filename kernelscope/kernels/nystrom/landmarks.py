@@ -15,7 +15,8 @@ import numpy as np
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF
-from kernelscope.kernels.rows import Features, Rows, as_rows, row_blocks, storage_roundoff, take_rows
+from kernelscope.kernels.rows import Features, Rows, as_rows, row_blocks, shared_rows, storage_roundoff
+from kernelscope.kernels.shares import Share
 
 MEAN_ROUNDINGS = 16  #: that a mean of rows is off by, in units of the mean row norm
 
@@ -89,7 +90,7 @@ class Landmarks:
             )
         if self.assignment is None:
             assert self.indices is not None
-            return take_rows(rows, self.indices), 0.0
+            return shared_rows(rows, self.indices), 0.0
         means = GroupMeans(rows, self.assignment, self.m)
         relative = max(MEAN_ROUNDINGS * UNIT_ROUNDOFF, storage_roundoff(rows))
         return means.vectors, relative * float(np.linalg.norm(means.lengths))
@@ -126,12 +127,13 @@ class GroupMeans:
     """
 
     def __init__(self, X: Rows, assignment: np.ndarray, m: int) -> None:
-        total, norms = np.zeros((m, X.shape[1])), np.zeros((m, 2))
-        for start, block in row_blocks(X):
+        total, norms, share = np.zeros((m, X.shape[1])), np.zeros((m, 2)), Share.of(X.shape[0])
+        for start, block in row_blocks(X, share=share):
             groups = assignment[start : start + len(block)]
             with np.errstate(over="ignore", invalid="ignore"):  # features too large or not finite are named later
                 squares = np.einsum("ij,ij->i", block, block)
                 total += sum_by_group(block, groups, m)
                 norms += sum_by_group(np.stack([np.sqrt(squares), squares], axis=1), groups, m)
+        total, norms = share.summed(total, norms)
         counts = np.maximum(np.bincount(assignment[assignment >= 0], minlength=m), 1)
         self.vectors, (self.lengths, self.squares) = total / counts[:, None], norms.T / counts

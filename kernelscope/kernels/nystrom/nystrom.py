@@ -24,9 +24,10 @@ from kernelscope.kernels.rows import (
     numpy_block,
     require_finite,
     require_same_examples,
-    row_steps,
+    step_rows,
     storage_roundoff,
 )
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.gram import GramSums
@@ -65,16 +66,17 @@ def partial_with(
         rank: cut the landmarks at this rank (the paper's k); cutting never helps a bound.
     """
     teacher, student = as_rows(teacher, "teacher features"), as_rows(student, "student features")
-    n = require_same_examples(teacher, student)
+    share = Share.of(require_same_examples(teacher, student))
     _require_fit(teacher, student, landmarks)
     sums = sums or gram_sums(teacher=teacher, student=student, means=False, may_vanish=True)
     both = _empty_sums(teacher, student, landmarks, sums, rank)
     both.require_usable()
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found in the sums
-        for start, stop in row_steps(n, landmarks.m + student.shape[1] + teacher.shape[1]):
+        for start, stop in share.steps(step_rows(landmarks.m + student.shape[1] + teacher.shape[1])):
             groups = None if landmarks.assignment is None else landmarks.assignment[start:stop]
             X_S, X_T = (numpy_block(X, start, stop).astype(np.float64, copy=False) for X in (student, teacher))
             both.add(X_S, X_T, groups)
+    both.take_in_others(share)
     both.require_usable()
     # two reads of the first block, as a rule
     return both.result(same=np.array_equal(landmarks.student, landmarks.teacher) and identical(teacher, student))

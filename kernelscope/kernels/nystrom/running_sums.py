@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernelscope.kernels.nystrom.landmarks import LandmarkVectors
+    from kernelscope.kernels.shares import Share
 
 LEAST_LEFT = 1e-2  #: share of a trace, or of two squares, that a difference of Grams must leave to be trusted
 MOST_LANDMARKS = 2048  #: up to which C is corrected by m × m group means instead of formed once more from rows of F
@@ -69,6 +70,16 @@ class RunningSide:
         self.C_square += float(np.vdot(C, C))
         self.longest_square = float(np.fmax(self.longest_square, lengths.max()))
         return C
+
+    def take_in_others(self, share: Share) -> None:
+        """What the other processes found in their shares of the rows."""
+        own = np.array(self.C_square), np.array(self.distances)
+        by_rows = (self.residual,) if self.residual_by_rows else ()
+        C_square, distances, *residual = share.summed(*own, *by_rows)
+        self.C_square, self.distances = float(C_square), float(distances)
+        self.residual = residual[0] if residual else self.residual
+        (longest,) = share.gathered(np.array([self.longest_square]))
+        self.longest_square = float(np.fmax.reduce(longest))
 
     def result(self, coordinates_gram: np.ndarray, F_gram: np.ndarray | None) -> NetworkSums:
         sigma, cut = self.basis.sigma, self.basis.cut
@@ -182,6 +193,18 @@ class RunningSums:
         self.within_squares += np.einsum("ij,ij->j", part, part)
         both = np.hstack(F)
         self.F_gram += both.T @ both
+
+    def take_in_others(self, share: Share) -> None:
+        """What the other processes found in their shares of the rows; what the Gram gave is of all rows already."""
+        self.student.take_in_others(share)
+        self.teacher.take_in_others(share)
+        self.dC_squares, self.dC_sums, self.within_squares = share.summed(
+            self.dC_squares, self.dC_sums, self.within_squares
+        )
+        if self.dA_by_rows:
+            self.dA_square = share.numbers(self.dA_square)[0]
+        if self.F_by_rows and self.F_gram is not None:
+            (self.F_gram,) = share.summed(self.F_gram)
 
     def require_usable(self) -> None:
         """NaN, Inf and squares that leave float64 show in the sums, so looking for them costs no pass."""

@@ -14,6 +14,7 @@ from kernelscope.kernels.distance.gram import GramSums, gram_sums
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rows import BLOCK_ROWS, Features, Rows, as_rows, identical, numpy_block, row_steps
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,16 +168,16 @@ def _strips(
 
     A class's rows are multiplied together: rows as they come hold so few of each class that products would be thin.
     """
-    n, column = len(classes), 8 * L * joined.width
+    column, share = 8 * L * joined.width, Share.of(len(classes))
     most = memory_bytes // 2 // column
     if most == 0:
         raise ResourceError(f"{memory_bytes:,} bytes do not hold {2 * column:,} for {L} classes; raise --max-memory")
     chunk = max(BLOCK_ROWS, memory_bytes // 2 // (8 * joined.width))
-    Z, held, room = np.empty((min(n, chunk), joined.width)), -1, np.empty(L * joined.width * min(most, WIDEST_STRIP))
+    Z, held = np.empty((min(share.stop - share.start, chunk), joined.width)), -1
+    room = np.empty(L * joined.width * min(most, WIDEST_STRIP))
     for strip in joined.strips(min(most, WIDEST_STRIP)):
         grams = _views(room, [(L, joined.rows_for(columns), columns.stop - columns.start) for columns in strip])
-        for start in range(0, n, chunk):
-            stop = min(start + chunk, n)
+        for start, stop in share.steps(chunk):
             order = np.argsort(classes[start:stop], kind="stable")
             if held != start:  # all rows may fit, and then stay
                 _fill_sorted(Z, joined, order, start, stop)
@@ -185,10 +186,13 @@ def _strips(
             for c in range(L):
                 rows = Z[ends[c] : ends[c + 1]]
                 for columns, G in zip(strip, grams):
-                    if start == 0:
+                    if start == share.start:
                         np.matmul(rows[:, : G.shape[1]].T, rows[:, columns], out=G[c])
                     else:
                         G[c] += rows[:, : G.shape[1]].T @ rows[:, columns]
+        for G in grams if share.parts > 1 else ():
+            for c in range(L):  # one by one: together they may be all that memory holds
+                (G[c],) = share.summed(G[c])
         yield strip[0], *grams
 
 

@@ -33,6 +33,7 @@ from kernelscope.kernels.rows import (
     storage_roundoff,
 )
 from kernelscope.kernels.scales import near_one
+from kernelscope.kernels.shares import Share
 
 RHO = 1e-2  #: λ as a share of the mean eigenvalue of Σ
 CANCELS = 1e-4  #: share of T1 + T2 below which their difference would cancel, and whitened rows are compared
@@ -86,18 +87,19 @@ def whitened(X: Rows, rho: float = RHO, name: str = "features") -> Mapped:
         )
     middle = without_mean(X)
     rows = Affine(middle, scale=near_one(largest_entry(middle)))
-    own, length = OwnSum(X.shape[1], means=False), 0.0
-    for (_, block), (_, stored) in zip(row_blocks(rows), row_blocks(X)):
+    own, length, share = OwnSum(X.shape[1], means=False), 0.0, Share.of(X.shape[0])
+    for (_, block), (_, stored) in zip(row_blocks(rows, share=share), row_blocks(X, share=share)):
         own.add(np.ascontiguousarray(block))
         length = math.hypot(length, rows.scale * float(np.linalg.norm(stored)))
-    gram = own.gram()
+    (gram,), (lengths,) = share.summed(own.gram()), share.gathered(np.array([length]))
+    length = math.hypot(*lengths)
     A = _root(gram, rho, len(gram))
     least = rho * float(np.trace(gram)) / len(gram)  # n λ, so that 1 / √least bounds ‖A‖_2
     roundoff = storage_roundoff(X) * length / math.sqrt(least) / frobenius(gram @ A @ A.T)
-    return Mapped(rows, A, error=_whitening_error(rows, gram, A, least), roundoff=roundoff)
+    return Mapped(rows, A, error=_whitening_error(rows, gram, A, least, share), roundoff=roundoff)
 
 
-def _whitening_error(X: Rows, gram: np.ndarray, A: np.ndarray, least: float) -> float:
+def _whitening_error(X: Rows, gram: np.ndarray, A: np.ndarray, least: float, share: Share) -> float:
     """What the rows ``X A`` are off, ``‖·‖_F``: as they are formed, and because A is off.
 
     The latter to first order: ``‖X δA‖_F <= max √x / (√(x + l) √l (√(x + l) + √l)) ‖δG‖_F = 0.30 ‖δG‖_F / l`` with
@@ -106,6 +108,6 @@ def _whitening_error(X: Rows, gram: np.ndarray, A: np.ndarray, least: float) -> 
     length = math.sqrt(float(np.trace(gram)))
     rows = entry_error(X, length)
     product = gamma(X.shape[1] + 2) * length * frobenius(A)
-    summed = gamma(summation_chain(X.shape[0], BLOCK_ROWS) + 2) * length**2
+    summed = gamma(summation_chain(share.n, BLOCK_ROWS) + (share.parts - 1) + 2) * length**2
     of_gram = summed + 2 * length * rows + rows**2 + 8 * len(gram) * UNIT_ROUNDOFF * frobenius(gram)
     return 1.01 * (rows / math.sqrt(least) + product + 0.35 * of_gram / least)

@@ -22,6 +22,7 @@ from kernelscope.kernels.distance.accumulate import OwnSum, block_rows
 from kernelscope.kernels.distance.tsqr import half_factors, merge
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_products
 from kernelscope.kernels.rows import columns, row_blocks, storage_roundoff
+from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.least_squares import ColumnSpace, FactorFit, GramFit, ScaledGram
 
 if TYPE_CHECKING:
@@ -148,14 +149,16 @@ def _from_projection(scaled: ScaledSums, fit: GramFit) -> Rung:
     """``E = X_T − X_S A`` row by row, then cleaned of what of X_S is still in it."""
     d_S, step = scaled.sums.d_student, block_rows(len(scaled.sums.gram))
     total, both = OwnSum(len(scaled.sums.gram), means=False), np.empty((step, len(scaled.sums.gram)))
-    for (_, S_block), (_, T_block) in zip(row_blocks(scaled.student), row_blocks(scaled.teacher)):
+    share = Share.of(scaled.sums.n)
+    blocks = (row_blocks(X, share=share) for X in (scaled.student, scaled.teacher))
+    for (_, S_block), (_, T_block) in zip(*blocks):
         for start in range(0, len(S_block), step):
             X_S, X_T = S_block[start : start + step], T_block[start : start + step]
             rows = both[: len(X_S)]
             rows[:, :d_S] = X_S
             np.subtract(X_T, X_S @ fit.A, out=rows[:, d_S:])
             total.add(rows)
-    gram = total.gram()
+    (gram,) = share.summed(total.gram())
     left = gram[:d_S, d_S:][fit.own.present] * fit.own.inverse_lengths[:, None]
     cleaned = left.T @ fit.own.inverse(left)
     rest = gram[d_S:, d_S:] - cleaned

@@ -61,7 +61,7 @@ def tile_rows(n: int, d: int, k: int, memory_bytes: int) -> int:
 
 
 class Index:
-    """Rows to be searched, in float32 about their mean.
+    """Rows to be searched, in float32 about their mean; of several processes each has all of them.
 
     Args:
         tile: rows whose products with queries are formed together, see :func:`tile_rows`.

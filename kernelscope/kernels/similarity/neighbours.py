@@ -16,6 +16,7 @@ from kernelscope.errors import Mismatch
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.row_views import Affine, Mapped
+from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.nearest import Index, Shares, tile_rows
 
 if TYPE_CHECKING:
@@ -72,11 +73,12 @@ def neighbours(
         if teacher.shape[1] == student.shape[1]:
             queries.append((indices[0], student))
     found = np.zeros(len(queries))
-    tied = 0
-    for answers in _together(queries, n, k):
+    tied, share = 0, _shared_queries(queries, n)
+    for answers in _together(queries, share, k):
         own = answers[0]
         found += [own.common(other) for other in answers]
         tied += own.tied + answers[1].tied
+    found, all_tied = share.summed(found, np.array(tied))
     shares = (found / (n * k)).tolist()
     return Neighbours(
         k=k,
@@ -84,7 +86,7 @@ def neighbours(
         chance=k / (n - 1),
         recall=shares[3] if len(shares) == 4 else None,
         recall_aligned=shares[2] if recall else shares[1],
-        tied=tied / (2 * n),
+        tied=int(all_tied) / (2 * n),
     )
 
 
@@ -96,7 +98,8 @@ def shared(X: Rows, Y: Rows, *, k: int, device: str = "cpu") -> float:
     """
     n = _require_fewer(k, X.shape[0])
     queries: list[tuple[Index, Rows | None]] = [(index, None) for index in _indices(X, Y, k, device)]
-    return sum(mine.common(theirs) for mine, theirs in _together(queries, n, k)) / (n * k)
+    share = _shared_queries(queries, n)
+    return share.numbers(sum(mine.common(theirs) for mine, theirs in _together(queries, share, k)))[0] / (n * k)
 
 
 def _indices(X: Rows, Y: Rows, k: int, device: str, memory_bytes: int = DEFAULT_MEMORY_BYTES) -> tuple[Index, Index]:
@@ -115,11 +118,13 @@ def _require_fewer(k: int, n: int) -> int:
     return n
 
 
-def _together(queries: list[tuple[Index, Rows | None]], n: int, k: int) -> Iterator[list[Shares]]:
-    """The answers to every list of queries, a block of examples at a time."""
-    step = queries[0][0].tile
-    for start in range(0, n, step):
-        stop = min(start + step, n)
+def _shared_queries(queries: list[tuple[Index, Rows | None]], n: int) -> Share:
+    return Share.of(n, queries[0][0].tile)
+
+
+def _together(queries: list[tuple[Index, Rows | None]], share: Share, k: int) -> Iterator[list[Shares]]:
+    """The answers to every list of queries, a block of this process's examples at a time."""
+    for start, stop in share.steps(queries[0][0].tile):
         yield [index.search(start, stop, k, Q) for index, Q in queries]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rows import BLOCK_ROWS, Rows, row_blocks
+from kernelscope.kernels.shares import Share
 
 TOP = 5  #: classes or tokens compared as the few most likely ones
 BINS = 15  #: equal-width bins of confidence
@@ -102,10 +103,10 @@ def outputs(*, teacher: Rows, student: Rows, labels: np.ndarray | None = None) -
         raise Mismatch(f"labels are not {n} whole numbers from 0 to {classes - 1}, the logits' classes; leave them out")
     k = TOP if classes >= 2 * TOP else 0
     divergence = shared = 0.0
-    same, right = np.empty(n), (np.zeros(n), np.zeros(n))
-    reliability = _Reliability(), _Reliability()
+    same, right = np.zeros(n), (np.zeros(n), np.zeros(n))
+    reliability, share = (_Reliability(), _Reliability()), Share.of(n)
     step = max(16, min(BLOCK_ROWS, MOST_NUMBERS // classes))
-    for (start, Z_T), (_, Z_S) in zip(row_blocks(teacher, step), row_blocks(student, step)):
+    for (start, Z_T), (_, Z_S) in zip(row_blocks(teacher, step, share), row_blocks(student, step, share)):
         rows = slice(start, start + len(Z_T))
         best = [Z.max(axis=1, keepdims=True) == Z for Z in (Z_T, Z_S)]
         same[rows] = (best[0] & best[1]).sum(axis=1) / np.maximum(*(b.sum(axis=1) for b in best))
@@ -118,6 +119,11 @@ def outputs(*, teacher: Rows, student: Rows, labels: np.ndarray | None = None) -
             for into, seen, b, log_p in zip(right, reliability, best, (log_T, log_S)):
                 into[rows] = b[own] / b.sum(axis=1)
                 seen.add(np.exp(log_p.max(axis=1)), into[rows])
+    divergence, shared = share.numbers(divergence, shared)
+    same, *both = share.summed(same, *right)  # 0 in the rows of others
+    right = both[0], both[1]
+    for seen in reliability:
+        (seen.sums,) = share.summed(seen.sums)
     agreement = float(same.sum()) / n
     return Outputs(
         agreement=agreement,
@@ -181,15 +187,15 @@ class _Reliability:
     """Rows, their confidence and how many are right, by bins (b / 15, (b + 1) / 15] of confidence."""
 
     def __init__(self) -> None:
-        self._sums = np.zeros((3, BINS))
+        self.sums = np.zeros((3, BINS))
 
     def add(self, confidence: np.ndarray, right: np.ndarray) -> None:
         bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-        for total, weights in zip(self._sums, (np.ones_like(right), confidence, right)):
+        for total, weights in zip(self.sums, (np.ones_like(right), confidence, right)):
             total += np.bincount(bins, weights, BINS)
 
     def error(self) -> float:
-        rows, confidence, right = self._sums
+        rows, confidence, right = self.sums
         return float(np.abs(confidence - right).sum() / rows.sum())
 
 

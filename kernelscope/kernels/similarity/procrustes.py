@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.kernels.rows import Rows, row_blocks
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -67,16 +68,18 @@ def _residual(student: Rows, teacher: Rows, G_ST: np.ndarray) -> float:
 
     Lengths are those of the rows: what is left of a Gram once means are taken off has lost digits.
     """
-    length_S, length_T = (
-        math.sqrt(math.fsum(float(np.vdot(block, block)) for _, block in row_blocks(X))) for X in (student, teacher)
+    share = Share.of(student.shape[0])
+    lengths = (
+        math.fsum(float(np.vdot(block, block)) for _, block in row_blocks(X, share=share)) for X in (student, teacher)
     )
+    length_S, length_T = map(math.sqrt, share.numbers(*lengths))
     U, _, Vt = np.linalg.svd(G_ST, full_matrices=True)
     k = min(G_ST.shape)
     # Q takes the teacher's space into the student's; where the student is narrower, the rest of the teacher stays
     turn, rest = Vt[:k].T @ U[:, :k].T / length_T, Vt[k:].T / length_T
     # 2 − 2 cos would cancel here, so squares of the difference are summed
     squared = 0.0
-    for (_, X_S), (_, X_T) in zip(row_blocks(student), row_blocks(teacher)):
+    for (_, X_S), (_, X_T) in zip(row_blocks(student, share=share), row_blocks(teacher, share=share)):
         inside, outside = X_S / length_S - X_T @ turn, X_T @ rest
         squared += float(np.vdot(inside, inside)) + float(np.vdot(outside, outside))
-    return math.sqrt(squared)
+    return math.sqrt(share.numbers(squared)[0])

@@ -129,7 +129,7 @@ def _same_within_classes(X: Rows, groups: np.ndarray, m: int) -> bool:
         X = X.X
     u = max(storage_roundoff(X), UNIT_ROUNDOFF)
     of_length = 4 * u + X.shape[1] * UNIT_ROUNDOFF if isinstance(X, Normalised) else 0.0  # of a row of length 1
-    first, seen = np.zeros((m, X.shape[1])), np.zeros(m, bool)
+    first, seen = np.zeros((m, X.shape[1])), np.zeros(m, bool)  # not shared: the first block tells, as a rule
     for start, block in row_blocks(X):
         own = groups[start : start + len(block)]
         block, own = block[own >= 0], own[own >= 0]

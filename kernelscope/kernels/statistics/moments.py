@@ -16,6 +16,7 @@ import numpy as np
 from kernelscope.kernels.distance.gram import COMFORTABLE
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.rows import Rows, row_blocks
+from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.statistics.row_forms import Drawn, quadratic_forms, symmetric_strips
 
@@ -77,14 +78,16 @@ def moments(X: Rows, G: np.ndarray) -> Moments:
     norm = frobenius(G)
     unit, strips = 1 / math.sqrt(norm), symmetric_strips(G / norm)
     diagonals, squares, linked = [], [], np.zeros(X.shape[1])
-    drawn = Drawn(*X.shape)
-    for start, block in row_blocks(X):
+    drawn, share = Drawn(*X.shape), Share.of(X.shape[0])
+    for start, block in row_blocks(X, share=share):
         rows = block * unit
         diagonals.append(np.einsum("ij,ij->i", rows, rows))
         squares.append(quadratic_forms(rows, strips))
         linked += diagonals[-1] @ rows
         drawn.add(start, rows)
-    return _moments(G / norm, np.concatenate(diagonals), np.concatenate(squares), linked, drawn.rows)
+    k, q = share.gathered(np.concatenate(diagonals), np.concatenate(squares))
+    (linked,) = share.summed(linked)
+    return _moments(G / norm, k, q, linked, drawn.of_all(share))
 
 
 def _moments(H: np.ndarray, k: np.ndarray, q: np.ndarray, linked: np.ndarray, drawn: np.ndarray) -> Moments:

@@ -18,7 +18,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 
 from kernelscope.kernels.nonlinear.functions import Kernel, KernelBlocks
-from kernelscope.kernels.rows import Constancy, Rows, take_rows
+from kernelscope.kernels.rows import Constancy, Rows, shared_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed:
     ``kernel``: None where it is that of the rows as they are.
     """
     if kernel is None or kernel.has_features:
-        rows = take_rows(X, drawn)
+        rows = shared_rows(X, drawn)
         seen = Constancy(X)
         seen.see(rows)
         if seen.so_far:
@@ -83,7 +83,7 @@ def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed:
         K /= np.linalg.norm(K)
         return K
     side = KernelBlocks(X, kernel, seed)
-    rows, squares = take_rows(side.X, drawn) - side.shift, side.squares[drawn]
+    rows, squares = shared_rows(side.X, drawn) - side.shift, side.squares[drawn]
     K = side.between(rows, squares, rows, squares)
     np.fill_diagonal(K, side.diagonal()[drawn])
     return centred_kernel(K)

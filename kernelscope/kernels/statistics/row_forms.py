@@ -18,6 +18,7 @@ import numpy as np
 
 from kernelscope.kernels.row_views import Affine
 from kernelscope.kernels.rows import Rows, row_blocks
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -61,12 +62,14 @@ def row_forms(scaled: ScaledSums, centred: ScaledSums) -> RowForms:
     student = _Side(mean_taken_off(centred.student, scaled.student), H.G_SS, H.n)
     teacher = _Side(mean_taken_off(centred.teacher, scaled.teacher), H.G_TT, H.n)
     to_teacher, to_student = H.G_ST @ teacher.mean, student.mean @ H.G_ST
-    constant, cross = float(student.mean @ to_teacher), []
-    for (start, c_S), (_, c_T) in zip(row_blocks(centred.student), row_blocks(centred.teacher)):
+    constant, cross, share = float(student.mean @ to_teacher), [], Share.of(H.n)
+    for (start, c_S), (_, c_T) in zip(
+        row_blocks(centred.student, share=share), row_blocks(centred.teacher, share=share)
+    ):
         toward_S, toward_T = student.add(start, c_S), teacher.add(start, c_T)
         form = np.einsum("ij,ij->i", c_S @ H.G_ST, c_T)
         cross.append(form + (c_S @ to_teacher) + (c_T @ to_student) + constant + H.n * toward_S * toward_T)
-    return RowForms(student.result(), teacher.result(), np.concatenate(cross))
+    return RowForms(student.result(share), teacher.result(share), *share.gathered(np.concatenate(cross)))
 
 
 class _Side:
@@ -94,9 +97,10 @@ class _Side:
             column.append(values)
         return np.asarray(toward)
 
-    def result(self) -> OwnForms:
-        diagonal, squares, centred_diagonal, centred_squares = (np.concatenate(column) for column in self.columns)
-        return OwnForms(diagonal, squares, centred_diagonal, centred_squares, self.linked, self.drawn.rows)
+    def result(self, share: Share) -> OwnForms:
+        diagonal, squares, centred_diagonal, centred_squares = share.gathered(*map(np.concatenate, self.columns))
+        (linked,) = share.summed(self.linked)
+        return OwnForms(diagonal, squares, centred_diagonal, centred_squares, linked, self.drawn.of_all(share))
 
 
 class Drawn:
@@ -105,11 +109,17 @@ class Drawn:
     def __init__(self, n: int, d: int) -> None:
         few = min(n, DRAWN_ROWS)
         self._wanted = np.sort(np.random.default_rng(0).choice(n, few, replace=False)) if few < n else np.arange(n)
-        self.rows = np.empty((few, d))
+        self._rows = np.empty((few, d))
 
     def add(self, start: int, block: np.ndarray) -> None:
         low, high = np.searchsorted(self._wanted, (start, start + len(block)))
-        self.rows[low:high] = block[self._wanted[low:high] - start]
+        self._rows[low:high] = block[self._wanted[low:high] - start]
+
+    def of_all(self, share: Share) -> np.ndarray:
+        """Once every process has added its share."""
+        low, high = np.searchsorted(self._wanted, (share.start, share.stop))
+        (rows,) = share.gathered(self._rows[low:high])
+        return rows
 
 
 def mean_taken_off(centred: Rows, X: Rows) -> np.ndarray:
