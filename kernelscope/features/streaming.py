@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ForwardPass, top1
 from kernelscope.features.column import narrowed
@@ -38,7 +39,7 @@ class StreamedFeatures:
         self.checkpoint_sha256, self.arch = loaded.sha256, loaded.arch
         self.dtype = np.dtype(request.dtype)
         self._loaded, self._examples, self._request = loaded, examples, request
-        self._predicted: list[np.ndarray] = []
+        self._predicted: dict[int, np.ndarray] = {}
         self._last: tuple[int, dict[str, np.ndarray]] = (-1, {})
         self._block: tuple[tuple[int, int], dict[str, np.ndarray]] = ((-1, -1), {})
         self.beside: tuple[StreamedFeatures, ...] = ()
@@ -58,7 +59,8 @@ class StreamedFeatures:
 
     @property
     def top1(self) -> float | None:
-        predicted = np.concatenate(self._predicted) if self._predicted else np.empty(0, np.int64)
+        parts = [predicted for _, predicted in sorted(self._predicted.items())]
+        predicted = np.concatenate(parts) if parts else np.empty(0, np.int64)
         labels = self._examples.labels
         return top1(predicted, labels) if labels is not None and len(predicted) == len(labels) else None
 
@@ -110,11 +112,26 @@ class StreamedFeatures:
         return self._last[1]
 
     def _score(self, number: int, batch: BatchRows, stop: int) -> None:
-        if number != len(self._predicted):  # read again: scored already
+        if number in self._predicted:  # read again: scored already
             return
-        self._predicted.append(batch.predicted)
+        self._predicted[number] = batch.predicted
         self._request.report(self._loaded.name, stop, self._examples.n)
-        if stop == self._examples.n and self._request.accuracy_check:
+        if stop == self._examples.n and exchange.count() == 1:
+            self._require_accuracy()
+
+    def take_in_others(self) -> None:
+        """What the network predicts of the examples that other processes ran; all are to ask once all were read."""
+        if exchange.count() == 1:
+            return
+        numbers = np.array([*self._predicted])
+        sizes = np.array([len(predicted) for predicted in self._predicted.values()])
+        own = [numbers, sizes, np.concatenate([*self._predicted.values()])]
+        for numbers, sizes, predicted in exchange.in_turn(own):
+            self._predicted |= zip(numbers.tolist(), np.split(predicted, np.cumsum(sizes)[:-1]))
+        self._require_accuracy()
+
+    def _require_accuracy(self) -> None:
+        if self._request.accuracy_check:
             require_stated_accuracy(self._loaded, self._examples, self.top1)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.errors import (
     DegenerateKernel,
     KernelscopeError,
@@ -113,6 +114,8 @@ def summed(matched: Sequence[Match] | None, *, given: Any, into: str | os.PathLi
     """
     if matched is not None and len(matched) > 1:
         raise UsageError(f"sums are of one student, and {len(matched)} were given; sum each to a file of its own")
+    if matched is not None and exchange.count() > 1:  # a shard's fingerprint is of its rows in order
+        raise UsageError("rows are summed by one process; drop --nproc, or sum a shard in each process by itself")
     found = sums_in(given)
     if matched is not None:
         own = sums_of(matched[0], into)

@@ -36,6 +36,7 @@ from kernelscope.report.notes import ONE_PASS, STREAMED, SUMMED
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kernelscope.features.streaming import StreamedFeatures
     from kernelscope.kernels.nonlinear.functions import Kernel
     from kernelscope.measurement.layer_pairs import LayerPair, Match
 
@@ -72,10 +73,12 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     readable = not match.streamed and settings.dims is None  # rows read once, or cut, have no kernel to keep
     by_kernels = readable and kernels_serve_better(teacher, student, settings.memory_bytes)
     announce_grid(match, settings, by_kernels=by_kernels)
-    read_together(match)
+    streams = read_together(match)
     if by_kernels and (layers := layers_by_kernels(teacher, student, settings.memory_bytes)) is not None:
         return list(measure_by_kernels(pairs, layers, settings))
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
+    for stream in streams:
+        stream.take_in_others()
     known = Known(None if match.streamed else {}, {}, {})
     found = {} if match.streamed else search(pairs.values(), settings.seed)
     measured = []
@@ -85,13 +88,16 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     return measured
 
 
-def read_together(match: Match) -> None:
+def read_together(match: Match) -> list[StreamedFeatures]:
     """Let networks that run as they are read run batch by batch together."""
-    if match.streamed:
-        from kernelscope.features.streaming import StreamedFeatures, side_by_side
+    if not match.streamed:
+        return []
+    from kernelscope.features.streaming import StreamedFeatures, side_by_side
 
-        both = (match.teacher.features, match.student.features)
-        side_by_side([features for features in both if isinstance(features, StreamedFeatures)])
+    both = (match.teacher.features, match.student.features)
+    streams = [features for features in both if isinstance(features, StreamedFeatures)]
+    side_by_side(streams)
+    return streams
 
 
 def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) -> dict[tuple[str, str], Searched]:
