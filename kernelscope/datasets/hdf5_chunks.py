@@ -79,6 +79,10 @@ class ChunkedRows:
             return np.empty((0, *self.shape[1:]), self.dtype)
         return (parts[0] if len(parts) == 1 else np.concatenate(parts))[::step]
 
+    def let_go(self) -> None:
+        """Keep no block."""
+        self._kept = -1, np.empty(0)
+
     def _block(self, row: int) -> tuple[int, np.ndarray]:
         """The block that a row lies in, and its first row; blocks begin where chunks begin."""
         band, inside = divmod(row, self.chunks[0])

@@ -108,3 +108,8 @@ class ForwardRows(ABC):
         """Until no thread reads the file."""
         if self._ahead is not None:
             self._ahead.wait()
+
+    def let_go(self) -> None:
+        """Keep no block."""
+        self.wait()
+        self._kept, self._ahead = (-1, np.empty(0)), None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from kernelscope.errors import Mismatch, UnreadableInput, one_line, shown
+from kernelscope.features.ahead import ForwardRows
 from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
 from kernelscope.labels import one_per_example
@@ -38,7 +39,7 @@ class ArrayFeatures:
     path: str
     arrays: dict[str, Rows]
     labels: np.ndarray | None = None
-    ids: np.ndarray | None = None
+    ids: Rows | None = None
     classes: tuple[str, ...] = ()
     order_sha256: str | None = None
     checkpoint_sha256: str | None = None
@@ -183,7 +184,9 @@ def _is_of_rows(X: Any, what: str) -> bool:
     return len(shape) < 2 or shape[1:] == (1,) or (what == "ids" and X.dtype.kind in "iu")
 
 
-def _ids(ids: Any) -> np.ndarray:
+def _ids(ids: Any) -> Rows:
+    if isinstance(ids, ForwardRows):  # read as they are sliced
+        return ids
     values = np.asarray(ids[:])
     if values.dtype.kind == "O":  # texts; a fingerprint is taken of bytes, which objects have none of
         values = np.array([str(value) for value in values.ravel()])
@@ -204,7 +207,7 @@ def _on(X: Any) -> str:
     return X if isinstance(X, str) else f"of {X.dtype} {tuple(X.shape)}, which is no matrix of floats"
 
 
-def _require_numbers(X: np.ndarray | ArrayFile, path: Path, *, texts: bool = False) -> None:
+def _require_numbers(X: np.ndarray | ArrayFile | ForwardRows, path: Path, *, texts: bool = False) -> None:
     """One entry at least, and of real numbers (or texts): records and dates are of no use as rows."""
     if X.dtype.kind not in ("biufUSO" if texts else "biuf") or 0 in X.shape:
         raise UnreadableInput(

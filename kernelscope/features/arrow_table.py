@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from kernelscope.files import not_read
 from kernelscope.numpy_files import FREE_BYTES, MOST_INFLATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 BATCH_ROWS = 1024
@@ -29,11 +29,36 @@ def open_arrow(path: Path, part: str | None) -> ArrayFeatures:
         UnreadableInput: damaged, without vectors or numbers, or vectors of different lengths. NumericalError: a missing
             value. UsageError: without pyarrow. ResourceError: more than memory holds.
     """
-    with _opened(path) as (schema, batches):
+    with opened(path) as (schema, batches):
+        chosen = Columns.of(path, schema, part)
+        content = read(path, batches(chosen.read), chosen, MOST_INFLATION * path.stat().st_size + FREE_BYTES)
+    return chosen.features(path, content)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table become features, and which describe its rows.
+
+    Attributes:
+        matrices: columns by the name of the matrix that they form side by side.
+        beside: labels and ids. others: what is passed over.
+    """
+
+    matrices: dict[str, list[str]]
+    beside: list[str]
+    others: list[str]
+
+    @classmethod
+    def of(cls, where: object, schema: Any, part: str | None) -> Columns:
+        """Vectors by their names, else all floats together; or the column that is named.
+
+        Raises:
+            UnreadableInput: no such column, or none of vectors or floats.
+        """
         vectors = [field.name for field in schema if _is_vector(field.type)]
         numbers = [field.name for field in schema if _is_float(field.type)]
         if part is not None:
-            _require_column(path, schema, part)
+            _require_column(where, schema, part)
             matrices = {part: [part]}
         else:
             matrices = {name: [name] for name in vectors} or ({"features": numbers} if numbers else {})
@@ -41,14 +66,20 @@ def open_arrow(path: Path, part: str | None) -> ArrayFeatures:
         others = [name for name in schema.names if name not in (*beside, *(c for m in matrices.values() for c in m))]
         if not matrices:
             found = one_line(", ".join(f"{field.name} {field.type}" for field in schema), 80)
-            raise UnreadableInput(f"{shown(path)} holds {found}: no column of vectors or floats; save one")
-        columns = list(dict.fromkeys([*(c for m in matrices.values() for c in m), *beside]))
-        read = _read(path, batches(columns), matrices, beside)
-    features = of_arrays(path, read)
-    if part is not None or not others:
-        return features
-    note = f"{path.name} also holds {one_line(', '.join(others), 60)}: not measured"
-    return replace(features, notes=(*features.notes, note))
+            raise UnreadableInput(f"{shown(where)} holds {found}: no column of vectors or floats; save one")
+        return cls(matrices, beside, [] if part is not None else others)
+
+    @property
+    def read(self) -> list[str]:
+        return list(dict.fromkeys([*(c for m in self.matrices.values() for c in m), *self.beside]))
+
+    def features(self, path: Path, content: dict[str, Any]) -> ArrayFeatures:
+        """The matrices, and a note on what was passed over."""
+        found = of_arrays(path, content)
+        if not self.others:
+            return found
+        note = f"{path.name} also holds {one_line(', '.join(self.others), 60)}: not measured"
+        return replace(found, notes=(*found.notes, note))
 
 
 def column(path: Path, name: str | None, names: tuple[str, ...]) -> list[Any]:
@@ -57,7 +88,7 @@ def column(path: Path, name: str | None, names: tuple[str, ...]) -> list[Any]:
     Raises:
         UnreadableInput: no such column. UsageError: without pyarrow.
     """
-    with _opened(path) as (schema, batches):
+    with opened(path) as (schema, batches):
         if name is None:
             called = [each for each in schema.names if each.lower() in names]
             if len(called) != 1:
@@ -69,34 +100,45 @@ def column(path: Path, name: str | None, names: tuple[str, ...]) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Callable[[list[str]], Iterator[Any]]]]:
+def opened(path: Path) -> Iterator[tuple[Any, Callable[[list[str]], Iterator[Any]]]]:
     """The schema, and what reads batches of some columns."""
+    with as_unreadable(path), path.open("rb") as stream:
+        from pyarrow import feather, ipc, parquet
+
+        magic = stream.read(6)
+        stream.seek(0)
+        if magic.startswith(b"PAR1"):
+            file = parquet.ParquetFile(stream)
+            yield file.schema_arrow, lambda columns: file.iter_batches(BATCH_ROWS, columns=columns)
+        elif magic.startswith(b"FEA1"):
+            table = feather.read_table(stream)
+            yield table.schema, lambda columns: iter(table.select(columns).to_batches(BATCH_ROWS))
+        else:
+            reader = ipc.open_file(stream) if magic == b"ARROW1" else ipc.open_stream(stream)
+            yield reader.schema, lambda columns: _batches(reader, columns)
+
+
+@contextlib.contextmanager
+def as_unreadable(path: Path) -> Iterator[None]:
+    """The door to a stranger's file.
+
+    Raises:
+        UsageError: without pyarrow.
+    """
     try:
         import pyarrow
-        from pyarrow import feather, ipc, parquet
     except ImportError as error:
         raise UsageError(
             f"{shown(path)} needs pyarrow, which is not installed; pip install 'kernelscope[data]', or save it as .npy"
         ) from error
     try:
-        with path.open("rb") as stream:
-            magic = stream.read(6)
-            stream.seek(0)
-            if magic.startswith(b"PAR1"):
-                file = parquet.ParquetFile(stream)
-                yield file.schema_arrow, lambda columns: file.iter_batches(BATCH_ROWS, columns=columns)
-            elif magic.startswith(b"FEA1"):
-                table = feather.read_table(stream)
-                yield table.schema, lambda columns: iter(table.select(columns).to_batches(BATCH_ROWS))
-            else:
-                reader = ipc.open_file(stream) if magic == b"ARROW1" else ipc.open_stream(stream)
-                yield reader.schema, lambda columns: _batches(reader, columns)
+        yield
     except MemoryError as error:  # the library makes room for what a file declares before it looks for it
         free, most = memory.free_bytes(), MOST_INFLATION * path.stat().st_size + FREE_BYTES
         if free is not None and most > free:
             raise not_read(path, error) from error
         raise UnreadableInput(f"{shown(path)} declares more than it can hold; save it again") from error
-    except Exception as error:  # the door to a stranger's file
+    except Exception as error:
         if isinstance(error, pyarrow.ArrowException):
             raise UnreadableInput(
                 f"{shown(path)} cannot be read ({one_line(str(error), 70)}); save it again"
@@ -114,18 +156,20 @@ def _batches(reader: Any, columns: list[str]) -> Iterator[Any]:
             yield whole.slice(start, BATCH_ROWS)
 
 
-def _read(
-    path: Path, batches: Iterator[Any], matrices: dict[str, list[str]], beside: list[str]
-) -> dict[str, np.ndarray]:
-    blocks: dict[str, list[np.ndarray]] = {name: [] for name in matrices}
-    values: dict[str, list[Any]] = {name: [] for name in beside}
-    most, taken, row = MOST_INFLATION * path.stat().st_size + FREE_BYTES, 0, 0
+def read(path: Path, batches: Iterator[Any], columns: Columns, most: int) -> dict[str, np.ndarray]:
+    """Matrices and what describes their rows, in memory.
+
+    Raises:
+        UnreadableInput: more than ``most`` bytes, no rows, or vectors of other lengths. ResourceError: no memory.
+    """
+    blocks: dict[str, list[np.ndarray]] = {name: [] for name in columns.matrices}
+    values: dict[str, list[Any]] = {name: [] for name in columns.beside}
+    taken, row = 0, 0
     for batch in batches:
-        for name, columns in matrices.items():
-            parts = [_vectors(path, batch.column(each), each, row) for each in columns]
-            block = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
-            if blocks[name] and block.shape[1] != blocks[name][0].shape[1]:
-                raise _uneven(path, name, row, block.shape[1], blocks[name][0].shape[1])
+        for name, sources in columns.matrices.items():
+            block = matrix(path, batch, sources, row)
+            if blocks[name]:
+                require_width(path, name, row, block, blocks[name][0].shape[1])
             blocks[name].append(block)
             taken += block.nbytes
         for name, held in values.items():
@@ -138,8 +182,20 @@ def _read(
         memory.require(2 * taken, path, "save the features as .npy")
     if not row:
         raise UnreadableInput(f"{shown(path)} holds no rows; save it again")
-    read = {name: np.concatenate(held) for name, held in blocks.items()}
-    return read | {name: _described(path, name, held) for name, held in values.items()}
+    found = {name: np.concatenate(held) for name, held in blocks.items()}
+    return found | {name: described(path, name, held) for name, held in values.items()}
+
+
+def matrix(path: Path, batch: Any, columns: Sequence[str], row: int) -> np.ndarray:
+    """Rows of a batch, whose first is number ``row``: of one column of vectors, or of several of numbers."""
+    parts = [_vectors(path, batch.column(each), each, row) for each in columns]
+    return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def require_width(path: Path, name: str, row: int, block: np.ndarray, width: int) -> None:
+    """Refuse vectors of another length than those before."""
+    if block.shape[1] != width:
+        raise _uneven(path, name, row, block.shape[1], width)
 
 
 def _vectors(path: Path, column: Any, name: str, row: int) -> np.ndarray:
@@ -176,9 +232,14 @@ def _vectors(path: Path, column: Any, name: str, row: int) -> np.ndarray:
     return rows
 
 
-def _described(path: Path, name: str, values: list[Any]) -> np.ndarray:
-    if any(value is None for value in values):
-        row = next(i for i, value in enumerate(values) if value is None)
+def described(path: Path, name: str, values: list[Any] | np.ndarray, row: int = 0) -> np.ndarray:
+    """Labels or ids, of which the first is that of number ``row``.
+
+    Raises:
+        Mismatch: one is missing.
+    """
+    if not isinstance(values, np.ndarray) and any(value is None for value in values):
+        row += next(i for i, value in enumerate(values) if value is None)
         raise Mismatch(f"{shown(path)} has nothing in row {row}, column {one_line(name, 30)}; fill it")
     return np.array(values)
 
@@ -189,7 +250,7 @@ def _uneven(path: Path, name: str, row: int, found: int, expected: int) -> Unrea
     )
 
 
-def _require_column(path: Path, schema: Any, name: str) -> None:
+def _require_column(path: object, schema: Any, name: str) -> None:
     if schema.names.count(name) != 1:
         there = one_line(", ".join(schema.names), 80)
         raise UnreadableInput(f"{shown(path)} holds {there}, not one {one_line(name, 40)}; name one of these")

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 HDF5_MAGIC, NPY_MAGIC = b"\x89HDF\r\n\x1a\n", b"\x93NUMPY"
 HEAD_BYTES = 4096
+HELD_PARQUET_BYTES = 1 << 24  #: a file up to this size is read at once, as passes over memory are faster
 #: kinds of files that hold features and never a network, by their first bytes
 MAGIC = {
     HDF5_MAGIC: "hdf5",
     NPY_MAGIC: "numpy",
-    b"PAR1": "arrow",
+    b"PAR1": "parquet",
     b"ARROW1": "arrow",
     b"\xff\xff\xff\xff": "arrow",
     b"FEA1": "arrow",
@@ -102,7 +103,11 @@ def _in_file(
             from kernelscope.features.arrays import open_arrays
 
             return open_arrays(file, part, in_pieces=in_pieces)
-        case "arrow":
+        case "parquet" if in_pieces or file.stat().st_size > HELD_PARQUET_BYTES:
+            from kernelscope.features.parquet_rows import open_parquet
+
+            return open_parquet(file, part)
+        case "arrow" | "parquet":
             from kernelscope.features.arrow_table import open_arrow
 
             return open_arrow(file, part)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Opens = Callable[[Path], Features | None]
 
 HELD_BYTES = 1 << 26  #: of files that are read whole, kept beside the one being read
+OF_TENSORS = (".pt", ".pth", ".safetensors")  #: files that hold features or weights
 BLOCK_BYTES = 1 << 25  #: of rows read at a time, where 4,096 of them are more
 
 
@@ -42,11 +43,17 @@ def open_shards(name: str, files: Sequence[Path], open_file: Opens) -> ShardedFe
     """
     recent = _Recent()
     shards: list[_Shard] = []
+    may_be_network = not name.startswith(SHARDS) and files[0].suffix.lower() in OF_TENSORS
     for file in files:
-        with reading(file):
-            found = open_file(file)
+        try:
+            with reading(file):
+                found = open_file(file)
+        except UnreadableInput:
+            if not shards and may_be_network:  # what reads networks tells better what the folder is
+                return None
+            raise
         if found is None:
-            if not shards and not name.startswith(SHARDS):
+            if not shards and may_be_network:
                 return None
             raise UnreadableInput(f"{shown(file)} holds no features that are read; leave it out of the shards")
         shard = _Shard(file, open_file, found, recent)
@@ -165,6 +172,7 @@ class ShardedRows(ForwardRows):
         self, shards: Sequence[_Shard], of: Callable[[Features], Rows], width: tuple[int, ...], dtype: np.dtype
     ):
         self._shards, self._of = shards, of
+        self._last: object = None
         self._starts = np.cumsum([0, *(shard.n for shard in shards)])
         row_bytes = max(1, dtype.itemsize * int(np.prod(width)))
         super().__init__((int(self._starts[-1]), *width), dtype, max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes)))
@@ -176,7 +184,11 @@ class ShardedRows(ForwardRows):
             k = self._place(at)
             start, shard = int(self._starts[k]), self._shards[k]
             stop = min(start + shard.n, last)
-            parts.append(numpy_block(self._of(shard.found()), at - start, stop - start))
+            X = self._of(shard.found())
+            if self._last is not X and (let_go := getattr(self._last, "let_go", None)) is not None:
+                let_go()  # of thousands of files one keeps a block
+            self._last = X
+            parts.append(numpy_block(X, at - start, stop - start))
             at = stop
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
