@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-RENDEZVOUS_SECONDS = 15  #: that processes wait for one another at the start
+RENDEZVOUS_SECONDS = 25  #: that processes wait for one another at the start
 LOST = "the connection to the other processes broke"
 #: what gloo and NCCL say when another process has gone
 BROKEN = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|peer|socket", re.IGNORECASE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kernelscope.cli import measuring_options, options
+from kernelscope.cli import launching, measuring_options, options
 from kernelscope.cli.outputs import Outputs, extraction_progress
 from kernelscope.cli.streams import say
 from kernelscope.devices import faults
@@ -32,19 +32,10 @@ BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
 @click.option("--by", type=float, metavar="X", help="By how much it may exceed it [default: 0].")
 @click.option("--sampling", is_flag=True, help="Judge transfer_loss by its sampling interval, not by rounding alone.")
 @click.option("--synthetic", is_flag=True, help="Check kernelscope itself on this machine and device; needs no files.")
+@launching.nproc
 @options.outputs
 @click.pass_context
-def command(
-    context: click.Context,
-    /,
-    at_most: tuple[str, ...],
-    at_least: tuple[str, ...],
-    no_worse_than: Path | None,
-    by: float | None,
-    sampling: bool,
-    synthetic: bool,
-    **given: Any,
-) -> None:
+def command(context: click.Context, /, synthetic: bool, **given: Any) -> int:
     """Pass or fail on any number of the report: exit 0, or 6 with the failed gates on stdout.
 
     A gate fails if, for any pair measured, any value in the number's interval violates the limit:
@@ -65,13 +56,19 @@ def command(
     if synthetic:
         _require_alone(context)
         _check_kernelscope(given["seed"], given["device"])
-        return
+        return 0
+    return launching.together(given, _gate)
+
+
+def _gate(given: dict[str, Any]) -> None:
+    from kernelscope import processes
     from kernelscope.measurement.measure import measure
     from kernelscope.report.gates import Gate, NoWorseThan, judge, remarks
 
-    gates = [Gate.parse(text, at_most=True) for text in at_most]
-    gates += [Gate.parse(text, at_most=False) for text in at_least]
-    allowed = _allowance(by, no_worse_than)
+    gates = [Gate.parse(text, at_most=True) for text in given.pop("at_most")]
+    gates += [Gate.parse(text, at_most=False) for text in given.pop("at_least")]
+    no_worse_than, sampling = given.pop("no_worse_than"), given.pop("sampling")
+    allowed = _allowance(given.pop("by"), no_worse_than)
     if not gates and no_worse_than is None:
         raise UsageError("no gate given; pass --max FIELD=X, --min FIELD=X, --no-worse-than OTHER, or --synthetic")
     if given["teacher"] is None or not given["student"]:
@@ -86,11 +83,13 @@ def command(
     report = measure(**given, progress=extraction_progress(outputs.quiet))
     rival = None if no_worse_than is None else NoWorseThan.last(report, by=allowed, same=_same_files(given))
     judged = judge(report, gates, sampling=sampling, no_worse_than=rival)
-    outputs.write(report, table=False)
+    if processes.is_first():
+        outputs.write(report, table=False)
     failed = [each.failure for each in judged if each.failure is not None]
     pairs = len({each.where for each in judged})
     passed = f"passed: {len(gates) + (rival is not None)} gates on {pairs} pairs{remarks(judged)}"
-    for line in failed or ([] if outputs.as_json and outputs.quiet else [passed]):
+    told = failed or ([] if outputs.as_json and outputs.quiet else [passed])
+    for line in told if processes.is_first() else ():
         say(line, err=outputs.as_json)
     if failed:
         where = "above" if outputs.as_json else "on stdout"

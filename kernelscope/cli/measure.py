@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kernelscope.cli import measuring_options, options
+from kernelscope.cli import launching, measuring_options, options
 from kernelscope.cli.outputs import Outputs, extraction_progress
 
 
@@ -14,8 +14,9 @@ from kernelscope.cli.outputs import Outputs, extraction_progress
 @measuring_options.measurement_inputs(required=False)
 @measuring_options.sums
 @options.paper
+@launching.nproc
 @options.outputs
-def command(paper: bool, **given: Any) -> None:
+def command(**given: Any) -> int:
     """How much of the teacher's kernel a student inherited: the transfer loss and what it means.
 
     Nothing but the two files is needed when they are kernelscope checkpoints. Feature files (.h5, .npy, .npz, .pt,
@@ -23,10 +24,15 @@ def command(paper: bool, **given: Any) -> None:
 
     Sums of shards add up: --sums-out writes them, --sums measures any number of them (docs/scale.md).
     """
+    return launching.together(given, _measure)
+
+
+def _measure(given: dict[str, Any]) -> None:
+    from kernelscope import processes
     from kernelscope.files import refuse_existing
     from kernelscope.measurement.measure import measure
 
-    outputs = Outputs.take(given)
+    paper, outputs = given.pop("paper"), Outputs.take(given)
     given["student"] = given["student"] or None
     if given["sums_out"] is not None:
         refuse_existing(given["sums_out"], overwrite=outputs.overwrite)
@@ -35,4 +41,5 @@ def command(paper: bool, **given: Any) -> None:
         measure(**given, plan=True)
         return
     report = measure(**given, progress=extraction_progress(outputs.quiet))
-    outputs.write(report, paper=paper)
+    if processes.is_first():
+        outputs.write(report, paper=paper)

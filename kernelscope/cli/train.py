@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kernelscope.cli import options, values
+from kernelscope.cli import launching, options, values
 from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
@@ -75,28 +74,19 @@ AS_GIVEN = (
 @click.option("--resume", is_flag=True, help="Go on with the run that a signal, a crash or a power cut ended.")
 @click.option("--deterministic", is_flag=True, help="Only operations that give the same bits on a GPU every time.")
 @click.option("--amp", is_flag=True, help="Forward passes in half precision; losses stay in float32.")
-@click.option("--nproc", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
+@launching.nproc
 @options.device
 @options.no_accuracy_check
 @options.overwrite
 @options.quiet
 @options.debug
-@click.pass_obj
-def command(arguments: list[str], /, **given: Any) -> int:
+def command(**given: Any) -> int:
     """Train a teacher (method ce), a student, or several students that share data and the teacher's forward pass.
 
     The test split is looked at once, at the end. Runs that differ only in their method share initial weights, order
     of examples and augmentation. The state of a run lies beside --out until it is finished, for --resume.
     """
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a lost connection is logged with C++'s own stack
-    from kernelscope import processes
-    from kernelscope.distill import launching
-
-    if given["nproc"] > 1 and not processes.launched():
-        return launching.launch(given["nproc"], arguments)
-    with launching.reporting(), processes.together(given["device"]) as device:
-        _train({**given, "device": device, "quiet": given["quiet"] or not processes.is_first()})
-    return 0
+    return launching.together(given, _train)
 
 
 def _train(given: dict[str, Any]) -> None:

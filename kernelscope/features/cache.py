@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kernelscope import exchange
 from kernelscope.errors import UnreadableInput, UsageError, one_line
 from kernelscope.features.extraction import Extraction, config_sha256
 from kernelscope.features.fingerprint import is_ours
@@ -52,9 +53,9 @@ def cached_features(loaded: Loaded, examples: Examples, request: Request) -> Fea
         return _aside(extraction)
     try:
         path = cache_folder() / f"{config_sha256(extraction.config)[:32]}.h5"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        store = _known(path) or extraction.write(path, overwrite=True)
-        store.read_instead(lambda: _aside(extraction))
+        store = _known_to_all(path) or extraction.write(path, overwrite=True)
+        if exchange.count() == 1:  # what fails one process alone is an error of all
+            store.read_instead(lambda: _aside(extraction))
         return store
     except (OSError, UsageError) as error:
         if isinstance(error, UnreadableInput):  # of the examples: what the cache holds is never told so
@@ -68,6 +69,19 @@ def cached_features(loaded: Loaded, examples: Examples, request: Request) -> Fea
 
 def _can_be_kept(loaded: Loaded) -> bool:
     return (loaded.checkpoint is not None or is_built_in(loaded.arch)) and is_ours(loaded.module)
+
+
+def _known_to_all(path: Path) -> FeatureStore | None:
+    """The cached store, if the first process finds it sound; the folder for it is made."""
+    found = None
+
+    def look() -> bool:
+        nonlocal found
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = _known(path)
+        return found is not None
+
+    return (found or FeatureStore.open(path)) if exchange.decided(look) else None
 
 
 def _known(path: Path) -> FeatureStore | None:
@@ -88,6 +102,7 @@ def _known(path: Path) -> FeatureStore | None:
 
 def _aside(extraction: Extraction) -> FeatureStore:
     """The features in a temporary file."""
-    folder = Path(tempfile.mkdtemp(prefix="kernelscope-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = Path(exchange.decided(lambda: tempfile.mkdtemp(prefix="kernelscope-")))
+    if exchange.rank() == 0:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return extraction.write(folder / "features.h5", overwrite=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from kernelscope import devices
+from kernelscope import devices, exchange
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.units import unit_of
@@ -23,7 +24,7 @@ from kernelscope.version import __version__
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kernelscope.checkpoints.loaded import Loaded
     from kernelscope.datasets.examples import Examples
@@ -102,32 +103,52 @@ class Extraction:
         }
 
     @devices.faults()
+    @exchange.joint()
     def write(self, out: str | os.PathLike[str], *, overwrite: bool = False) -> FeatureStore:
-        """Run the network and write its layers to ``out``; see :func:`extract`."""
-        loaded, examples, request = self.loaded, self.examples, self.request
-        with self.forward as forward:
+        """Run the network and write its layers to ``out``; see :func:`extract`.
+
+        Several processes take turns at batches, and the first one alone writes: the file, and what an interrupted run
+        leaves of it, is that of one process.
+        """
+        with self.forward as forward, exchange.alike():
             rows = forward.example_rows()
-            source, classes = encodable(f"{examples.name}/{examples.split}"), tuple(map(encodable, examples.classes))
-            samples = Samples(rows.ids, rows.order_sha256, source, rows.labels, classes)
-            with feature_writer(
-                out, config=self.config, samples=samples, dtype=request.dtype, overwrite=overwrite
-            ) as writer:
-                first = _first(writer.rows_done, rows, request.batch_size)
-                for start, batch in forward.batches(request.batch_size, first):
-                    _write(writer, int(rows.offsets[start]), forward, batch)
-                    request.report(loaded.name, min(start + request.batch_size, examples.n), examples.n)
-                accuracy = top1(writer.predicted, rows.labels)
-                if request.accuracy_check:
-                    require_stated_accuracy(loaded, examples, accuracy)
-                writer.note(
-                    checkpoint_sha256=loaded.sha256,
-                    arch=loaded.arch,
-                    top1=accuracy,
-                    notes=json.dumps([encodable(note) for note in (*writer.layer_notes, *examples.notes)]),
-                    versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
-                    config_sha256=config_sha256(self.config),
-                )
+            if exchange.rank() == 0:
+                self._write(out, forward, rows, overwrite)
+            else:
+                self._help(forward)
+            exchange.decided(lambda: None)  # the file is there
         return reopen(out)
+
+    def _help(self, forward: ForwardPass) -> None:
+        """Run batches for the first process."""
+        first, size = exchange.decided(_nothing), self.request.batch_size
+        if first < self.examples.n:  # what the first batch shows of the layers is to be the same for all
+            forward.run(first, min(first + size, self.examples.n))
+        for _ in _batches(forward, size, first):
+            pass
+
+    def _write(self, out: str | os.PathLike[str], forward: ForwardPass, rows: ExampleRows, overwrite: bool) -> None:
+        loaded, examples, request = self.loaded, self.examples, self.request
+        source, classes = encodable(f"{examples.name}/{examples.split}"), tuple(map(encodable, examples.classes))
+        samples = Samples(rows.ids, rows.order_sha256, source, rows.labels, classes)
+        with feature_writer(
+            out, config=self.config, samples=samples, dtype=request.dtype, overwrite=overwrite
+        ) as writer:
+            first = exchange.decided(lambda: _first(writer.rows_done, rows, request.batch_size))
+            for start, batch in _batches(forward, request.batch_size, first):
+                _write(writer, int(rows.offsets[start]), forward, batch)
+                request.report(loaded.name, min(start + request.batch_size, examples.n), examples.n)
+            accuracy = top1(writer.predicted, rows.labels)
+            if request.accuracy_check:
+                require_stated_accuracy(loaded, examples, accuracy)
+            writer.note(
+                checkpoint_sha256=loaded.sha256,
+                arch=loaded.arch,
+                top1=accuracy,
+                notes=json.dumps([encodable(note) for note in (*writer.layer_notes, *examples.notes)]),
+                versions=json.dumps({"torch": str(torch.__version__), "python": platform.python_version()}),
+                config_sha256=config_sha256(self.config),
+            )
 
 
 def config_sha256(config: dict[str, Any]) -> str:
@@ -141,7 +162,45 @@ def _first(rows_done: int, samples: ExampleRows, batch_size: int) -> int:
     return done if done == len(samples.offsets) - 1 else done // batch_size * batch_size
 
 
-def _write(writer: FeatureWriter, start: int, forward: ForwardPass, batch: BatchRows) -> None:
+def _nothing() -> int:
+    raise AssertionError  # the first process alone decides
+
+
+def _batches(forward: ForwardPass, size: int, first: int) -> Iterator[tuple[int, _Batch]]:
+    """``(start, rows)`` of all batches from example ``first`` on, in order, for the first process; none for others."""
+    n, together = forward.examples.n, exchange.count() * size
+    for start in range(first, n, together):
+        own = start + exchange.rank() * size
+        ran = _Batch.of(forward.run(own, min(own + size, n))).arrays() if own < n else []
+        found = [*exchange.in_turn(ran, to_all=False)]  # all of them, before writing one may fail
+        for number, arrays in enumerate(found if exchange.rank() == 0 else ()):
+            if arrays:
+                yield start + number * size, _Batch.from_arrays(forward.layers, arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Of a batch the rows of every layer in float32, how many each example gave, and its class by the network."""
+
+    rows: dict[str, np.ndarray]
+    counts: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def of(cls, batch: BatchRows) -> _Batch:
+        rows = {name: rows.float().cpu().numpy() for name, rows in batch.rows.items()}
+        return cls(rows, batch.counts, batch.predicted)
+
+    def arrays(self) -> list[np.ndarray]:
+        """What another process makes the batch of again."""
+        return [self.counts, self.predicted, *self.rows.values()]
+
+    @classmethod
+    def from_arrays(cls, layers: Sequence[str], arrays: Sequence[np.ndarray]) -> _Batch:
+        return cls(dict(zip(layers, arrays[2:], strict=True)), arrays[0], arrays[1])
+
+
+def _write(writer: FeatureWriter, start: int, forward: ForwardPass, batch: _Batch) -> None:
     if not writer.laid_out:
         writer.create_layers(
             {
@@ -150,7 +209,6 @@ def _write(writer: FeatureWriter, start: int, forward: ForwardPass, batch: Batch
             },
             [encodable(note) for note in forward.notes()],
         )
-    rows = {name: rows.float().cpu().numpy() for name, rows in batch.rows.items()}
     # where positions are rows, no class is predicted for them
     predicted = batch.predicted if unit_of(forward.pooling) == "example" else np.full(int(batch.counts.sum()), -1)
-    writer.write(start, rows, predicted)
+    writer.write(start, batch.rows, predicted)

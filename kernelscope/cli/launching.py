@@ -1,7 +1,8 @@
-"""Several training processes on this machine: one line for whatever ends one of them, and none is left behind.
+"""A verb in several processes of this machine: one line for whatever ends one of them, and none is left behind.
 
 What a process says as it fails goes to a file and not to the terminal; the launcher shows what the first one said that
 failed for a reason of its own. A process whose launcher is gone sees its standard input end, saves and ends as well.
+Processes that torchrun started run the same verbs.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from kernelscope import processes
 from kernelscope.distill.interruption import deferred_signals
-from kernelscope.errors import KernelscopeError, one_line
+from kernelscope.errors import KernelscopeError, UsageError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +32,34 @@ REPORT = "KERNELSCOPE_PROCESS_REPORT"  #: the file that a process we started is 
 SOON_SECONDS = 3  #: that the others have to fail for reasons of their own, once one has failed
 GRACE_SECONDS = 15  #: between asking a process to end and ending it
 PREFIX = "kernelscope: error: "
-AGAIN = "run again, with --resume if its state was saved"
+
+nproc = click.option(
+    "--nproc", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine."
+)
+
+
+def together(given: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> int:
+    """Do a verb's work with its options, in as many processes as ``--nproc`` or torchrun says; the exit code.
+
+    Raises:
+        UsageError: both say so, or there are fewer devices than processes. ResourceError: processes that cannot be
+            reached, or are lost on the way.
+    """
+    count = given.pop("nproc")
+    if not processes.launched():
+        if count > 1 and given.get("announce") is None:  # a plan measures nothing
+            return launch(count, click.get_current_context().obj)
+        work(given)
+        return 0
+    if count > 1 and REPORT not in os.environ:
+        raise UsageError(f"--nproc {count} where {os.environ['WORLD_SIZE']} processes were started already; drop it")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else a lost connection is logged with C++'s own stack
+    with reporting(), processes.together(given["device"]) as device:
+        given = {**given, "device": device, "quiet": given["quiet"] or not processes.is_first()}
+        if given.get("announce") is not None and not processes.is_first():
+            given["announce"] = str  # says nothing
+        work(given)
+    return 0
 
 
 def launch(count: int, arguments: list[str]) -> int:
@@ -79,6 +109,7 @@ class _Team:
 
     def __init__(self, count: int, arguments: list[str], folder: Path) -> None:
         self.count, self.folder = count, folder
+        self.again = "run again, with --resume if its state was saved" if arguments[:1] == ["train"] else "run again"
         self.children: list[subprocess.Popen[bytes]] = []
         port, threads = _free_port(), max(1, (os.cpu_count() or 1) // count)
         for number in range(count):
@@ -161,7 +192,7 @@ class _Team:
             ending = signal.Signals(-code).name if code < 0 else ""
             how = f"was ended by {ending}" if ending else f"ended with code {code} and said nothing"
             memory = ", perhaps for lack of memory" if ending == "SIGKILL" else ""
-            _print(f"{PREFIX}{name} {how}{memory}; {AGAIN}")
+            _print(f"{PREFIX}{name} {how}{memory}; {self.again}")
             return 7
         if not said.startswith(PREFIX):  # a traceback
             print(said, file=sys.stderr)
