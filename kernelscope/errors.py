@@ -171,6 +171,13 @@ def shown(path: object, limit: int = 100) -> str:
     return text if len(text) <= limit else f"…{text[1 - limit :]}"
 
 
+def in_seconds(count: float) -> str:
+    """``1.2 s``, ``3 min``, ``2.5 h``: a time in the unit that shows it best."""
+    if count < 100:
+        return f"{count:.1f} s" if count < 10 else f"{count:.0f} s"
+    return f"{count / 60:.0f} min" if count < 100 * 60 else f"{count / 3600:.1f} h"
+
+
 def in_bytes(count: float) -> str:
     """``1.5 MB``: a size in the unit that shows it best."""
     power = min(4, max(0, int(math.log10(max(count, 1)) / 3)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
 from kernelscope.errors import ResourceError, in_bytes
 
 _FREE, _LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+_RESIDENT = Path("/proc/self/statm")
 
 
 def free_bytes() -> int | None:
@@ -21,6 +24,24 @@ def free_bytes() -> int | None:
     except OSError:
         pass
     return min(found, default=None)
+
+
+def resident_bytes() -> int:
+    """What this process has in memory now; its peak where the system tells no more, 0 where it does not tell that."""
+    try:
+        return int(_RESIDENT.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most this process has had in memory; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def require(needed_bytes: int, what: object, fix: str) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kernelscope import memory
 from kernelscope.datasets.reading import Reading
-from kernelscope.errors import UsageError
+from kernelscope.errors import ResourceError, UsageError, in_bytes, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -33,6 +34,7 @@ class Request:
         features: False to keep no file: every reading of the features runs the network.
         accuracy_check: refuse a network whose top-1 is not what its checkpoint states.
         progress: called with a network's name, examples done and their number.
+        memory_bytes: the most that this process may have resident; None for no limit.
     """
 
     data: Any = None
@@ -53,6 +55,7 @@ class Request:
     features: bool = True
     accuracy_check: bool = True
     progress: Progress | None = None
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.sample is not None and self.limit is not None:
@@ -80,8 +83,21 @@ class Request:
         """The same of other layers."""
         return replace(self, layers=layers)
 
+    def require_memory(self, network: str) -> None:
+        """Stop where running a network took more than there may be, as its first batches show.
+
+        Raises:
+            ResourceError: naming what it took.
+        """
+        if self.memory_bytes is not None and (peak := memory.peak_bytes()) > self.memory_bytes:
+            raise ResourceError(
+                f"{shown(network)} takes {in_bytes(peak)} over batches of {self.batch_size}, more than --max-memory "
+                f"{in_bytes(self.memory_bytes)}; lower --batch-size, or raise it"
+            )
+
     def report(self, name: str, done: int, total: int) -> None:
-        """Call ``progress``, if there is one."""
+        """Call ``progress``, if there is one, once memory was looked at."""
+        self.require_memory(name)
         if self.progress is not None:
             self.progress(Path(name).name, done, total)
 

@@ -6,6 +6,7 @@ Every further reading costs another forward pass, so this suits what needs one: 
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,15 @@ class StreamedFeatures:
             for each, part in zip(together, parts):
                 each._keep_block(start, stop, part)
         return self._block[1]
+
+    def seconds(self) -> float:
+        """What running over all examples takes, from a batch that has not run yet, where there is one."""
+        batches = -(-self._examples.n // self._request.batch_size)
+        number, self._last = min(1, batches - 1), (-1, {})
+        begun = time.perf_counter()
+        with self._forward:
+            self._of_batch(number)
+        return (time.perf_counter() - begun) * batches
 
     def _batches(self, start: int, stop: int) -> range:
         """Batches of examples that rows ``start:stop`` come from."""

@@ -45,8 +45,8 @@ class Baselines:
 
 def _reference(name: str, teacher: Rows, other: Rows, settings: PairSettings) -> fields.Reference:
     scaled = well_scaled_sums(
-        teacher=narrowed(teacher, "teacher features", settings.memory_bytes),
-        student=narrowed(other, f"features of {name}", settings.memory_bytes),
+        teacher=narrowed(teacher, "teacher features", settings.block_bytes),
+        student=narrowed(other, f"features of {name}", settings.block_bytes),
         device=settings.device,
     )
     loss, by_scalar, head = loss_from_sums(scaled), ladder.best_scaled(scaled), best_head(scaled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.centring import centre
@@ -27,7 +27,7 @@ from kernelscope.measurement.pair_numbers import (
     loss_intervals,
     network_spectrum,
 )
-from kernelscope.measurement.passes import planned_grid
+from kernelscope.measurement.passes import SIDES, grid_widths, planned_grid
 from kernelscope.measurement.similarity_numbers import distance_fields, prefix_fields
 from kernelscope.measurement.warnings import head_cautions
 from kernelscope.report import fields
@@ -41,27 +41,22 @@ if TYPE_CHECKING:
     from kernelscope.measurement.layer_pairs import LayerPair, Match
 
 
-SIDES: tuple[tuple[Literal["teacher_layer", "student_layer"], str], ...] = (
-    ("teacher_layer", "teacher"),
-    ("student_layer", "student"),
-)
-
-
 def plan_grid(match: Match, settings: PairSettings) -> None:
     """Announce what the pairs of a grid will cost, and measure none."""
     teacher, student = ({pair.names[key]: getattr(pair, side) for pair in match.pairs()} for key, side in SIDES)
-    by_kernels = settings.dims is None and kernels_serve_better(teacher, student, settings.memory_bytes)
+    by_kernels = _readable(match, settings) and kernels_serve_better(teacher, student, settings.block_bytes)
     announce_grid(match, settings, by_kernels=by_kernels)
+
+
+def _readable(match: Match, settings: PairSettings) -> bool:
+    """Whether layers have kernels to keep: rows that are read once, or cut, have none."""
+    return not match.streamed and settings.dims is None
 
 
 def announce_grid(match: Match, settings: PairSettings, *, by_kernels: bool) -> None:
     """What the pairs of a grid will cost, to whom it is announced."""
     if settings.announce is not None:
-        widths = [
-            [X.shape[1] for X in {pair.names[key]: getattr(pair, side) for pair in match.pairs()}.values()]
-            for key, side in SIDES
-        ]
-        line = planned_grid(match.features.n, *widths, by_kernels=by_kernels)
+        line = planned_grid(match.features.n, *grid_widths(match), by_kernels=by_kernels)
         settings.announce(f"{match.student.name}: {line}")
 
 
@@ -70,11 +65,10 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     pairs = {(p.names["teacher_layer"], p.names["student_layer"]): p for p in match.pairs()}
     teacher = {t: pair.teacher for (t, _), pair in pairs.items()}
     student = {s: pair.student for (_, s), pair in pairs.items()}
-    readable = not match.streamed and settings.dims is None  # rows read once, or cut, have no kernel to keep
-    by_kernels = readable and kernels_serve_better(teacher, student, settings.memory_bytes)
+    by_kernels = _readable(match, settings) and kernels_serve_better(teacher, student, settings.block_bytes)
     announce_grid(match, settings, by_kernels=by_kernels)
     streams = read_together(match)
-    if by_kernels and (layers := layers_by_kernels(teacher, student, settings.memory_bytes)) is not None:
+    if by_kernels and (layers := layers_by_kernels(teacher, student, settings.block_bytes)) is not None:
         return list(measure_by_kernels(pairs, layers, settings))
     sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
     for stream in streams:

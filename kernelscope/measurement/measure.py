@@ -14,7 +14,6 @@ from kernelscope import devices, exchange
 from kernelscope.errors import by_name
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.features.sums_file import write_sums
-from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.exact import RTOL
 from kernelscope.kernels.nonlinear.functions import parse_kernel
 from kernelscope.kernels.similarity.prefixes import require_dims
@@ -31,10 +30,12 @@ from kernelscope.measurement.honoured import (
 from kernelscope.measurement.inputs import Given, networks_among, open_inputs
 from kernelscope.measurement.layer_choice import LayerChoice
 from kernelscope.measurement.layer_pairs import Correspondence, Match, matches
+from kernelscope.measurement.memory_limit import within_grid
 from kernelscope.measurement.pair_numbers import PairSettings
+from kernelscope.measurement.planning import plan as announce_plan
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.measurement.similarity_numbers import require_prefixes
-from kernelscope.measurement.student_layers import announce_match, measure_match
+from kernelscope.measurement.student_layers import measure_match
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
@@ -79,7 +80,7 @@ def measure(
     untrained: bool = False,
     route: str = "auto",
     rtol: float = RTOL,
-    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    memory_bytes: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",
     seed: int = 0,
@@ -134,7 +135,9 @@ def measure(
         dims: also compare the first k features of both networks (all of a narrower one), for each k of ``(64, 128)``.
         references: by name, other networks or features to read the loss by, such as a reseeded teacher.
         untrained: also measure an untrained copy of each student.
-        route, rtol, memory_bytes, device: see :func:`kernelscope.kernels.distance.exact.transfer_loss`.
+        route, rtol, device: see :func:`kernelscope.kernels.distance.exact.transfer_loss`.
+        memory_bytes: the most that this process may have resident at its peak, what it holds already included; what
+            cannot fit is refused. By default blocks take up to 512 MB, and the rest what it takes.
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks and of a sample that are drawn.
         cache: keep extracted features for the next call.
@@ -149,7 +152,8 @@ def measure(
             them).
         progress: called with a network's name, examples done and their number while features are extracted.
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
-        plan: announce all of them and measure none; no network runs, and the report has no pairs.
+        plan: announce all of them with seconds, from a short rehearsal, and how many examples ± 1 % would take, and
+            measure none; networks run over two batches, and the report has no pairs.
 
     Raises:
         UnreadableInput, Mismatch, NumericalError, ResourceError, UsageError: see :mod:`kernelscope.errors`.
@@ -180,9 +184,8 @@ def measure(
         choice=taking(LayerChoice, asked),
         names=names,
     )
-    if plan and (names := networks_among(given)):
-        _say(settings, f"{', '.join(names)} will run over the data first; extract them to plan what follows")
-        return TransferReport(_meta(settings), (), ())
+    if plan and networks_among(given):
+        request = replace(request, features=False, accuracy_check=False)  # a batch or two, and no file
     inputs = open_inputs(given, request)
     matched = matches(inputs, taking(Correspondence, asked))
     if by_sums:
@@ -191,8 +194,7 @@ def measure(
         require_prefixes(settings.dims, [pair for match in matched for pair in match.pairs()], chosen)
     in_one_pass = preparation.leaves_rows and not needs_own_passes(asked)  # of all pairs of a grid
     if plan:
-        for match in matched:
-            announce_match(match, settings, preparation, together=match.grid and in_one_pass)
+        announce_plan(inputs, matched, settings, preparation, together=in_one_pass, kept=features)
         return TransferReport(_meta(settings), (), ())
     baselines = Baselines(settings, preparation)
     measured = []
@@ -210,6 +212,8 @@ def measure(
 def _from_sums(matched: Sequence[Match] | None, asked: Mapping[str, Any], expected: Expected) -> TransferReport:
     """The report of files of sums, of rows that are added up now, or of both."""
     settings = taking(PairSettings, asked)
+    for match in matched or ():
+        within_grid(match, settings, in_two=True)
     sums = summed(matched, given=asked["sums"], into=asked["sums_out"])
     expected.require(sums)
     measured, networks = report_of(sums, settings)
@@ -220,11 +224,6 @@ def _from_sums(matched: Sequence[Match] | None, asked: Mapping[str, Any], expect
         networks=networks,
         pairs=tuple(_with_verdict(each.report) for each in measured),
     )
-
-
-def _say(settings: PairSettings, line: str) -> None:
-    if settings.announce is not None:
-        settings.announce(line)
 
 
 def _meta(settings: PairSettings) -> dict[str, Any]:

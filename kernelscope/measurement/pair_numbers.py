@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
@@ -43,23 +44,29 @@ if TYPE_CHECKING:
     from kernelscope.kernels.statistics.best_of_many import Searched
     from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
     from kernelscope.measurement.layer_pairs import LayerPair
+    from kernelscope.measurement.rehearsal import Rates
 
 GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (docs/theory.md 3.1)
 
 
 @dataclass(frozen=True)
 class PairSettings:
-    """How a pair is measured."""
+    """How a pair is measured.
+
+    ``memory_bytes``: what the process may have resident at its peak, None for no limit; ``block_bytes``: what is left
+    of it for blocks (:mod:`kernelscope.measurement.memory_limit`).
+    """
 
     landmarks: str | Landmarks | None
     route: str
     rtol: float
-    memory_bytes: int
+    memory_bytes: int | None
     device: str
     seed: int
     announce: Callable[[str], None] | None = None
     neighbours: int | None = None
     dims: tuple[int, ...] | None = None
+    block_bytes: int = DEFAULT_MEMORY_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +77,10 @@ class Measured:
     parts: LeaveOut | None
 
 
-def announce_pair(pair: LayerPair, settings: PairSettings) -> None:
-    """What this pair will cost, to whom it is announced."""
+def announce_pair(pair: LayerPair, settings: PairSettings, rates: Rates | None = None) -> None:
+    """What this pair will cost, to whom it is announced; in seconds too, at the ``rates`` of a rehearsal."""
     if settings.announce is not None:
-        first, *others = planned(Sizes.of(pair, settings.landmarks, settings.neighbours), settings.route)
+        first, *others = planned(Sizes.of(pair, settings.landmarks, settings.neighbours), settings.route, rates)
         for line in (f"{pair.names['student']} {pair.names['student_layer']}: {first}", *others):
             settings.announce(line)
 
@@ -84,7 +91,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     announce_pair(pair, settings)
     if settings.dims is None:  # prefixes need the features as they are
         X_T, X_S = (
-            narrowed(X, which, settings.memory_bytes)
+            narrowed(X, which, settings.block_bytes)
             for X, which in ((X_T, "teacher features"), (X_S, "student features"))
         )
     loss, scaled = _loss(X_T, X_S, settings)
@@ -113,7 +120,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         **identity_fields(pair, pair.kernel),
         **loss_fields(loss),
         **companion,
-        **attribution_fields(scaled, examples, attribution, settings.memory_bytes),
+        **attribution_fields(scaled, examples, attribution, settings.block_bytes),
         **landmark_fields(scaled, choice, sums, loss.norm_difference / scaled.unit),
         difference_spectrum=spectrum_fields(spectrum, scaled.unit),
         neighbours=_neighbours(scaled, settings),
@@ -138,7 +145,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
 
 def _neighbours(scaled: ScaledSums, settings: PairSettings) -> Neighbours | None:
     k = neighbours_wanted(scaled.sums.n, settings.neighbours)
-    return neighbours(scaled, k=k, device=settings.device, memory_bytes=settings.memory_bytes) if k else None
+    return neighbours(scaled, k=k, device=settings.device, memory_bytes=settings.block_bytes) if k else None
 
 
 def _on_neighbours(scaled: ScaledSums, settings: PairSettings) -> tuple[str, ...]:
@@ -244,7 +251,7 @@ def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, S
         route=settings.route,
         rtol=settings.rtol,
         device=settings.device,
-        memory_bytes=settings.memory_bytes,
+        memory_bytes=settings.block_bytes,
     )
     return loss, scaled
 

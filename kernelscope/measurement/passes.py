@@ -7,21 +7,30 @@ rows at all (ladder, CKA, Procrustes distance, GULP, spectra) is made of the Gra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from kernelscope.errors import in_bytes, in_seconds
 from kernelscope.kernels.distance.plan import plan
 from kernelscope.kernels.nystrom.choosing import landmarks_asked
 from kernelscope.kernels.nystrom.landmarks import Landmarks
+from kernelscope.kernels.rows import numpy_block
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kernelscope.measurement.layer_pairs import LayerPair
+    from kernelscope.measurement.layer_pairs import LayerPair, Match
+    from kernelscope.measurement.rehearsal import Rates
 
 NEIGHBOURS = 10
+PER_ROW = 1e-6  #: seconds beside products, for a row in a pass
+SIDES: tuple[tuple[Literal["teacher_layer", "student_layer"], str], ...] = (
+    ("teacher_layer", "teacher"),
+    ("student_layer", "student"),
+)
+DECOMPOSITIONS = 9  #: of p × p matrices, in those that rates are about: ladder, spectra, Procrustes, GULP
 MOST_SEARCHED = 10_000  #: examples up to which neighbours are looked for without being asked for
 
 
@@ -40,6 +49,12 @@ class Sizes:
     classes: int = 0
     neighbours: int = 0
     wide: int = 0
+    item_bytes: int = 4
+
+    @property
+    def bytes_read(self) -> int:
+        """In one pass over both networks' rows."""
+        return self.n * self.p * self.item_bytes
 
     @property
     def p(self) -> int:
@@ -55,7 +70,8 @@ class Sizes:
         classes = 0 if labels is None else len(np.unique(labels))
         wide = sum(d for d in widths if d > n)
         d_student, d_teacher = (min(n, d) for d in widths)
-        return cls(n, d_student, d_teacher, asked, classes, neighbours_wanted(n, neighbours), wide)
+        item_bytes = max(numpy_block(X, 0, 0).itemsize for X in (pair.student, pair.teacher))
+        return cls(n, d_student, d_teacher, asked, classes, neighbours_wanted(n, neighbours), wide, item_bytes)
 
 
 def neighbours_wanted(n: int, asked: int | None) -> int:
@@ -74,12 +90,22 @@ class Pass:
         gives: the report's fields that are made of it.
         multiply_adds: what it costs.
         wanted: whether this report needs it at all.
+        rate: which of this machine's rates it goes at.
+        weight: its time over that of its products alone, as measured.
     """
 
     name: str
     gives: str
     multiply_adds: Callable[[Sizes], float]
     wanted: Callable[[Sizes], bool] = lambda sizes: True
+    rate: Literal["double", "single"] = "double"
+    weight: float = 1.1
+
+    def seconds(self, sizes: Sizes, rates: Rates) -> float:
+        """Its products at this machine's rate, what each row costs beside them, and reading the rows once."""
+        rate: float = getattr(rates, self.rate)
+        products = self.weight * self.multiply_adds(sizes) / rate
+        return products + PER_ROW * sizes.n + sizes.bytes_read / rates.read
 
 
 PASSES = (
@@ -110,25 +136,54 @@ PASSES = (
         "classes",
         lambda s: s.n * s.p**2 / 2 + (s.classes * s.p) ** 2 / 4,
         lambda s: 0 < s.classes <= MOST_CLASSES,
+        weight=1.8,
     ),
     Pass(
         "nearest rows",
         "neighbours",
         lambda s: s.n**2 * (s.d_student + s.d_teacher * (3 if s.d_student == s.d_teacher else 2)),
         lambda s: s.neighbours > 0,
+        rate="single",
+        weight=1.5,
     ),
 )
 
 
-def planned(sizes: Sizes, route: str) -> Iterator[str]:
-    """A line about the loss, and one for each pass of the report."""
+def seconds_of_pair(sizes: Sizes, rates: Rates) -> float:
+    """Of all passes and of what is made of their sums."""
+    passes = sum(each.seconds(sizes, rates) for each in PASSES if each.wanted(sizes))
+    return passes + (DECOMPOSITIONS * sizes.p**3 + 4 * (sizes.landmarks or 0) ** 3) / rates.decompositions
+
+
+def planned(sizes: Sizes, route: str, rates: Rates | None = None) -> Iterator[str]:
+    """A line about the loss, and one for each pass of the report, with seconds where this machine's rates are known."""
     first = "gram" if route == "auto" else route
     ahead = plan(n=sizes.n, d_student=sizes.d_student, d_teacher=sizes.d_teacher, route=first)
     yield str(replace(ahead, why="the report needs these sums") if route == "auto" else ahead)
     wanted = [each for each in PASSES if each.wanted(sizes)]
     for number, each in enumerate(wanted, start=1):
-        yield f"  pass {number}, {each.name}: {each.multiply_adds(sizes):.2g} multiply-adds for {each.gives}"
-    yield f"  all passes: {sum(each.multiply_adds(sizes) for each in wanted):.2g} multiply-adds"
+        time = "" if rates is None else f", {in_seconds(each.seconds(sizes, rates))},"
+        yield f"  pass {number}, {each.name}: {each.multiply_adds(sizes):.2g} multiply-adds{time} for {each.gives}"
+    yield (
+        f"  all passes: {sum(each.multiply_adds(sizes) for each in wanted):.2g} multiply-adds, "
+        f"{in_bytes(len(wanted) * sizes.bytes_read)} read"
+    )
+
+
+def grid_widths(match: Match) -> tuple[list[int], list[int]]:
+    """Of the teacher's layers and of the student's, each once."""
+    teacher, student = (
+        [X.shape[1] for X in {pair.names[key]: getattr(pair, side) for pair in match.pairs()}.values()]
+        for key, side in SIDES
+    )
+    return teacher, student
+
+
+def seconds_of_grid(n: int, teacher: Sequence[int], student: Sequence[int], rates: Rates) -> float:
+    """Of one pass over all layers and of what is made of the sums of each two."""
+    products = n * (sum(d * d for d in (*teacher, *student)) / 2 + sum(teacher) * sum(student))
+    small = sum((t + s) ** 3 for t in teacher for s in student)
+    return products / rates.double + DECOMPOSITIONS / 2 * small / rates.decompositions + PER_ROW * n
 
 
 def planned_grid(n: int, teacher: Sequence[int], student: Sequence[int], *, by_kernels: bool) -> str:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernelscope.kernels.scales import within_float64
-from kernelscope.measurement.grid import measure_grid, plan_grid, search
-from kernelscope.measurement.kernel_numbers import announce_kernel, measure_with_kernel
+from kernelscope.measurement.grid import measure_grid, search
+from kernelscope.measurement.kernel_numbers import measure_with_kernel
+from kernelscope.measurement.memory_limit import within_grid, within_pair
 from kernelscope.measurement.output_numbers import output_fields
-from kernelscope.measurement.pair_numbers import announce_pair, measure_pair
+from kernelscope.measurement.pair_numbers import measure_pair
 
 if TYPE_CHECKING:
     from kernelscope.kernels.rows import Rows
@@ -20,26 +21,13 @@ if TYPE_CHECKING:
     from kernelscope.measurement.preparation import Preparation
 
 
-def announce_match(match: Match, settings: PairSettings, preparation: Preparation, *, together: bool) -> None:
-    """Announce what one student's pairs will cost."""
-    if together:
-        return plan_grid(match, settings)
-    for pair in match.pairs():
-        prepared = preparation.of(pair)
-        if preparation.kernel.has_features:
-            announce_pair(prepared, settings)
-        else:
-            announce_kernel(prepared, preparation.kernel, settings)
-    return None
-
-
 def measure_match(
     match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines, *, together: bool
 ) -> list[Measured]:
     """Every pair of layers of one student, ``together`` in one pass or one by one."""
     with within_float64(**_layers(match)):
         if together:
-            return measure_grid(match, settings)
+            return measure_grid(match, within_grid(match, settings))
         return _one_by_one(match, settings, preparation, baselines)
 
 
@@ -67,7 +55,7 @@ def _one_by_one(match: Match, settings: PairSettings, preparation: Preparation, 
 def _measure_pair(
     pair: LayerPair, settings: PairSettings, preparation: Preparation, searched: Searched | None
 ) -> Measured:
-    prepared = preparation.of(pair)
+    prepared, settings = preparation.of(pair), within_pair(pair, settings)
     if preparation.kernel.has_features:
         return measure_pair(prepared, settings, searched)
     measured = measure_with_kernel(prepared, preparation.kernel, settings, searched)

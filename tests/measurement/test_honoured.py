@@ -98,7 +98,7 @@ OPTIONS = {
     "batch_size": [7],
     "seed": [3],
     "cache": [False],
-    "memory_bytes": [2**22],
+    "memory_bytes": [2**33],
 }
 
 
@@ -197,7 +197,7 @@ def test_whatever_is_asked_is_done_or_refused(count, kinds):
 WORDS = {
     "features": ["--no-features"],
     "cache": ["--no-cache"],
-    "memory_bytes": ["--max-memory", "4M"],
+    "memory_bytes": ["--max-memory", "8G"],
     "references": ["--reference", "again=t.npy"],
 }
 

@@ -7,6 +7,8 @@ import pytest
 
 import kernelscope as ks
 from kernelscope.errors import ResourceError
+from kernelscope.measurement import student_layers
+from kernelscope.measurement.kernel_grid import kernels_serve_better
 from kernelscope.metrics import cka as dense_pairs_cka
 
 N = 48
@@ -93,17 +95,19 @@ def test_a_wide_pair_alone_keeps_the_number_of_its_features():
 
 
 def test_wide_layers_whose_kernels_do_not_fit_name_the_memory_they_need():
-    with pytest.raises(
-        ResourceError, match=r"kernels of 48 examples of 8 layers take 884,736 bytes; raise memory_bytes"
-    ):
+    message = r"kernels of 48 examples of 8 layers take 884,736 bytes; raise memory_bytes"
+    with pytest.raises(ResourceError, match=message):
+        kernels_serve_better(TEACHER, STUDENT, 800_000)
+    with pytest.raises(ResourceError, match=r"48 examples of 3 \+ 5 layers take .* raise it"):
         ks.measure(teacher=TEACHER, student=STUDENT, pairs="all", memory_bytes=800_000)
 
 
-def test_layers_hardly_wider_than_long_go_by_grams_where_these_are_smaller():
+def test_layers_hardly_wider_than_long_go_by_grams_where_these_are_smaller(monkeypatch):
     names = [f"layer{i}" for i in range(6)]
     narrow, wide = (np.random.default_rng(d).standard_normal((40, d)) for d in (3, 41))
     teacher, student = ({"wide": wide} | dict.fromkeys(names, narrow) for _ in range(2))
-    report = ks.measure(teacher=teacher, student=student, pairs="all", memory_bytes=10_000)
+    monkeypatch.setattr(student_layers, "within_grid", lambda match, s: dataclasses.replace(s, block_bytes=10_000))
+    report = ks.measure(teacher=teacher, student=student, pairs="all")
     assert {pair.route for pair in report} == {"gram", "pair"}  # the latter of equal layers
 
 

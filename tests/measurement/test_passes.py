@@ -1,6 +1,7 @@
 """What a report reads its rows for: the table that --plan prints is the one that measuring follows."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def test_the_plan_is_printed_before_anything_is_measured(run):
     assert "all passes: " in err
     assert "route gram: 2.5e+04 multiply-adds" in err
     assert "(the report needs these sums)" in err
-    assert "pass 1, Gram sums: 2.5e+04 multiply-adds for transfer_loss" in err
+    assert re.search(r"pass 1, Gram sums: 2.5e\+04 multiply-adds, \d\S* s, for transfer_loss", err)
+    assert re.search(r"in all: about \S+ s on this machine, \S+ MB of memory at the peak", err)
     assert "pass 5, nearest rows" in err
     code, _, err = run("measure", "--teacher", "t.npy", "--student", "s.npy", "--plan", "--route", "tsqr", "--quiet")
     assert code == 0
@@ -76,12 +78,23 @@ def test_a_plan_writes_no_output_and_says_so(verb, run, tmp_path):
     assert not (tmp_path / "r.json").exists()
 
 
-def test_a_plan_runs_no_network(few_digits_teacher, few_digits):
-    lines = []
-    network = few_digits_teacher.module
-    report = measure(teacher=network, student=network, data=few_digits[2], plan=True, announce=lines.append)
+def test_a_plan_runs_networks_over_two_batches_and_keeps_nothing(few_digits_teacher, few_digits, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERNELSCOPE_CACHE", str(tmp_path / "cache"))
+    lines, seen = [], []
+    network, data = few_digits_teacher.module, few_digits[2]
+    network.register_forward_hook(lambda module, given, out: seen.append(len(out)))
+    options = {"data": data, "plan": True, "announce": lines.append, "batch_size": 10}
+    report = measure(teacher=network, student=network, **options)
     assert len(report) == 0
-    assert "will run over the data first" in lines[0]
+    assert 0 < sum(seen) <= 2 * (4 + 10 + 10) < data.n
+    assert re.fullmatch(
+        r"\w+ runs over the data first: about .* s, .*B of features unless the cache has them", lines[0]
+    )
+    assert any("in all: about" in line for line in lines)
+    assert not (tmp_path / "cache").exists()
+    lines.clear()
+    measure(teacher=network, student=network, features=False, **options)
+    assert lines[0].endswith("no features are kept") and "one pass" in lines[2]
 
 
 def test_the_papers_table_is_printed_when_it_is_asked_for(run):
@@ -140,9 +153,8 @@ def test_grids_and_other_kernels_have_their_plan_too():
     )
     (line,) = lines_of(n=9)
     assert "2 pairs by n x n kernels, each layer's once: 5.7e+02 multiply-adds" in line
-    for options in ({"dims": (2,)}, {"memory_bytes": 2_000}):  # by Grams, though there are few examples
-        (line,) = lines_of(n=9, **options)
-        assert "each layer's Gram and each product of two layers" in line
+    (line,) = lines_of(n=9, dims=(2,))  # by Grams, though there are few examples
+    assert "each layer's Gram and each product of two layers" in line
     lines = lines_of(kernel="rbf")
     assert len(lines) == 2
     assert lines[0].endswith("rbf kernel, all 300 x 300 entries: 3.6e+05 multiply-adds")
@@ -151,5 +163,5 @@ def test_grids_and_other_kernels_have_their_plan_too():
 def test_classes_whose_grams_do_not_fit_the_memory_given_are_refused():
     rng = np.random.default_rng(4)
     T, S, y = rng.standard_normal((900, 8)), rng.standard_normal((900, 6)), rng.integers(0, 90, 900)
-    with pytest.raises(ResourceError, match="for 90 classes; raise memory_bytes="):
+    with pytest.raises(ResourceError, match=r"900 examples of 8 \+ 6 features take .* than memory_bytes=15.0 kB"):
         measure(teacher=T, student=S, labels=y, memory_bytes=15_000)
