@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _OPTION = re.compile(
     r"(?<![\w-])(?<!install )--(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)"
-    r"(?: (?P<placeholder>[A-Z][A-Z0-9]*(?:=[A-Z]+)?)\b| (?P<word>ids|all|blocked|auto|kmeans:\d+|grid:\w+)\b|"
+    r"(?: (?P<placeholder>[A-Z][A-Z0-9]*(?:=[A-Z]+)?)\b| (?P<word>ids|inner|all|blocked|auto|kmeans:\d+|grid:\w+)\b|"
     r" (?P<number>\d+(?:\.\d+)?)\b)?"
 )
 #: options without a value, and those whose keyword has another name

@@ -27,7 +27,7 @@ class OpenFile:
         self._released = False
         self._state = _state(self.number)
         self.size = self._state[0]
-        self._close = weakref.finalize(self, _close, self.number)
+        self._close = weakref.finalize(self, close_number, self.number)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
@@ -42,7 +42,7 @@ class OpenFile:
         finally:
             state = _state(number)
             if self._released:
-                _close(number)
+                close_number(number)
             if state != self._state:
                 raise UnreadableInput(f"{shown(self.path)} changed while it was read; run again when nothing writes it")
 
@@ -70,7 +70,8 @@ def _state(number: int) -> tuple[int, int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino
 
 
-def _close(number: int) -> None:
+def close_number(number: int) -> None:
+    """Close a descriptor that was read from, or whose file nobody will look for."""
     with contextlib.suppress(OSError):  # nothing was written that could be lost
         os.close(number)
 

@@ -158,6 +158,9 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
             help="Group of each row, in the same form; intervals leave out whole groups.",
         ),
         click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
+        click.option(
+            "--join", type=click.Choice(["inner"]), help="The same, without rows that one side alone has, with a note."
+        ),
         layers,
         click.option("--teacher-layers", metavar="L1,L2", help="Layers of the teacher alone."),
         click.option(

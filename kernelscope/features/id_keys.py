@@ -58,3 +58,15 @@ def fingerprint(ids: Rows) -> str:
     for start in range(0, ids.shape[0], BLOCK_ROWS):
         digest.update(np.ascontiguousarray(ids[start : start + BLOCK_ROWS]).data)
     return digest.hexdigest()
+
+
+class RowNumbers:
+    """Ids of rows that have none of their own: their numbers, from 0 on."""
+
+    dtype = np.dtype(np.int64)
+
+    def __init__(self, n: int) -> None:
+        self.shape = (n,)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return np.arange(*rows.indices(self.shape[0]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import UnreadableInput, shown
 from kernelscope.features.vectors import are_vectors, open_vectors
 from kernelscope.file_parts import SHARDS, split
-from kernelscope.files import is_folder, reading, require_readable
+from kernelscope.files import is_folder, not_read, reading, require_readable
 
 if TYPE_CHECKING:
     import os
@@ -128,11 +129,17 @@ def _in_file(
 
 
 def is_npz(path: Path) -> bool:
-    """Whether a file is a zip of ``.npy`` members."""
+    """Whether a file is a zip of ``.npy`` members.
+
+    Raises:
+        UnreadableInput, ResourceError: the disk, or the system, fails.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return all(name.endswith(".npy") for name in archive.namelist())
-    except Exception:  # the door to a stranger's file: a damaged directory raises a dozen kinds
+    except Exception as error:  # the door to a stranger's file: a damaged directory raises a dozen kinds
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
+            raise not_read(path, error) from error
         return False
 
 

@@ -117,7 +117,8 @@ class _Shard:
         with reading(self.path):
             found = self._open(self.path)
         self._require_same()
-        assert found is not None  # the same bytes as before
+        if found is None:
+            raise UnreadableInput(f"{shown(self.path)} cannot be read again; check the disk")
         self._recent.add(self, found)
         return found
 

@@ -41,6 +41,7 @@ def audit(
     skip_unreadable: bool = False,
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
+    join: str | None = None,
     layers: str | Sequence[str] | None = None,
     teacher_layers: str | Sequence[str] | None = None,
     student_layers: str | Sequence[str] | None = None,

@@ -37,7 +37,7 @@ def require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None
     _refuse(
         {
             **_needing_more(preparation, asked),
-            "alignment by ids": asked["align"] is not None,
+            "alignment by ids": asked["align"] is not None or asked["join"] is not None,
             "labels": asked["labels"] is not None,
         },
         "cannot come from one pass; leave out --no-features",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from kernelscope.activations.units import unit_of
+from kernelscope.errors import UsageError
 from kernelscope.features.pair import FeaturePair
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.measurement.layer_remarks import on_layers, on_networks
@@ -140,15 +141,26 @@ class Correspondence:
     Attributes:
         labels, groups: of each example, in memory or a file; None for what the features know.
         align: ``"ids"`` to pair re-ordered features by example id.
+        join: ``"inner"`` to pair them so, without the rows that one side alone has.
     """
 
     labels: Any = None
     groups: Any = None
     align: str | None = None
+    join: str | None = None
 
 
 def matches(inputs: Inputs, wanted: Correspondence) -> list[Match]:
-    """Every student matched to the teacher."""
+    """Every student matched to the teacher.
+
+    Raises:
+        Mismatch: rows that do not correspond. UsageError: a join of other than one teacher and one student, all rows.
+    """
+    if wanted.join is not None:
+        if len(inputs.students) > 1 or inputs.references or any(inputs.untrained):
+            raise UsageError("--join inner is about one teacher and one student; leave out the others, or --join")
+        if inputs.teacher.chosen or inputs.students[0].chosen:
+            raise UsageError("--join inner is about all rows, and --limit, --n and --sample choose some; leave one out")
     found = []
     for student, fresh in zip(inputs.students, inputs.untrained):
         beside = {**inputs.references, **({} if fresh is None else {UNTRAINED: fresh})}
@@ -163,10 +175,12 @@ def _match(
     wanted: Correspondence,
     choice: LayerChoice,
 ) -> Match:
-    features = FeaturePair(teacher.features, student.features, align=wanted.align)
-    labels, groups, n = wanted.labels, wanted.groups, features.n
+    features = FeaturePair(teacher.features, student.features, align=wanted.align, join=wanted.join)
+    labels, groups, n = wanted.labels, wanted.groups, teacher.features.n
     chosen = teacher.chosen or student.chosen  # labels stand beside all rows, measured or not
-    given, rows = (n, np.arange(n)) if chosen is None else (chosen.of, chosen.rows)
+    given, rows = (n, np.arange(n) if features.rows is None else features.rows)
+    if chosen is not None:
+        given, rows = chosen.of, chosen.rows
     classed = None if labels is None else per_example(labels, given, "labels", features.classes)
     grouped = None if groups is None else per_example(groups, given, "groups")
     features.notes += tuple(note for each in (classed, grouped) if each is not None for note in each.notes)
@@ -194,7 +208,7 @@ def _inputs(features: FeaturePair) -> np.ndarray | None:
     bear the same id are of one input.
     """
     ids, of_positions = features.ids, features.of_positions
-    if ids is None:
+    if ids is None or (features.by_ids and not of_positions):  # to pair rows by ids, each must have its own
         return None
     if not of_positions and features.pools != {None}:  # extracted: an example is a row, whose id is its own
         return None

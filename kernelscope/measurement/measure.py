@@ -65,6 +65,7 @@ def measure(
     skip_unreadable: bool = False,
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
+    join: str | None = None,
     layers: str | Sequence[str] | None = None,
     teacher_layers: str | Sequence[str] | None = None,
     student_layers: str | Sequence[str] | None = None,
@@ -118,7 +119,8 @@ def measure(
             features and arrays the same rows on all sides. Labels and groups stand beside all examples.
         skip_unreadable: leave out examples that cannot be read, with a note.
         preprocess: operations in the place of those that data and checkpoints state.
-        align: ``"ids"`` to pair re-ordered feature files by example id.
+        align: ``"ids"`` to pair re-ordered feature files by example id. join: ``"inner"`` to leave out, beside that,
+            rows that one side alone has.
         layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``. A glob may match in one
             of the networks only.
         teacher_layers, student_layers: the same for one side alone; layers are paired in their order.

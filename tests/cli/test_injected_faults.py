@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kernelscope.checkpoints.checkpoint import load_checkpoint
+from kernelscope.features import join, pair
 from kernelscope.features.store import FeatureStore
 from kernelscope.features.sums_file import read_sums
 from kernelscope.report.report import TransferReport
@@ -47,6 +48,10 @@ VERBS = {
         ("measure", *ARRAYS, "--sums", "old.kss", "--sums-out", "n.kss", "--save", "n.json"),
         {"n.kss": read_sums, "n.json": TransferReport.load},
     ),
+    "join": (
+        ("measure", "--teacher", "k.npz", "--student", "shards:j*.npz", "--join", "inner", "--save", "n.json"),
+        {"n.json": TransferReport.load},
+    ),
     "audit": (("audit", *ARRAYS, "--save", "a.json"), {"a.json": whole_audit}),
     "gate": (("gate", *ARRAYS, "--max", "transfer_loss=9", "--save", "g.json"), {"g.json": TransferReport.load}),
     "report": (
@@ -59,7 +64,7 @@ VERBS = {
         {"deep/x.pt": load_checkpoint, "deep/b.pt": load_checkpoint},
     ),
 }
-INPUTS = {"t.npy", "s.npy", "y.npy", "a.pt", "b.pt", "old.json", "old.kss"}
+INPUTS = {"t.npy", "s.npy", "y.npy", "a.pt", "b.pt", "old.json", "old.kss", "k.npz", "j0.npz", "j1.npz"}
 EVERY = [(verb, kind) for verb in VERBS for kind in KINDS]
 
 
@@ -75,6 +80,9 @@ def inputs(tmp_path_factory):
     np.save(folder / "y.npy", y := np.arange(40) % 4)
     other = {"teacher": X.astype("float64") + 1, "student": rng.standard_normal((40, 4)), "labels": y}
     ks.measure(**other, sums_out=folder / "old.kss")
+    order = rng.permutation(40)
+    for name, rows in {"k": slice(40), "j0": order[:30], "j1": order[30:39]}.items():
+        np.savez(folder / f"{name}.npz", x=X[rows], ids=np.arange(40)[rows])
     for name in ("a", "b"):
         recipe = ks.recipe(arch="mlp", arch_kwargs={"hidden": 8, "in_features": 192}, epochs=1, seed=ord(name))
         ks.train(recipe, data=DATA).save(folder / f"{name}.pt")
@@ -88,6 +96,8 @@ def place(inputs, tmp_path, monkeypatch):
     for name in INPUTS:
         (tmp_path / name).write_bytes((inputs / name).read_bytes())
     (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(join, "PART_IDS", 30)  # so that a join writes to the disk
+    monkeypatch.setattr(pair, "HELD_BYTES", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     return tmp_path
 
