@@ -138,8 +138,9 @@ def is_npz(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return all(name.endswith(".npy") for name in archive.namelist())
     except Exception as error:  # the door to a stranger's file: a damaged directory raises a dozen kinds
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
-            raise not_read(path, error) from error
+        failed = error if isinstance(error, OSError) else error.__context__  # which zipfile tells as damage
+        if isinstance(failed, OSError) and failed.errno not in (None, errno.EINVAL):  # a place before the file's start
+            raise not_read(path, failed) from error
         return False
 
 
