@@ -134,8 +134,8 @@ def as_unreadable(path: Path) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:  # the library makes room for what a file declares before it looks for it
-        free, most = memory.free_bytes(), MOST_INFLATION * path.stat().st_size + FREE_BYTES
-        if free is not None and most > free:
+        free, size = memory.free_bytes(), path.stat().st_size if path.exists() else 0
+        if free is not None and MOST_INFLATION * size + FREE_BYTES > free:
             raise not_read(path, error) from error
         raise UnreadableInput(f"{shown(path)} declares more than it can hold; save it again") from error
     except Exception as error:
@@ -163,7 +163,7 @@ def read(path: Path, batches: Iterator[Any], columns: Columns, most: int) -> dic
         UnreadableInput: more than ``most`` bytes, no rows, or vectors of other lengths. ResourceError: no memory.
     """
     blocks: dict[str, list[np.ndarray]] = {name: [] for name in columns.matrices}
-    values: dict[str, list[Any]] = {name: [] for name in columns.beside}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in columns.beside}
     taken, row = 0, 0
     for batch in batches:
         for name, sources in columns.matrices.items():
@@ -173,7 +173,7 @@ def read(path: Path, batches: Iterator[Any], columns: Columns, most: int) -> dic
             blocks[name].append(block)
             taken += block.nbytes
         for name, held in values.items():
-            held += batch.column(name).to_pylist()
+            held.append(described(path, name, values_of(batch, name), row))
         row += len(batch)
         if taken > most:
             raise UnreadableInput(
@@ -183,7 +183,7 @@ def read(path: Path, batches: Iterator[Any], columns: Columns, most: int) -> dic
     if not row:
         raise UnreadableInput(f"{shown(path)} holds no rows; save it again")
     found = {name: np.concatenate(held) for name, held in blocks.items()}
-    return found | {name: described(path, name, held) for name, held in values.items()}
+    return found | {name: np.concatenate(held) for name, held in values.items()}
 
 
 def matrix(path: Path, batch: Any, columns: Sequence[str], row: int) -> np.ndarray:
@@ -230,6 +230,15 @@ def _vectors(path: Path, column: Any, name: str, row: int) -> np.ndarray:
         )
     rows: np.ndarray = numbers.reshape(len(column), width)
     return rows
+
+
+def values_of(batch: Any, name: str) -> Any:
+    """Of a column beside the matrices, whole numbers as an array."""
+    import pyarrow
+
+    column = batch.column(name)
+    plain = pyarrow.types.is_integer(column.type) and not column.null_count
+    return column.to_numpy(zero_copy_only=False) if plain else column.to_pylist()
 
 
 def described(path: Path, name: str, values: list[Any] | np.ndarray, row: int = 0) -> np.ndarray:

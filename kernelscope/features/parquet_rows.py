@@ -14,7 +14,7 @@ import numpy as np
 from kernelscope.errors import UnreadableInput, in_bytes, shown
 from kernelscope.features.ahead import ForwardRows
 from kernelscope.features.arrays import ID_NAMES
-from kernelscope.features.arrow_table import Columns, as_unreadable, described, matrix, require_width
+from kernelscope.features.arrow_table import Columns, as_unreadable, described, matrix, require_width, values_of
 from kernelscope.kernels.rows import BLOCK_ROWS
 from kernelscope.numpy_files import FREE_BYTES, MOST_INFLATION
 
@@ -49,7 +49,7 @@ def open_parquet(path: Path, part: str | None) -> ArrayFeatures:
             _require_plausible(path, source.n * row.nbytes)
             content[name] = ParquetRows(source, columns, _vectors_of(path, name, columns, row), row)
         for name in chosen.beside:
-            column = ParquetRows(source, [name], _values_of(path, name), described(path, name, _values(first, name)))
+            column = ParquetRows(source, [name], _describing(path, name), described(path, name, values_of(first, name)))
             content[name] = column if name.lower() in ID_NAMES else column[:]
     return chosen.features(path, content)
 
@@ -71,16 +71,8 @@ def _vectors_of(path: Path, name: str, columns: list[str], first: np.ndarray) ->
     return read
 
 
-def _values_of(path: Path, name: str) -> Read:
-    return lambda batch, row: described(path, name, _values(batch, name), row)
-
-
-def _values(batch: Any, name: str) -> Any:
-    import pyarrow
-
-    column = batch.column(name)
-    plain = pyarrow.types.is_integer(column.type) and not column.null_count
-    return column.to_numpy(zero_copy_only=False) if plain else column.to_pylist()
+def _describing(path: Path, name: str) -> Read:
+    return lambda batch, row: described(path, name, values_of(batch, name), row)
 
 
 class _Source:

@@ -9,7 +9,7 @@ from kernelscope.errors import UsageError, encodable
 from kernelscope.measurement.drawing import drawn_of_features
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
 from kernelscope.measurement.layer_choice import LayerChoice, Words
-from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, opened, untrained_copy
+from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, is_stream, opened, untrained_copy
 from kernelscope.measurement.students import Student, students_of
 from kernelscope.report.fields import NetworkReport
 
@@ -90,7 +90,8 @@ def networks_among(given: Given) -> list[str]:
         *((each.given, "student", arch) for each, arch in zip(given.students, given.student_archs)),
         *((each, name, given.teacher_arch) for name, each in given.references.items()),
     ]
-    return [found.name for found in (opened(*side) for side in sides) if isinstance(found, Network)]
+    found = [opened(*side) for side in sides if not is_stream(side[0])]  # which may be read once only
+    return [each.name for each in found if isinstance(each, Network)]
 
 
 def open_inputs(given: Given, request: Request) -> Inputs:

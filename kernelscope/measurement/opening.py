@@ -108,7 +108,7 @@ class Network:
 
 
 def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
-    """A path to a feature file or a checkpoint, a module, a store, an array, or arrays by layer name.
+    """A path to a feature file or a checkpoint, a module, a store, an array, a table, or arrays by layer name.
 
     Raises:
         UnreadableInput: a file that is none of the kinds, or damaged.
@@ -120,6 +120,10 @@ def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
         raise UsageError(f"{role} is in memory, which needs no architecture; drop the option")
     if isinstance(given, (str, os.PathLike)):
         return _opened_path(Path(given), role, arch)
+    if is_stream(given):
+        from kernelscope.features.arrow_stream import open_stream
+
+        return _of_features(role, open_stream(given, role))
     if _is_module(given):
         from kernelscope.checkpoints.loaded import loaded_module
 
@@ -136,6 +140,11 @@ def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
     if not arrays:
         raise UsageError(f"{role} is an empty dict; give at least one layer's features")
     return NetworkInput(role, ArrayFeatures(role, arrays), NetworkReport(role, None, None, None))
+
+
+def is_stream(given: object) -> bool:
+    """Whether it is a table that offers an Arrow stream; one of pandas is taken as its numbers."""
+    return hasattr(given, "__arrow_c_stream__") and not hasattr(given, "iloc")
 
 
 def untrained_copy(network: NetworkInput | Network, seed: int) -> Network | None:
