@@ -174,7 +174,7 @@ def shown(path: object, limit: int = 100) -> str:
 def in_seconds(count: float) -> str:
     """``1.2 s``, ``3 min``, ``2.5 h``: a time in the unit that shows it best."""
     if count < 100:
-        return f"{count:.1f} s" if count < 10 else f"{count:.0f} s"
+        return f"{count:.2g} s" if count < 10 else f"{count:.0f} s"
     return f"{count / 60:.0f} min" if count < 100 * 60 else f"{count / 3600:.1f} h"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from kernelscope.errors import ResourceError, in_bytes
 
 _FREE, _LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
-_RESIDENT = Path("/proc/self/statm")
+_RESIDENT, _STATUS = Path("/proc/self/statm"), Path("/proc/self/status")
 
 
 def free_bytes() -> int | None:
@@ -36,12 +37,15 @@ def resident_bytes() -> int:
 
 def peak_bytes() -> int:
     """The most this process has had in memory; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):  # first: getrusage counts what the process was forked from, too
+        if (most := re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())) is not None:
+            return int(most[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows
         return 0
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    bytes_or_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return bytes_or_kb if sys.platform == "darwin" else bytes_or_kb * 1024
 
 
 def require(needed_bytes: int, what: object, fix: str) -> None:

@@ -27,6 +27,7 @@ from kernelscope.cli.streams import say
 @options.layers
 @options.pool
 @options.batch_size
+@options.max_memory
 @options.device
 @options.dtype
 @options.no_accuracy_check

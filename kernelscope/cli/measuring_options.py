@@ -111,14 +111,6 @@ def _how_it_is_computed() -> Callable[[F], F]:
             help="Print on stderr what it will cost: passes, seconds, memory, and how many examples +-1 % takes; "
             "measure nothing.",
         ),
-        click.option(
-            "--max-memory",
-            "memory_bytes",
-            metavar="SIZE",
-            callback=values.reads(values.size_in_bytes),
-            help="The most that this process may take in all, such as 700M; what cannot fit is refused [default: "
-            "blocks take up to 512M].",
-        ),
     )
 
 

@@ -67,6 +67,13 @@ pool = click.option(
     show_default=True,
     help="auto, avg, mean, max, flatten, cls or last; token, patch or grid:HxW makes every position a row.",
 )
+max_memory = click.option(
+    "--max-memory",
+    "memory_bytes",
+    metavar="SIZE",
+    callback=values.reads(values.size_in_bytes),
+    help="The most that this process may have in memory, all told, such as 700M; what cannot fit is refused.",
+)
 layers = click.option("--layers", metavar="L1,L2", help="Layers by name or glob [default: embedding,logits].")
 dtype = click.option(
     "--dtype",
@@ -177,6 +184,7 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
         dtype,
         seed,
         batch_size,
+        max_memory,
         no_cache,
         no_accuracy_check,
     )

@@ -45,6 +45,7 @@ def extract(
     dtype: str = "float32",
     overwrite: bool = False,
     accuracy_check: bool = True,
+    memory_bytes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
     """Layer features of a network over examples, in eval mode and in order, written to ``out``.
@@ -56,6 +57,7 @@ def extract(
         pooling: how maps and tokens become rows (``activations/pooling.py``).
         dtype: storage type, float32 or float16.
         accuracy_check: refuse a network that scores other than its checkpoint states for these examples.
+        memory_bytes: the most that this process may have resident; a batch that took it further ends the extraction.
         progress: called with examples done and their number.
 
     Raises:
@@ -72,6 +74,7 @@ def extract(
         device=device,
         dtype=dtype,
         accuracy_check=accuracy_check,
+        memory_bytes=memory_bytes,
         progress=None if progress is None else lambda name, done, total: progress(done, total),
     )
     return Extraction(loaded, examples, request).write(out, overwrite=overwrite)

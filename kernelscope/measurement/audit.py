@@ -18,6 +18,8 @@ from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.landmark_numbers import choose_landmarks
 from kernelscope.measurement.layer_choice import LayerChoice
 from kernelscope.measurement.layer_pairs import Correspondence, LayerPair, matches
+from kernelscope.measurement.memory_limit import left_beside
+from kernelscope.measurement.passes import Sizes
 from kernelscope.report.audit import AuditReport, PairAudit, Tracking
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def audit(
     dtype: str = "float32",
     seed: int = 0,
     batch_size: int = 256,
+    memory_bytes: int | None = None,
     cache: bool = True,
     accuracy_check: bool = True,
     teacher_arch: str | None = None,
@@ -88,12 +91,14 @@ def audit(
     audited = []
     for pair in (pair for match in matched for pair in match.pairs()):
         with within_float64(teacher=pair.teacher, student=pair.student):
-            audited.append(_audit_pair(pair, landmarks=landmarks, device=device, seed=seed))
+            left = left_beside(Sizes.of(pair, landmarks, 0), memory_bytes)
+            audited.append(_audit_pair(pair, landmarks=landmarks, device=device, seed=seed, block_bytes=left))
     return AuditReport(tuple(audited), _tracking(audited))
 
 
-def _audit_pair(pair: LayerPair, *, landmarks: Any, device: str, seed: int) -> PairAudit:
-    scaled = well_scaled_sums(teacher=narrowed(pair.teacher), student=narrowed(pair.student), device=device)
+def _audit_pair(pair: LayerPair, *, landmarks: Any, device: str, seed: int, block_bytes: int) -> PairAudit:
+    sides = (narrowed(X, memory_bytes=block_bytes) for X in (pair.teacher, pair.student))
+    scaled = well_scaled_sums(teacher=next(sides), student=next(sides), device=device)
     require_norms(scaled.unit)
     loss = loss_from_sums(scaled)
     chosen = choose_landmarks(landmarks, pair.examples, scaled, seed)

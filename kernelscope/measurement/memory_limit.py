@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kernelscope import memory
 from kernelscope.errors import ResourceError, in_bytes
+from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES, WIDEST_STRIP
 from kernelscope.kernels.similarity.nearest import MOST_CANDIDATES, TILE_ROWS
@@ -57,33 +58,38 @@ def bytes_of_grid(n: int, teacher: Sequence[int], student: Sequence[int], *, in_
     return BUFFERS + 16 * MB + (13 if in_two else 7) * grams + kernels + PER_EXAMPLE * n
 
 
-def within_pair(pair: LayerPair, settings: PairSettings) -> PairSettings:
-    """The same settings with what is left for blocks while one pair is measured.
+def left_beside(sizes: Sizes, memory_bytes: int | None) -> int:
+    """What is left for blocks while one pair is measured, of all that the process may have resident.
 
     Raises:
-        ResourceError: it does not fit, and how much would do.
+        ResourceError: the pair does not fit, and how much would do.
     """
-    sizes = Sizes.of(pair, settings.landmarks, settings.neighbours)
     what = f"{sizes.n:,} examples of {sizes.d_teacher} + {sizes.d_student} features"
-    return _within(settings, bytes_of_pair(sizes), what)
+    return _left(memory_bytes, bytes_of_pair(sizes), what)
+
+
+def within_pair(pair: LayerPair, settings: PairSettings) -> PairSettings:
+    """The same settings with what is left for blocks while one pair is measured. Raises as :func:`left_beside`."""
+    sizes = Sizes.of(pair, settings.landmarks, settings.neighbours)
+    return replace(settings, block_bytes=left_beside(sizes, settings.memory_bytes))
 
 
 def within_grid(match: Match, settings: PairSettings, *, in_two: bool = False) -> PairSettings:
-    """The same while all pairs of layers are measured together. Raises as :func:`within_pair`."""
+    """The same while all pairs of layers are measured together. Raises as :func:`left_beside`."""
     n, (teacher, student) = match.features.n, grid_widths(match)
     what = f"{n:,} examples of {len(teacher)} + {len(student)} layers"
-    return _within(settings, bytes_of_grid(n, teacher, student, in_two=in_two), what)
-
-
-def _within(settings: PairSettings, needed: int, what: str) -> PairSettings:
-    if settings.memory_bytes is None:
-        memory.require(needed, what, "use --sample, or fewer --layers")
-        return settings
-    left = settings.memory_bytes - (memory.resident_bytes() + needed)
-    if left < LEAST_FOR_BLOCKS:
-        least = in_bytes(settings.memory_bytes - left + LEAST_FOR_BLOCKS)
-        raise ResourceError(
-            f"{what} take {least} in all, more than --max-memory {in_bytes(settings.memory_bytes)}; raise it, or use "
-            "--sample"
-        )
+    left = _left(settings.memory_bytes, bytes_of_grid(n, teacher, student, in_two=in_two), what)
     return replace(settings, block_bytes=left)
+
+
+def _left(memory_bytes: int | None, needed: int, what: str) -> int:
+    if memory_bytes is None:
+        memory.require(needed, what, "use --sample, or fewer --layers")
+        return DEFAULT_MEMORY_BYTES
+    left = memory_bytes - (memory.resident_bytes() + needed)
+    if left < LEAST_FOR_BLOCKS:
+        least = in_bytes(memory_bytes - left + LEAST_FOR_BLOCKS)
+        raise ResourceError(
+            f"{what} take {least} in all, more than --max-memory {in_bytes(memory_bytes)}; raise it, or use --sample"
+        )
+    return left
