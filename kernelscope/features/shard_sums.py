@@ -19,9 +19,9 @@ from kernelscope.kernels.distance.merging import merged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kernelscope.kernels.distance.layer_grid import Key, LayerSums
+    from kernelscope.kernels.distance.layer_grid import LayerSums
     from kernelscope.kernels.nystrom.class_sums import ClassSums
-    from kernelscope.kernels.rows import Rows
+    from kernelscope.kernels.rows import Key, Rows
     from kernelscope.kernels.similarity.diagonals import Diagonals
 
 MORE = " …"  #: ends the name of the first of several files

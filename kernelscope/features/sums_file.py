@@ -5,10 +5,11 @@
     /outline_crc32     (1,) u4
     /own0000 …         (2, 2, d, d): Gram of each layer, of even and odd rows, its leading part and its rest
     /cross             (2, 2, D_S, D_T): of all student and all teacher layers side by side
-    /columns           (2, D): column sums of all layers, in two parts        /first (D,): the first row
+    /columns           (2, D): column sums of all layers, in two parts
+    /extremes          (2, D): least and largest entry of columns, of layers that are the same in all rows
     /lengths           (2, blocks, layers, 2): lengths of the slices of every block, which bound errors
-    /products (layers, layers)   /weighted (layers, D): of the squared row norms, among them and with the rows
-    /class_labels, /class_counts (L,)   /class_sums (2, L, D)   /class_squares (layers, L)
+    /products (2, layers, layers), /weighted (2, layers, D): of squared row norms, among them and with the rows
+    /class_labels, /class_counts (L,)   /class_sums (2, L, D)   /class_squares (2, layers, L)
     /ids               (k, 16) u1: of the shards that keep theirs, in their order
 
 A file from a stranger is looked into by a child process, and its arrays are read as plain bytes of the file
@@ -28,18 +29,16 @@ import numpy as np
 
 from kernelscope.errors import KernelscopeError, UnreadableInput, UsageError, one_line, shown
 from kernelscope.features.shard_sums import Shard, ShardSums, SummedLayer, SummedNetwork
+from kernelscope.features.sums_arrays import class_sums, diagonals, layer_sums
 from kernelscope.files import reading, require_readable, write_by
-from kernelscope.kernels.distance.layer_grid import Key, LayerSums
-from kernelscope.kernels.nystrom.class_sums import ClassSums
-from kernelscope.kernels.rows import Constancy, Summed
-from kernelscope.kernels.similarity.diagonals import Diagonals
 from kernelscope.numpy_files import ArrayFile
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from kernelscope.kernels.rounding import Two
+    from kernelscope.kernels.rows import Constancy
+
 
 FORMAT, FORMAT_VERSION = "kernelscope.sums", 1
 MOST_LAYERS = 900
@@ -131,10 +130,10 @@ def _arrays(sums: ShardSums) -> dict[str, np.ndarray]:
     found |= {
         "cross": np.array(of_all.cross),
         "columns": np.hstack([np.array(of_all.sums[key]) for key in keys]),
-        "first": np.concatenate([of_all.constant[key].first for key in keys]),
+        "extremes": np.hstack([_extremes(of_all.constant[x.key], x.width) for x in sums.layers]),
         "lengths": lengths,
-        "products": sums.diagonals.products,
-        "weighted": np.hstack([sums.diagonals.weighted[key] for key in keys]),
+        "products": np.array(sums.diagonals.products),
+        "weighted": np.concatenate([np.array(sums.diagonals.weighted[key]) for key in keys], axis=2),
         "ids": np.concatenate(ids) if ids else np.empty((0, 16), np.uint8),
     }
     if classes is not None:
@@ -142,9 +141,13 @@ def _arrays(sums: ShardSums) -> dict[str, np.ndarray]:
             "class_labels": classes.labels.astype("<i8"),
             "class_counts": classes.counts.astype("<i8"),
             "class_sums": np.concatenate([np.array(classes.sums[key]) for key in keys], axis=2),
-            "class_squares": np.array([classes.squares[key] for key in keys]),
+            "class_squares": np.array([classes.squares[key] for key in keys]).swapaxes(0, 1),
         }
     return found
+
+
+def _extremes(seen: Constancy, width: int) -> np.ndarray:
+    return seen.extremes if seen.so_far and seen.extremes is not None else np.zeros((2, width))
 
 
 def _read(path: Path, stored: dict[str, Any]) -> ShardSums:
@@ -173,9 +176,9 @@ def _read(path: Path, stored: dict[str, Any]) -> ShardSums:
         split=outline["split"],
         classes=tuple(map(str, outline["classes"])),
         shards=_shards(outline["shards"], arrays["ids"]),
-        sums=_layer_sums(outline, layers, arrays),
-        diagonals=_diagonals(layers, arrays),
-        by_class=_class_sums(layers, arrays) if outline["labelled"] is True else None,
+        sums=layer_sums(outline, layers, arrays),
+        diagonals=diagonals(layers, arrays),
+        by_class=class_sums(layers, arrays) if outline["labelled"] is True else None,
         notes=tuple(map(str, outline["notes"])),
     )
     _require_sums_of_rows(found)
@@ -207,79 +210,6 @@ def _shards(stated: list[Any], ids: np.ndarray) -> tuple[Shard, ...]:
     if ids.shape != (used, 16) or not found:
         raise ValueError("ids of other shards")
     return tuple(found)
-
-
-def _layer_sums(outline: dict[str, Any], layers: tuple[SummedLayer, ...], arrays: dict[str, np.ndarray]) -> LayerSums:
-    rows, lengths = tuple(map(int, outline["rows"])), arrays["lengths"]
-    widths = {"teacher": 0, "student": 0}
-    columns: dict[Key, slice] = {}
-    for layer in layers:
-        columns[layer.key] = slice(widths[layer.role], widths[layer.role] + layer.width)
-        widths[layer.role] += layer.width
-    total = sum(widths.values())
-    wanted = {
-        "cross": (2, 2, widths["student"], widths["teacher"]),
-        "columns": (2, total),
-        "first": (total,),
-        "products": (len(layers), len(layers)),
-        "weighted": (len(layers), total),
-        "lengths": (2, lengths.shape[1], len(layers), 2),
-        **{f"own{i:04d}": (2, 2, layer.width, layer.width) for i, layer in enumerate(layers)},
-    }
-    if len(columns) < len(layers) or any(arrays[name].shape != shape for name, shape in wanted.items()):
-        raise ValueError("arrays of another shape")
-    parts = _parts(layers)
-    return LayerSums(
-        rows=(rows[0], rows[1]),
-        own={layer.key: _halves(arrays[f"own{i:04d}"]) for i, layer in enumerate(layers)},
-        sums={key: (arrays["columns"][0, at], arrays["columns"][1, at]) for key, at in parts.items()},
-        cross=_halves(arrays["cross"]),
-        columns=columns,
-        same=frozenset((str(t), str(s)) for t, s in outline["same"]),
-        row_errors=dict.fromkeys(columns, 0.0),
-        constant={
-            layer.key: Constancy(
-                Summed((sum(rows), layer.width), layer.dtype),
-                arrays["first"][parts[layer.key]],
-                stated["constant"] is True,
-            )
-            for layer, stated in zip(layers, outline["layers"])
-        },
-        lengths={
-            layer.key: [[(float(l), float(b)) for l, b in lengths[half, :, i]] for half in (0, 1)]
-            for i, layer in enumerate(layers)
-        },
-    )
-
-
-def _parts(layers: tuple[SummedLayer, ...]) -> dict[Key, slice]:
-    """Where each layer stands among all."""
-    ends = np.cumsum([layer.width for layer in layers]).tolist()
-    return {layer.key: slice(end - layer.width, end) for layer, end in zip(layers, ends)}
-
-
-def _halves(array: np.ndarray) -> tuple[Two, Two]:
-    return (array[0, 0], array[0, 1]), (array[1, 0], array[1, 1])
-
-
-def _diagonals(layers: tuple[SummedLayer, ...], arrays: dict[str, np.ndarray]) -> Diagonals:
-    keys, products, weighted = tuple(layer.key for layer in layers), arrays["products"], arrays["weighted"]
-    return Diagonals(keys, products, {key: weighted[:, at] for key, at in _parts(layers).items()})
-
-
-def _class_sums(layers: tuple[SummedLayer, ...], arrays: dict[str, np.ndarray]) -> ClassSums:
-    labels, counts, sums = (arrays[name] for name in ("class_labels", "class_counts", "class_sums"))
-    parts = _parts(layers)
-    m = len(labels)
-    fits = counts.shape == (m,) and sums.shape == (2, m, sum(x.width for x in layers)) and m > 0
-    if not fits or arrays["class_squares"].shape != (len(layers), m) or not (np.diff(labels) > 0).all():
-        raise ValueError("class sums of another shape")
-    return ClassSums(
-        labels,
-        counts,
-        {key: (sums[0][:, at], sums[1][:, at]) for key, at in parts.items()},
-        {layer.key: arrays["class_squares"][i] for i, layer in enumerate(layers)},
-    )
 
 
 def _require_sums_of_rows(found: ShardSums) -> None:

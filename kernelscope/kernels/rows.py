@@ -38,6 +38,8 @@ class Rows(Protocol):
     def __getitem__(self, rows: slice, /) -> Any: ...
 
 
+Key = tuple[str, str]  #: role (``teacher`` or ``student``) and name of a layer
+
 #: what public functions take for features ``(n, d)``: rows that slice, or what NumPy makes an array of
 Features: TypeAlias = Rows | ArrayLike
 
@@ -159,41 +161,45 @@ class Summed:
 
 
 class Constancy:
-    """Whether every column is the same in all rows seen, ``max_i |x_i − x_1| <= 4 u |x_1|``, u the stored type's."""
+    """Whether every column is the same in all rows seen: ``max x_i − min x_i <= 4 u max |x_i|``, u the stored type's.
 
-    def __init__(self, X: Rows, first: np.ndarray | None = None, so_far: bool = True) -> None:
-        self.so_far = so_far
-        self.first = first
+    ``extremes``: the least and the largest entry of every column, shape ``(2, d)``; None of no rows. Once some column
+    has shown another number they are no longer kept.
+    """
+
+    def __init__(self, X: Rows, extremes: np.ndarray | None = None, so_far: bool = True) -> None:
+        self.so_far, self.extremes = so_far, extremes
         self._slack = 4 * max(storage_roundoff(X), UNIT_ROUNDOFF)
 
     @property
     def zero(self) -> bool:
         """Whether all rows seen are zero."""
-        return self.so_far and self.first is not None and not self.first.any()
+        return self.so_far and self.extremes is not None and not self.extremes.any()
 
     def and_of(self, other: Constancy) -> Constancy:
         """Of the rows that either has seen, in a new value."""
         both = copy.copy(self)
-        if other.first is not None:
-            both.see(other.first[None])
+        if other.extremes is not None:
+            both.see(other.extremes)
         both.so_far = both.so_far and other.so_far
         return both
 
-    def seen_as(self, so_far: bool, first: np.ndarray | None = None) -> Constancy:
+    def seen_as(self, so_far: bool, extremes: np.ndarray | None = None) -> Constancy:
         """Of other rows of the same type, in a new value."""
         other = copy.copy(self)
-        other.so_far, other.first = so_far, first
+        other.so_far, other.extremes = so_far, extremes
         return other
 
     def see(self, block: np.ndarray) -> None:
         if not self.so_far or len(block) == 0:
             return
-        block = np.asarray(block, np.float64)
-        if self.first is None:
-            self.first = block[0].copy()
+        found = np.array([np.min(block, axis=0), np.max(block, axis=0)], np.float64)
+        if self.extremes is not None:
+            found = np.array([np.minimum(found[0], self.extremes[0]), np.maximum(found[1], self.extremes[1])])
+        self.extremes = found
         with np.errstate(invalid="ignore", over="ignore"):  # what is infinitely far is not constant either
-            apart = np.max(np.abs(block - self.first), axis=0)
-            self.so_far = bool(np.all(apart <= self._slack * np.abs(self.first)))  # NaN is nothing constant
+            apart = found[1] - found[0]
+            self.so_far = bool(np.all(apart <= self._slack * np.max(np.abs(found), axis=0)))  # NaN is nothing constant
 
 
 def is_constant(X: Rows) -> bool:

@@ -37,7 +37,7 @@ from kernelscope.kernels.distance.layer_grid import Onlooker, layer_sums
 from kernelscope.kernels.distance.slices import LIMITS
 from kernelscope.kernels.nystrom.class_sums import ClassSummation
 from kernelscope.kernels.rounding import frobenius
-from kernelscope.kernels.rows import Rows, Summed, storage_roundoff
+from kernelscope.kernels.rows import Key, Rows, Summed, storage_roundoff
 from kernelscope.kernels.similarity.diagonals import DiagonalSummation
 from kernelscope.measurement import students
 from kernelscope.measurement.grid import measure_summed, read_together
@@ -48,7 +48,7 @@ from kernelscope.report.fields import NetworkReport
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kernelscope.kernels.distance.layer_grid import Key, LayerSums
+    from kernelscope.kernels.distance.layer_grid import LayerSums
     from kernelscope.measurement.layer_pairs import Match
     from kernelscope.measurement.pair_numbers import Measured, PairSettings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
-from kernelscope.kernels.distance.layer_grid import Key, LayerSums, layer_sums
+from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
 from kernelscope.kernels.scales import require_norms, within_float64
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from kernelscope.features.streaming import StreamedFeatures
     from kernelscope.kernels.nonlinear.functions import Kernel
+    from kernelscope.kernels.rows import Key
     from kernelscope.measurement.layer_pairs import LayerPair, Match
 
 

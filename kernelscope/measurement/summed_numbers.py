@@ -20,8 +20,8 @@ from kernelscope.report import fields
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
-    from kernelscope.kernels.distance.layer_grid import Key
     from kernelscope.kernels.nystrom.class_sums import ClassSums
+    from kernelscope.kernels.rows import Key
     from kernelscope.kernels.similarity.diagonals import Diagonals
 
 NO_LABELS = "class means, and what rests on them, need labels beside the rows as they are summed"
@@ -67,7 +67,7 @@ def class_mean_fields(
     within = within_class_of_sums(
         scaled.sums,
         np.hstack([student.D, teacher.D]),
-        np.array([classes.squares[key] for key in keys]),
+        np.array([classes.squares[key][0] for key in keys]),
         classes.counts,
     )
     found: dict[str, Any] = {"within_class_cka": within}

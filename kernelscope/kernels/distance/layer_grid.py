@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
+from kernelscope.kernels.distance.order_free import OrderFreeHalf
 from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import Two, added, frobenius, gamma, two_sum
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
     Constancy,
+    Key,
     Rows,
     entry_error,
     numpy_block,
@@ -34,8 +36,10 @@ from kernelscope.kernels.shares import Share
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Key = tuple[str, str]  #: role (``teacher`` or ``student``) and name of a layer
+    from kernelscope.kernels.distance.column_grid import Grid
+
 Onlooker = Callable[[int, dict[Key, np.ndarray]], None]  #: sees the number of a block's first row, and the block
+Second = Callable[[int, int], np.ndarray]  #: which of the rows between two numbers belong to the second half
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,8 @@ class LayerSums:
     ``rows``: how many are even and odd, n in all; of several passes each counts its own. ``lengths``: by layer and
     half, the lengths of slices that bound errors, where rows were sliced; ``same``: the (teacher, student) layers that
     hold the same numbers; ``constant``: whether a layer is the same for all examples; ``merges``: how often sums in
-    one part were added to others.
+    one part were added to others; ``grid``: that rows were rounded to, whose sums are then exact, and halves no longer
+    those of even and of odd rows.
     """
 
     rows: tuple[int, int]
@@ -58,6 +63,7 @@ class LayerSums:
     constant: dict[Key, Constancy]
     lengths: dict[Key, list[list[tuple[float, float]]]] = field(default_factory=dict)
     merges: int = 0
+    grid: Grid | None = None
 
     @property
     def n(self) -> int:
@@ -88,15 +94,24 @@ class LayerSums:
             len(S[0][0]),
             gram,
             np.concatenate([self.sums[key][0] for key in keys]),
-            summation_errors(gram, len(S[0][0]), chain) if rest is None else self._slice_errors(*keys, chain),
+            summation_errors(gram, len(S[0][0]), chain) if rest is None else self._slice_errors(*keys, gram, chain),
             sums_error=1.01 * gamma(chain + 2) if rest is None else 4 * gamma(4),
             rest=rest,
             # halves of many small passes may be of quite different sizes, and then none is to be fitted on
             halves=None if min(self.rows) < min(self.n // 2, 2 * len(S[0][0])) else (halves[0], halves[1]),
         )
-        return plain.with_row_errors(*(self.row_errors[key] for key in keys))
+        found = plain.with_row_errors(*(self.row_errors[key] for key in keys))
+        return found if self.grid is None else self._on_grid(found, [self.grid.row_error(key, self.n) for key in keys])
 
-    def _slice_errors(self, student: Key, teacher: Key, chain: int) -> BlockErrors:
+    def _on_grid(self, sums: GramSums, rows: list[float]) -> GramSums:
+        """The same for rows that were rounded to the grid, by ``rows`` of the student and of the teacher."""
+        lengths = math.sqrt(sums.trace_student), math.sqrt(sums.trace_teacher)
+        means = max(error / length for error, length in zip(rows, lengths) if length > 0)
+        return replace(sums.with_row_errors(*rows), sums_error=sums.sums_error + 1.01 * means)
+
+    def _slice_errors(self, student: Key, teacher: Key, gram: np.ndarray, chain: int) -> BlockErrors:
+        if self.grid is not None:  # whole numbers, whose sums are exact
+            return summation_errors(gram, len(self.own[student][0][0]), 0)
         S, T = self.lengths[student], self.lengths[teacher]
 
         def error(first: list[list[tuple[float, float]]], second: list[list[tuple[float, float]]]) -> float:
@@ -112,7 +127,13 @@ class LayerSums:
 
 
 def layer_sums(
-    *, teacher: Mapping[str, Rows], student: Mapping[str, Rows], once: bool = False, beside: Sequence[Onlooker] = ()
+    *,
+    teacher: Mapping[str, Rows],
+    student: Mapping[str, Rows],
+    once: bool = False,
+    beside: Sequence[Onlooker] = (),
+    grid: Grid | None = None,
+    second: Second | None = None,
 ) -> LayerSums:
     """One pass over all layers of both networks.
 
@@ -120,18 +141,21 @@ def layer_sums(
         teacher, student: features ``(n, d)`` by layer name, of the same n examples in the same order.
         once: rows cannot be read again, so that the sums have to be sharp enough for small losses too: about four
             times the cost, see :mod:`kernelscope.kernels.distance.slices`.
-        beside: called with the number of its first row, and every block of rows by layer, as it is read.
+        beside: called with the number of its first row, and every block of rows by layer, as it is summed.
+        grid: what rows are rounded to, so that their sums are exact, and the same bits in any order of rows.
+        second: with a grid, which rows make the second half; without, halves are not told apart.
 
     Raises:
-        Mismatch: different numbers of rows. NumericalError: NaN or infinite features, with their layer.
+        Mismatch: different numbers of rows, or an entry beyond the grid.
+        NumericalError: NaN or infinite features, with their layer.
         DegenerateKernel: an all-zero teacher layer.
     """
     layers: dict[Key, Rows] = {("teacher", name): X for name, X in teacher.items()}
     layers |= {("student", name): X for name, X in student.items()}
     n = max(require_same_examples(T, S) for T in teacher.values() for S in student.values())
     columns, widths = _columns(layers)
-    half_sums: type[_PlainHalf] | type[_SlicedHalf] = _SlicedHalf if once else _PlainHalf
-    halves = half_sums(layers, widths), half_sums(layers, widths)
+    halves = tuple(_half(layers, widths, once, grid) for _ in range(2))
+    counts = [0, 0]
     same = {(t, s) for t in teacher for s in student if teacher[t].shape == student[s].shape}
     constant = {key: Constancy(X) for key, X in layers.items()}
     share = Share.of(n)
@@ -140,15 +164,18 @@ def layer_sums(
         same = {(t, s) for t, s in same if np.array_equal(block["teacher", t], block["student", s])}
         for key, part in block.items():
             constant[key].see(part)
+        if grid is not None:
+            block = {key: grid.rounded(key, part) for key, part in block.items()}
         for onlooker in beside:
             onlooker(start, block)
-        for first, half in enumerate(halves):
-            half.add({key: np.ascontiguousarray(part[first::2], np.float64) for key, part in block.items()})
+        for number, (rows, half) in enumerate(zip(_halves(start, stop, grid, second), halves)):
+            parts = {key: np.ascontiguousarray(part[rows], np.float64) for key, part in block.items()}
+            counts[number] += len(next(iter(parts.values())))
+            half.add(parts)
     own = {key: (halves[0].own(key), halves[1].own(key)) for key in layers}
     lengths = {key: math.sqrt(float(np.trace(even[0]) + np.trace(odd[0]))) for key, (even, odd) in own.items()}
-    m = share.stop - share.start
     sums = LayerSums(
-        rows=(m - m // 2, m // 2),
+        rows=(counts[0], counts[1]),
         own=own,
         sums={key: added(halves[0].sums(key), halves[1].sums(key)) for key in layers},
         cross=(halves[0].cross(), halves[1].cross()),
@@ -157,6 +184,7 @@ def layer_sums(
         row_errors={key: entry_error(layers[key], length) for key, length in lengths.items()},
         constant=constant,
         lengths={key: [half.lengths(key) for half in halves] for key in layers} if once else {},
+        grid=grid,
     )
     if share.parts > 1:
         sums = functools.reduce(both_sums, [_filled(sums, arrays) for arrays in exchange.in_turn(_arrays(sums))])
@@ -181,6 +209,7 @@ def both_sums(one: LayerSums, two: LayerSums) -> LayerSums:
         constant={key: a.and_of(two.constant[key]) for key, a in one.constant.items()},
         lengths={key: lengths(key) for key in one.lengths},
         merges=0 if one.lengths else one.merges + two.merges + 1,
+        grid=one.grid,
     )
 
 
@@ -192,7 +221,7 @@ def _arrays(sums: LayerSums) -> list[np.ndarray]:
     found += [np.array(sums.rows), np.array([*sums.row_errors.values()])]
     found += [np.array([pair in sums.same for pair in _pairs(sums)])]
     found += [np.array([seen.so_far for seen in sums.constant.values()])]
-    found += [np.array(seen.first) for seen in sums.constant.values()]
+    found += [np.array(seen.extremes) for seen in sums.constant.values()]
     return found + [np.array(half).reshape(-1, 2) for halves in sums.lengths.values() for half in halves]
 
 
@@ -212,13 +241,31 @@ def _filled(like: LayerSums, arrays: list[np.ndarray]) -> LayerSums:
     so_far = next(left).tolist()
     constant = {key: seen.seen_as(so, next(left)) for (key, seen), so in zip(like.constant.items(), so_far)}
     lengths = {key: [[*map(tuple, next(left).tolist())] for _ in halves] for key, halves in like.lengths.items()}
-    return LayerSums((even, odd), own, sums, cross, like.columns, same, row_errors, constant, lengths)
+    return LayerSums((even, odd), own, sums, cross, like.columns, same, row_errors, constant, lengths, grid=like.grid)
 
 
 def _pairs(sums: LayerSums) -> list[Key]:
     """Every (teacher, student) pair of layers."""
     names = [[name for role, name in sums.columns if role == of] for of in ("teacher", "student")]
     return [(t, s) for t in names[0] for s in names[1]]
+
+
+def _half(
+    layers: Mapping[Key, Rows], widths: tuple[int, int], once: bool, grid: Grid | None
+) -> _PlainHalf | _SlicedHalf | OrderFreeHalf:
+    if grid is not None:
+        return OrderFreeHalf(layers, widths, grid)
+    return (_SlicedHalf if once else _PlainHalf)(layers, widths)
+
+
+def _halves(start: int, stop: int, grid: Grid | None, second: Second | None) -> tuple[Any, Any]:
+    """Which rows of a block go to which half."""
+    if grid is None:
+        return slice(0, None, 2), slice(1, None, 2)  # blocks begin at even rows
+    if second is None:
+        return slice(None), slice(0, 0)
+    chosen = second(start, stop)
+    return ~chosen, chosen
 
 
 def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]], zero: frozenset[Key]) -> None:

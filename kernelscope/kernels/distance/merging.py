@@ -19,7 +19,11 @@ def merged(one: LayerSums, two: LayerSums) -> LayerSums:
     """
     if one.columns != two.columns:
         raise Mismatch("sums of other layers, or of other widths, do not add; give the same layers")
-    if not (one.lengths and two.lengths):
+    if (one.grid is None) != (two.grid is None):
+        raise Mismatch("one part was summed on a grid and one was not; sum all shards with --reproducible, or none")
+    if one.grid is not None and two.grid is not None:
+        one.grid.require_same(two.grid)
+    elif not (one.lengths and two.lengths):
         raise Mismatch("sums of rows that were not sliced are not sharp enough to be added; take them with once=True")
 
     return both_sums(one, two)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import Mismatch
+from kernelscope.kernels.distance.column_grid import row_squares, worth
 from kernelscope.kernels.nystrom.clusters import sum_by_group
 from kernelscope.kernels.rounding import Two, added
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kernelscope.kernels.distance.layer_grid import Key
-    from kernelscope.kernels.rows import Rows
+    from kernelscope.kernels.distance.column_grid import Grid
+    from kernelscope.kernels.rows import Key, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class ClassSums:
     labels: np.ndarray
     counts: np.ndarray
     sums: dict[Key, Two]
-    squares: dict[Key, np.ndarray]
+    squares: dict[Key, Two]
 
     def means(self, key: Key) -> np.ndarray:
         """Class means of a layer, shape ``(L, d)``."""
@@ -41,21 +42,25 @@ class ClassSums:
         labels = np.union1d(self.labels, other.labels)
         places = np.searchsorted(labels, self.labels), np.searchsorted(labels, other.labels)
         counts = np.zeros(len(labels), np.int64)
-        squares = {key: np.zeros(len(labels)) for key in self.squares}
         for each, place in zip((self, other), places):
             counts[place] += each.counts
-            for key, square in each.squares.items():
-                squares[key][place] += square
 
-        def spread(values: Two, place: np.ndarray) -> Two:
-            parts = [np.zeros((len(labels), values[0].shape[1])) for _ in values]
-            for into, part in zip(parts, values):
-                if part is not None:
-                    into[place] = part
-            return parts[0], parts[1]
+        def both(one: dict[Key, Two], two: dict[Key, Two]) -> dict[Key, Two]:
+            return {
+                key: added(*(_spread(of[key], place, len(labels)) for of, place in zip((one, two), places)))
+                for key in one
+            }
 
-        sums = {key: added(spread(self.sums[key], places[0]), spread(other.sums[key], places[1])) for key in self.sums}
-        return ClassSums(labels, counts, sums, squares)
+        return ClassSums(labels, counts, both(self.sums, other.sums), both(self.squares, other.squares))
+
+
+def _spread(values: Two, places: np.ndarray, m: int) -> Two:
+    """The rows of both parts at their places among m, the others 0."""
+    parts = [np.zeros((m, *values[0].shape[1:])) for _ in values]
+    for into, part in zip(parts, values):
+        if part is not None:
+            into[places] = part
+    return parts[0], parts[1]
 
 
 class ClassSummation:
@@ -63,12 +68,13 @@ class ClassSummation:
 
     Args:
         labels: the class of each row, shape ``(n,)``, whole numbers; negative ones mean no class.
+        grid: that rows are rounded to; sums are then exact, of ‖x_i‖² of 36 bits.
 
     Raises:
         Mismatch: no row has a class.
     """
 
-    def __init__(self, labels: np.ndarray, layers: Mapping[Key, Rows]) -> None:
+    def __init__(self, labels: np.ndarray, layers: Mapping[Key, Rows], grid: Grid | None = None) -> None:
         labels = np.asarray(labels)
         self._labels, groups = np.unique(labels[labels >= 0], return_inverse=True)
         m = len(self._labels)
@@ -76,10 +82,11 @@ class ClassSummation:
             raise Mismatch("no example has a label, so there are no class means; check the labels")
         self._groups = np.full(len(labels), -1)
         self._groups[labels >= 0] = groups
+        self._grid = grid
         self._sums: dict[Key, Two] = {
             key: (np.zeros((m, X.shape[1])), np.zeros((m, X.shape[1]))) for key, X in layers.items()
         }
-        self._squares = {key: np.zeros(m) for key in layers}
+        self._squares: dict[Key, Two] = dict.fromkeys(layers, (np.zeros(m), np.zeros(m)))
 
     def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
         for key, rows in block.items():
@@ -88,9 +95,15 @@ class ClassSummation:
             with np.errstate(over="ignore", invalid="ignore"):  # features that are not finite are named later
                 own = sum_by_group(X, groups, m)
                 self._sums[key] = added(self._sums[key], (own, np.zeros_like(own)))
-                self._squares[key] += sum_by_group(np.einsum("ij,ij->i", X, X)[:, None], groups, m)[:, 0]
+                digits, powers = row_squares(self._grid, key, X)
+                for digit, power in zip(sum_by_group(digits, groups, m).T, powers):
+                    whole = np.ldexp(digit, power)
+                    self._squares[key] = added(self._squares[key], (whole, np.zeros(m)))
 
     def total(self) -> ClassSums:
         """Of all rows seen."""
         counts = np.bincount(self._groups[self._groups >= 0], minlength=len(self._labels))
-        return ClassSums(self._labels, counts, self._sums, self._squares)
+        sums = self._sums
+        if (grid := self._grid) is not None:
+            sums = {key: worth(own, grid.powers(key)) for key, own in sums.items()}
+        return ClassSums(self._labels, counts, sums, self._squares)

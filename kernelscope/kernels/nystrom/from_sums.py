@@ -31,7 +31,7 @@ def sides(scaled: ScaledSums, classes: ClassSums, keys: tuple[tuple[str, str], t
     found = []
     for X, key, gram in zip((scaled.student, scaled.teacher), keys, (scaled.sums.G_SS, scaled.sums.G_TT)):
         D, roundoff = classes.means(key), storage_roundoff(X)
-        lengths = np.sqrt(classes.squares[key] / classes.counts)  # at least the mean of row norms
+        lengths = np.sqrt(classes.squares[key][0] / classes.counts)  # at least the mean of row norms
         noise = max(MEAN_ROUNDINGS * UNIT_ROUNDOFF, roundoff) * float(np.linalg.norm(lengths))
         found.append(RunningSide(X, D, D, gram, landmark_basis(D, roundoff, noise), None, LEAST_LEFT))
     return found

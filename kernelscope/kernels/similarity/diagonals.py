@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope.kernels.distance.column_grid import row_squares, worth
+from kernelscope.kernels.rounding import Two, added
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kernelscope.kernels.distance.column_grid import Grid
     from kernelscope.kernels.distance.gram import GramSums
-    from kernelscope.kernels.distance.layer_grid import Key
-    from kernelscope.kernels.rows import Rows
+    from kernelscope.kernels.rows import Key, Rows
 
 MOST_MEAN = 1e3  #: largest ratio of ‖X‖² to ‖X − mean‖² for which ten digits are left
 
@@ -32,13 +35,13 @@ class Diagonals:
     """
 
     layers: tuple[Key, ...]
-    products: np.ndarray
-    weighted: dict[Key, np.ndarray]
+    products: Two
+    weighted: dict[Key, Two]
 
     def merged(self, other: Diagonals) -> Diagonals:
         """Of the rows of both, in a new value."""
-        weighted = {key: rows + other.weighted[key] for key, rows in self.weighted.items()}
-        return Diagonals(self.layers, self.products + other.products, weighted)
+        weighted = {key: added(rows, other.weighted[key]) for key, rows in self.weighted.items()}
+        return Diagonals(self.layers, added(self.products, other.products), weighted)
 
     def centred(self, sums: GramSums, student: Key, teacher: Key) -> tuple[float, float, float] | None:
         """``kᵀk``, ``lᵀl`` and ``kᵀl`` of two layers with these sums; None where means carry too much of them."""
@@ -52,7 +55,7 @@ class Diagonals:
             a, b = self.layers.index(x), self.layers.index(y)
             mu, nu = means[x], means[y]
             m, w = float(mu @ mu), float(nu @ nu)
-            found = self.products[a, b] - 2 * nu @ self.weighted[y][a] - 2 * mu @ self.weighted[x][b]
+            found = self.products[0][a, b] - 2 * nu @ self.weighted[y][0][a] - 2 * mu @ self.weighted[x][0][b]
             return float(found + 4 * mu @ cross @ nu + w * traces[x] + m * traces[y] - 3 * n * m * w)
 
         return (
@@ -63,21 +66,51 @@ class Diagonals:
 
 
 class DiagonalSummation:
-    """What :func:`kernelscope.kernels.distance.layer_grid.layer_sums` calls with every block of rows."""
+    """What :func:`kernelscope.kernels.distance.layer_grid.layer_sums` calls with every block of rows.
 
-    def __init__(self, layers: Mapping[Key, Rows]) -> None:
-        self._layers = tuple(layers)
-        self._products = np.zeros((len(layers), len(layers)))
-        self._weighted = {key: np.zeros((len(layers), X.shape[1])) for key, X in layers.items()}
+    Args:
+        grid: that its rows are rounded to; sums are then exact, of ‖x_i‖² of 36 bits.
+    """
+
+    def __init__(self, layers: Mapping[Key, Rows], grid: Grid | None = None) -> None:
+        self._layers, self._grid = tuple(layers), grid
+        self._products: Two | None = None
+        self._weighted: dict[Key, Two] = {}
+        self._powers: list[int] = []
 
     def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # features that are not finite are named later
             rows = {key: X.astype(np.float64, copy=False) for key, X in block.items()}
-            squares = np.stack([np.einsum("ij,ij->i", rows[key], rows[key]) for key in self._layers])
-            self._products += squares @ squares.T
+            found = [row_squares(self._grid, key, rows[key]) for key in self._layers]
+            squares = np.hstack([digits for digits, _ in found])  # of each layer one digit, or more on a grid
+            self._powers = [power for _, powers in found for power in powers]
+            products = squares.T @ squares
+            self._products = _summed(self._products, products)
             for key, X in rows.items():
-                self._weighted[key] += squares @ X
+                self._weighted[key] = _summed(self._weighted.get(key), squares.T @ X)
 
     def total(self) -> Diagonals:
         """Of all rows seen."""
-        return Diagonals(self._layers, self._products, self._weighted)
+        assert self._products is not None
+        powers, each = np.array(self._powers), len(self._powers) // len(self._layers)
+        products = _gathered(worth(self._products, powers[:, None] + powers), each, both=True)
+        weighted = {
+            key: _gathered(worth(rows, powers[:, None] + (0 if self._grid is None else self._grid.powers(key))), each)
+            for key, rows in self._weighted.items()
+        }
+        return Diagonals(self._layers, products, weighted)
+
+
+def _summed(before: Two | None, own: np.ndarray) -> Two:
+    return added(before or (np.zeros_like(own), np.zeros_like(own)), (own, np.zeros_like(own)))
+
+
+def _gathered(numbers: Two, each: int, both: bool = False) -> Two:
+    """Sums over the ``each`` digits of every layer, which follow one another along the first axis, or along both."""
+    found = numbers[0][::each], None if numbers[1] is None else numbers[1][::each]
+    for digit in range(1, each):
+        found = added(found, (numbers[0][digit::each], None if numbers[1] is None else numbers[1][digit::each]))
+    if both:
+        (high, low) = _gathered((found[0].T, None if found[1] is None else found[1].T), each)
+        return high.T, None if low is None else low.T
+    return found

@@ -78,7 +78,7 @@ def test_cka_within_classes_without_rows_is_that_of_the_rows():
     y[0] = 99  # the only one of its class
     classes, scaled = summed(y, T, S)
     means = np.hstack([classes.means(key) for key in KEYS])
-    squares = np.array([classes.squares[key] for key in KEYS])
+    squares = np.array([classes.squares[key][0] for key in KEYS])
     found = within_class_of_sums(scaled.sums, means, squares, classes.counts)
     wanted = within_class_cka(well_scaled_sums(teacher=T, student=S), y)
     assert found.value == pytest.approx(wanted.value, rel=1e-10)
@@ -90,7 +90,7 @@ def test_rows_that_are_their_class_means_have_no_cka_within_classes():
     T = np.random.default_rng(6).standard_normal((4, 3))[y]
     classes, scaled = summed(y, T, T[:, :2])
     means = np.hstack([classes.means(key) for key in KEYS])
-    squares = np.array([classes.squares[key] for key in KEYS])
+    squares = np.array([classes.squares[key][0] for key in KEYS])
     assert within_class_of_sums(scaled.sums, means, squares, classes.counts) is None
 
 
@@ -105,7 +105,7 @@ def test_classes_that_stand_in_one_shard_alone_are_kept():
         assert merged.labels.tolist() == whole.labels.tolist() and merged.counts.tolist() == whole.counts.tolist()
         for key in KEYS:
             np.testing.assert_allclose(merged.means(key), whole.means(key), rtol=1e-13)
-            np.testing.assert_allclose(merged.squares[key], whole.squares[key], rtol=1e-13)
+            np.testing.assert_allclose(merged.squares[key][0], whole.squares[key][0], rtol=1e-13)
 
 
 def test_labels_that_are_all_negative_are_refused():
