@@ -15,6 +15,7 @@ import numpy as np
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.rounding import Two, frobenius
 from kernelscope.kernels.rows import BLOCK_ROWS, Key, Rows, numpy_block, require_finite
+from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,12 +41,13 @@ class Grid:
             NumericalError: NaN or infinite features, with their layer.
         """
         largest = {key: np.zeros(X.shape[1]) for key, X in layers.items()}
-        n = max(X.shape[0] for X in layers.values())
-        for start in range(0, n, BLOCK_ROWS):
+        share = Share.of(max(X.shape[0] for X in layers.values()))
+        for start, stop in share.steps(BLOCK_ROWS):
             for key, X in layers.items():
-                block = numpy_block(X, start, min(start + BLOCK_ROWS, n))
+                block = numpy_block(X, start, stop)
                 for extreme in (np.max(block, axis=0), -np.min(block, axis=0).astype(np.float64)):
                     largest[key] = np.maximum(largest[key], extreme)
+        largest = {key: np.max(share.gathered(found[None])[0], axis=0) for key, found in largest.items()}
         for (role, name), found in largest.items():
             if not np.isfinite(found).all():
                 require_finite(layers[role, name], f"{role} features of layer {name}")
