@@ -41,6 +41,11 @@ def require_device(device: object) -> str:
     return name
 
 
+def for_double(device: str) -> str:
+    """The device itself where it computes in double precision, which Apple's does not: then the CPU."""
+    return CPU if device.partition(":")[0] == "mps" else device
+
+
 def available() -> tuple[str, ...]:
     """The names of this machine's devices, the CPU first."""
     import torch

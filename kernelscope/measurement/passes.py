@@ -144,7 +144,7 @@ PASSES = (
         lambda s: s.n**2 * (s.d_student + s.d_teacher * (3 if s.d_student == s.d_teacher else 2)),
         lambda s: s.neighbours > 0,
         rate="single",
-        weight=1.5,
+        weight=2.2,
     ),
 )
 

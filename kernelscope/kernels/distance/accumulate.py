@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
+from kernelscope.devices import for_double
 from kernelscope.kernels.rounding import Array, two_sum
 
 if TYPE_CHECKING:
@@ -106,16 +107,30 @@ class Cpu:
 
 
 class OnDevice:
-    """The same on a torch device, in double precision."""
+    """The same on a torch device, in double precision.
+
+    CUDA copies rows from page-locked memory on a stream of their own, so that neither reading the next rows nor the
+    products of those before wait for a copy.
+    """
 
     def __init__(self, device: str) -> None:
+        import torch
+
         self.device = device
+        self._copies = torch.cuda.Stream(device) if device.startswith("cuda") else None
 
     def rows(self, X: np.ndarray, buffer: np.ndarray) -> torch.Tensor:
         import torch
 
-        stored = np.require(X, requirements=["C", "W"])  # as torch wants it
-        return torch.from_numpy(stored).to(self.device).double()  # moved as it is stored: half the bytes of float64
+        stored = torch.from_numpy(np.require(X, requirements=["C", "W"]))  # as torch wants it
+        if self._copies is None:
+            return stored.to(self.device).double()  # moved as it is stored: half the bytes of float64
+        products = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copies):
+            moved = stored.pin_memory().to(self.device, non_blocking=True)
+        products.wait_stream(self._copies)
+        moved.record_stream(products)  # else its memory could be given to the next rows too early
+        return moved.double()
 
     def zeros(self, *shape: int) -> torch.Tensor:
         import torch
@@ -136,6 +151,12 @@ class OnDevice:
 
 Place = Cpu | OnDevice
 CPU = Cpu()
+
+
+def place_of(device: str) -> Place:
+    """Where sums are formed for a device: on the CPU for one that has no double precision."""
+    device = for_double(device)
+    return CPU if device == "cpu" else OnDevice(device)
 
 
 class OwnSum:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope import devices
 from kernelscope.errors import DegenerateKernel, ResourceError
 from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.full_precision import full_precision
@@ -61,6 +62,7 @@ def blocked_norms(
         ResourceError: if not even a block of one row fits in ``memory_bytes``.
     """
     n = require_same_examples(teacher, student)
+    device = devices.for_double(device)
     rows = block_size(n, student.shape[1] + teacher.shape[1], 4 if single else 8, memory_bytes)
     squares = _squared_differences(teacher, student, rows, device, single)
     if not all(map(math.isfinite, squares)):

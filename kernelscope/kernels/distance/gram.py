@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
-from kernelscope.kernels.distance.accumulate import CPU, OnDevice, PairSum, block_rows, summation_chain
+from kernelscope.kernels.distance.accumulate import PairSum, block_rows, place_of, summation_chain
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors, with_row_errors
 from kernelscope.kernels.rounding import (
     UNIT_ROUNDOFF,
@@ -289,7 +289,7 @@ def gram_sums(
 def _summed(teacher: Rows, student: Rows, device: str, means: bool, share: Share, parts: int) -> list[PairSum]:
     """The pass over the rows: one sum of those whose number leaves each remainder on division by ``parts``."""
     d_S, d_T = student.shape[1], teacher.shape[1]
-    place = CPU if device == "cpu" else OnDevice(device)
+    place = place_of(device)
     sums = [PairSum(d_S, d_T, means, place) for _ in range(parts)]
     for start, stop in share.steps(BLOCK_ROWS):
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)

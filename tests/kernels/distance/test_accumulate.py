@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from kernelscope import devices
 from kernelscope.kernels.distance.accumulate import (
+    CPU,
     PLAINLY,
     BlockSum,
     CrossSum,
@@ -14,6 +16,7 @@ from kernelscope.kernels.distance.accumulate import (
     OwnSum,
     PairSum,
     block_rows,
+    place_of,
     summation_chain,
 )
 from kernelscope.kernels.distance.exact import transfer_loss
@@ -86,13 +89,18 @@ def test_sums_are_those_of_all_rows_whatever_their_blocks(n):
 def test_ten_million_rows_that_all_round_one_way_keep_the_proved_error(panel, device, monkeypatch):
     student, teacher, truth = many_rows(10_000_000, panel)
     if device == "torch":  # what another device would run, on this one
-        monkeypatch.setattr("kernelscope.kernels.distance.gram.CPU", OnDevice("cpu"))
+        monkeypatch.setattr("kernelscope.kernels.distance.gram.place_of", OnDevice)
     sums = gram_sums(teacher=teacher, student=student)
     exact = 1 + (len(teacher) - 1) * Fraction(float(teacher[1, 0])) ** 2
     assert abs(Fraction(float(sums.G_TT[0, 0])) - exact) <= Fraction(sums.errors.teacher)
     found = transfer_loss(teacher=teacher, student=student)
     assert found.certified
     assert lies_between(found.interval, truth)
+
+
+def test_a_device_without_double_precision_leaves_sums_to_the_cpu():
+    assert place_of("cpu") is CPU is place_of("mps") is place_of("mps:0")
+    assert devices.for_double("cuda:1") == "cuda:1"
 
 
 def test_layers_snapshots_and_streams_keep_the_same_error():
