@@ -76,8 +76,8 @@ def main() -> None:
         p = 2 * d
         print(
             f"  {d} + {d} features: below n = {p:,} kernels of n x n instead of Grams; above n = "
-            f"{_neighbours(d, rates):,.0f} neighbours cost more than all else; decompositions take longer than the pass "
-            f"below n = {2 * DECOMPOSITIONS * p * rates.double / rates.decompositions:,.0f}"
+            f"{_neighbours(d, rates):,.0f} neighbours cost more than all else; decompositions take longer than the "
+            f"pass below n = {2 * DECOMPOSITIONS * p * rates.double / rates.decompositions:,.0f}"
         )
     print(f"  reading takes longer than products below d = {8 * rates.double / rates.read / 2:,.0f}")
     for name, factor in ROUTES.items():

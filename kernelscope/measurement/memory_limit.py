@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kernelscope import memory
+from kernelscope import exchange, memory
 from kernelscope.errors import ResourceError, in_bytes
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.plan import few_examples
@@ -86,7 +86,7 @@ def _left(memory_bytes: int | None, needed: int, what: str) -> int:
     if memory_bytes is None:
         memory.require(needed, what, "use --sample, or fewer --layers")
         return DEFAULT_MEMORY_BYTES
-    left = memory_bytes - (memory.resident_bytes() + needed)
+    left = exchange.decided(lambda: memory_bytes - (memory.resident_bytes() + needed))  # blocks are alike in all
     if left < LEAST_FOR_BLOCKS:
         least = in_bytes(memory_bytes - left + LEAST_FOR_BLOCKS)
         raise ResourceError(

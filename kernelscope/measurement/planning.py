@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import files, memory
+from kernelscope import exchange, files, memory
 from kernelscope.errors import DegenerateKernel, NumericalError, in_bytes, in_seconds
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import loss_from_sums, well_scaled_sums
@@ -117,8 +117,9 @@ def _pair(pair: LayerPair, settings: PairSettings, preparation: Preparation, *, 
 
 
 def _totals(settings: PairSettings, seconds: float, needed: float) -> None:
-    total = in_bytes(memory.resident_bytes() + needed)
-    _say(settings, f"  in all: about {in_seconds(seconds)} on this machine, {total} of memory at the peak")
+    total, count = in_bytes(memory.resident_bytes() + needed), exchange.count()
+    each = f" in each of {count} processes" if count > 1 else ""
+    _say(settings, f"  in all: about {in_seconds(seconds)} on this machine, {total} of memory at the peak{each}")
 
 
 def _rows_needed(pair: LayerPair, settings: PairSettings, rates: Rates) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.kernels.rows import BLOCK_ROWS, numpy_block
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ def rehearse(pair: LayerPair, *, reads: bool = True) -> Rates:
     """
     sides = (pair.student, pair.teacher)
     n, p = sides[0].shape[0], sum(X.shape[1] for X in sides)
-    count = min(n, BLOCK_ROWS, max(LEAST_ROWS, 2**31 // p**2))
+    rows = min(n, BLOCK_ROWS, max(LEAST_ROWS, 2**31 // p**2))
     if reads:
-        S, T = (numpy_block(X, 0, count).astype(np.float64) for X in sides)
+        S, T = (numpy_block(X, 0, rows).astype(np.float64) for X in sides)
     else:
-        S, T = (np.random.default_rng(0).standard_normal((count, X.shape[1])) for X in sides)
+        S, T = (np.random.default_rng(0).standard_normal((rows, X.shape[1])) for X in sides)
 
     def products() -> float:
         for A, B in ((S, S), (T, T), (S, T)):
@@ -54,12 +55,18 @@ def rehearse(pair: LayerPair, *, reads: bool = True) -> Rates:
     R = np.ascontiguousarray(Q[: max(1, len(Q) // 2)])
     width = min(WIDEST, max(S.shape[1], T.shape[1]))
     G = np.cov(np.random.default_rng(0).standard_normal((width, 2 * width)))
-    return Rates(
-        double=_rate(products),
-        single=_rate(lambda: (Q @ R.T).size * Q.shape[1]),
-        decompositions=_rate(lambda: np.linalg.eigvalsh(G).size * width**2),
-        read=_rate(lambda: float(sum(numpy_block(X, 0, count).nbytes for X in sides))) if reads else math.inf,
-    )
+
+    def rates() -> list[float]:
+        return [
+            _rate(products),
+            _rate(lambda: (Q @ R.T).size * Q.shape[1]),
+            _rate(lambda: np.linalg.eigvalsh(G).size * width**2),
+            _rate(lambda: float(sum(numpy_block(X, 0, rows).nbytes for X in sides))) if reads else math.inf,
+        ]
+
+    double, single, decompositions, read = exchange.decided(rates)
+    count = exchange.count()  # that share every pass
+    return Rates(count * double, count * single, decompositions, count * read)
 
 
 def seconds_of(run: Callable[[], object]) -> float:
