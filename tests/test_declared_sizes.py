@@ -49,6 +49,16 @@ def named(name, content):
     return lambda folder: (folder / name, (folder / name).write_bytes(content))[0]
 
 
+def shard(name, content):
+    """The file, and beside it one that is sound, as one side."""
+
+    def write(folder):
+        np.save(folder / "a.npy", np.zeros((5, 8)))
+        return Path(f"shards:{named(name, content)(folder).parent}/*.npy")
+
+    return write
+
+
 def npz_that_lies(rows):
     """The directory agrees with the header; the packed bytes do not."""
     content = zipped([("x.npy", header((1000, 8)) + bytes(64_000))], zipfile.ZIP_DEFLATED)
@@ -135,6 +145,7 @@ CASES = {}
 for rows in ROWS:
     CASES |= {
         f"features .npy {rows}": (open_features, named("x.npy", header((rows, 8)) + bytes(640))),
+        f"shards .npy {rows}": (open_features, shard("x.npy", header((rows, 8)) + bytes(640))),
         f"features .npz {rows}": (open_features, named("x.npz", zipped([("x.npy", header((rows, 8)) + bytes(64))]))),
         f"inputs .npy {rows}": (read_inputs, named("x.npy", header((rows, 8)) + bytes(640))),
         f"inputs .npy of nothing {rows}": (read_inputs, named("x.npy", header((rows, 0)))),

@@ -4,6 +4,7 @@ A target takes any bytes and reads them, or refuses them by an error of ours tha
 """
 
 import dataclasses
+import importlib.util
 import io
 import json
 import os
@@ -28,7 +29,7 @@ from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
 from kernelscope.errors import UnreadableInput
 from kernelscope.features import opening, outline
-from kernelscope.features.kinds import features_in
+from kernelscope.features.kinds import features_in, open_features
 from kernelscope.features.store import FeatureStore
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.plain_file import OpenFile
@@ -95,6 +96,25 @@ def read_arrays(path: Path) -> None:
         raise UnreadableInput("no features")
     for layer in found.layers:
         np.asarray(found.features(layer)[:300])
+
+
+def read_shards(path: Path) -> None:
+    """The bytes are one of two files that are one side."""
+    (path.parent / "shards").mkdir(exist_ok=True)
+    np.savez(path.parent / "shards/a.npz", x=np.zeros((3, 2), np.float32), labels=np.arange(3))
+    (path.parent / "shards/b.npz").write_bytes(path.read_bytes())
+    found = open_features(path.parent / "shards")
+    for layer in found.layers:
+        np.asarray(found.features(layer)[:300])
+
+
+def read_parquet(path: Path) -> None:
+    from kernelscope.features.parquet_rows import open_parquet
+
+    found = open_parquet(path, None)
+    for rows in (*map(found.features, found.layers), found.ids):
+        if rows is not None:
+            np.asarray(rows[:300])
 
 
 def in_a_child(look: Callable[[], dict]) -> tuple[int, bytes, bytes]:
@@ -171,6 +191,24 @@ def _arrays() -> list[bytes]:
     ]  # fmt: skip
 
 
+def _parquet() -> list[bytes]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    x, found = np.arange(60, dtype=np.float32), []
+    kinds = (
+        pa.FixedSizeListArray.from_arrays(pa.array(x), 2),
+        pa.array(x.reshape(30, 2).tolist(), pa.list_(pa.float32())),
+    )
+    for vectors in kinds:
+        for compression in ("snappy", "none"):
+            stream = io.BytesIO()
+            content = pa.table({"x": vectors, "id": np.arange(30), "label": ["a", "b"] * 15})
+            parquet.write_table(content, stream, row_group_size=11, compression=compression)
+            found.append(stream.getvalue())
+    return found
+
+
 def _tensors() -> list[bytes]:
     content = {"features": torch.arange(60.0).reshape(30, 2), "labels": torch.arange(30) % 3}
     return [safetensors.torch.save(content), saved(content), saved(content["features"].bfloat16())]
@@ -208,6 +246,7 @@ TARGETS = {
     "feature_text": Target(
         lambda: [b"a,b,label\n1,2,x\n3,4e5,y\n", b"1 2\n3 4\n", b",0,1\n0,.5,2\n"], read_arrays, ".csv"
     ),
+    "feature_shards": Target(_arrays, read_shards),
     "feature_vectors": Target(lambda: [struct.pack("<II", 3, 2) + bytes(24)], read_arrays, ".fbin"),
     "input_npy": Target(_arrays, read_inputs, ".npy"),
     "input_npz": Target(_arrays, read_inputs, ".npz"),
@@ -228,3 +267,5 @@ TARGETS = {
     "report": Target(_reports, read_report, ".json"),
     "labels": Target(_arrays, read_labels, ".npy"),
 }
+if importlib.util.find_spec("pyarrow"):
+    TARGETS["feature_parquet"] = Target(_parquet, read_parquet, ".parquet")
