@@ -47,7 +47,7 @@ def together(given: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> i
     """
     count = given.pop("nproc")
     if not processes.launched():
-        if count > 1 and given.get("announce") is None:  # a plan measures nothing
+        if count > 1:
             return launch(count, click.get_current_context().obj)
         work(given)
         return 0
