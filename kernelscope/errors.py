@@ -38,6 +38,7 @@ _FLAGS = {
     "amp",
     "flip",
     "deterministic",
+    "reproducible",
 }
 _KEYWORDS = {"max-memory": "memory_bytes", "reference": "references", "input": "shape"}
 _NEGATED = {"cache", "features", "accuracy_check"}  #: keywords whose options say no

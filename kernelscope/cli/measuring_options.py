@@ -38,6 +38,19 @@ sums = together(
     click.option(
         "--expect", metavar="N|FILE", help="Refuse sums of other than N rows, or of other shards than FILE lists."
     ),
+    click.option(
+        "--reproducible",
+        is_flag=True,
+        help="The same bits in any order of rows and shards: two passes, columns rounded to 26 bits.",
+    ),
+    click.option(
+        "--grid",
+        type=PATH,
+        multiple=True,
+        metavar="FILE.kss",
+        callback=lambda context, parameter, paths: list(paths) or None,
+        help="Round columns as these reproducible sums need it; may be repeated, or a quoted pattern.",
+    ),
 )
 
 

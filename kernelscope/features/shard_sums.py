@@ -19,7 +19,7 @@ from kernelscope.kernels.distance.merging import merged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kernelscope.kernels.distance.layer_grid import LayerSums
+    from kernelscope.kernels.distance.layer_grid import LayerSums, Second
     from kernelscope.kernels.nystrom.class_sums import ClassSums
     from kernelscope.kernels.rows import Key, Rows
     from kernelscope.kernels.similarity.diagonals import Diagonals
@@ -117,6 +117,19 @@ class ShardSums:
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
+    def on_grid_with(self, other: ShardSums) -> ShardSums:
+        """These sums, with the finest grid that has room for the rows of both: for their grid alone.
+
+        Raises:
+            Mismatch: sums on no grid, or of other layers.
+        """
+        grids = self.sums.grid, other.sums.grid
+        if grids[0] is None or grids[1] is None:
+            without = self if grids[0] is None else other
+            raise Mismatch(f"{shown(without.origin)} was summed without --reproducible and has no grid; sum it so")
+        _require_same_settings(self, other)
+        return replace(self, sums=replace(self.sums, grid=grids[0].with_room_for(grids[1])))
+
 
 class RowFingerprint:
     """A hash over blocks of rows as they are read, to be told ``beside`` a pass."""
@@ -139,6 +152,11 @@ def kept_ids(ids: Rows | None) -> np.ndarray | None:
         return None
     whole = id_bytes(np.asarray(ids[:]))
     return whole if len({each.tobytes() for each in whole}) == len(whole) else None
+
+
+def halves_by_id(ids: Rows | None) -> Second | None:
+    """Which rows make the second half, by a bit of their ids and so whatever their order; None without ids."""
+    return None if ids is None else lambda start, stop: (id_bytes(np.asarray(ids[start:stop]))[:, 0] & 1).astype(bool)
 
 
 def _without_most_ids(shards: tuple[Shard, ...]) -> tuple[Shard, ...]:

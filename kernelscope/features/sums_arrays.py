@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope.kernels.distance.column_grid import EMPTY, MOST_EXPONENT, Grid
 from kernelscope.kernels.distance.layer_grid import LayerSums
 from kernelscope.kernels.nystrom.class_sums import ClassSums
 from kernelscope.kernels.rows import Constancy, Key, Summed
@@ -57,7 +58,15 @@ def layer_sums(outline: dict[str, Any], layers: tuple[SummedLayer, ...], arrays:
             layer.key: [[(float(l), float(b)) for l, b in lengths[half, :, i]] for half in (0, 1)]
             for i, layer in enumerate(layers)
         },
+        grid=_grid(arrays["grid"], parts) if outline["on_grid"] is True else None,
     )
+
+
+def _grid(exponents: np.ndarray, parts: dict[Key, slice]) -> Grid:
+    known = (exponents == EMPTY) | (np.abs(exponents) <= MOST_EXPONENT)
+    if exponents.ndim != 1 or len(exponents) != max(at.stop for at in parts.values()) or not known.all():
+        raise ValueError("a grid of another form")
+    return Grid({key: exponents[at] for key, at in parts.items()})
 
 
 def _parts(layers: tuple[SummedLayer, ...]) -> dict[Key, slice]:

@@ -7,6 +7,7 @@
     /cross             (2, 2, D_S, D_T): of all student and all teacher layers side by side
     /columns           (2, D): column sums of all layers, in two parts
     /extremes          (2, D): least and largest entry of columns, of layers that are the same in all rows
+    /grid              (D,) i8: exponents of the columns' grid, of sums that are exact on one
     /lengths           (2, blocks, layers, 2): lengths of the slices of every block, which bound errors
     /products (2, layers, layers), /weighted (2, layers, D): of squared row norms, among them and with the rows
     /class_labels, /class_counts (L,)   /class_sums (2, L, D)   /class_squares (2, layers, L)
@@ -43,7 +44,14 @@ if TYPE_CHECKING:
 FORMAT, FORMAT_VERSION = "kernelscope.sums", 1
 MOST_LAYERS = 900
 FIX = "sum the shard again"
-KINDS = {"outline": "|u1", "outline_crc32": "<u4", "ids": "|u1", "class_labels": "<i8", "class_counts": "<i8"}
+KINDS = {
+    "outline": "|u1",
+    "outline_crc32": "<u4",
+    "ids": "|u1",
+    "class_labels": "<i8",
+    "class_counts": "<i8",
+    "grid": "<i8",
+}
 
 
 def write_sums(path: str | os.PathLike[str], sums: ShardSums) -> None:
@@ -111,6 +119,7 @@ def _outline(sums: ShardSums) -> dict[str, Any]:
         "split": sums.split,
         "classes": sums.classes,
         "labelled": sums.by_class is not None,
+        "on_grid": of_all.grid is not None,
         "rows": of_all.rows,
         "same": sorted(of_all.same),
         "shards": [[s.name, s.rows, s.fingerprint, s.ids is not None] for s in sums.shards],
@@ -136,6 +145,8 @@ def _arrays(sums: ShardSums) -> dict[str, np.ndarray]:
         "weighted": np.concatenate([np.array(sums.diagonals.weighted[key]) for key in keys], axis=2),
         "ids": np.concatenate(ids) if ids else np.empty((0, 16), np.uint8),
     }
+    if of_all.grid is not None:
+        found["grid"] = np.concatenate([of_all.grid.exponents[key] for key in keys]).astype("<i8")
     if classes is not None:
         found |= {
             "class_labels": classes.labels.astype("<i8"),

@@ -49,6 +49,11 @@ def added(one: Two, two: Two) -> Two:
         return two_sum(high, (one[1] + two[1]) + lost)
 
 
+def in_parts(numbers: Iterable[Two]) -> list[np.ndarray]:
+    """Leading parts and rests in turn."""
+    return [np.zeros_like(high) if part is None else part for high, low in numbers for part in (high, low)]
+
+
 def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``(p, e)`` with p the rounded product and p + e = a b exactly; factors below 1e150, products above 1e-290."""
     p = a * b

@@ -6,8 +6,9 @@ class sums give without rows; the rest is null.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,19 @@ from kernelscope.features.shard_sums import (
     ShardSums,
     SummedLayer,
     SummedNetwork,
+    halves_by_id,
     kept_ids,
 )
 from kernelscope.features.sums_file import read_sums
 from kernelscope.files import reading, require_readable
+from kernelscope.kernels.distance.column_grid import Grid
 from kernelscope.kernels.distance.layer_grid import Onlooker, layer_sums
 from kernelscope.kernels.distance.slices import LIMITS
 from kernelscope.kernels.nystrom.class_sums import ClassSummation
+from kernelscope.kernels.one_thread import one_thread
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.rows import Key, Rows, Summed, storage_roundoff
+from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.diagonals import DiagonalSummation
 from kernelscope.measurement import students
 from kernelscope.measurement.grid import measure_summed, read_together
@@ -46,13 +51,14 @@ from kernelscope.measurement.summed_numbers import beside_grams, class_mean_fiel
 from kernelscope.report.fields import NetworkReport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kernelscope.kernels.distance.layer_grid import LayerSums
     from kernelscope.measurement.layer_pairs import Match
     from kernelscope.measurement.pair_numbers import Measured, PairSettings
 
 LONGEST_LIST = 64 << 20  #: bytes of a file of fingerprints
+ON_GRID = "rounded to 26 bits of each column, inside the intervals: the same bits in any order of rows and shards"
 
 
 class Expected:
@@ -105,7 +111,34 @@ def _lines(path: Path) -> list[str]:
     return found
 
 
-def summed(matched: Sequence[Match] | None, *, given: Any, into: str | os.PathLike[str] | None) -> ShardSums:
+@dataclass(frozen=True)
+class Summation:
+    """How rows are added up: ``reproducible``, on a grid, which is that of the files ``grid`` where some are given."""
+
+    sums_out: str | os.PathLike[str] | None = None
+    reproducible: bool = False
+    grid: Any = None
+
+    def grid_for(self, rows: Mapping[Key, Rows], before: ShardSums | None) -> Grid | None:
+        """The grid of sums that exist already, or of files, or of these rows; None for sums on none.
+
+        Raises:
+            Mismatch: files without a grid, or of other layers.
+        """
+        if not self.reproducible:
+            return None
+        known = before if self.grid is None else sums_in(self.grid, as_grids=True)
+        if known is None:
+            return Grid.of(rows)
+        if (found := known.sums.grid) is None:
+            raise Mismatch(f"{shown(known.origin)} was summed without --reproducible and has no grid; sum it so")
+        widths = {key: len(exponents) for key, exponents in found.exponents.items()}
+        if widths != {key: X.shape[1] for key, X in rows.items()}:
+            raise Mismatch(f"{shown(known.origin)} has the grid of other layers; give sums of the same")
+        return found
+
+
+def summed(matched: Sequence[Match] | None, *, given: Any, how: Summation) -> ShardSums:
     """The sums of all files that were ``given``, and of the rows of a teacher and a student where there are some.
 
     Raises:
@@ -114,29 +147,37 @@ def summed(matched: Sequence[Match] | None, *, given: Any, into: str | os.PathLi
     """
     if matched is not None and len(matched) > 1:
         raise UsageError(f"sums are of one student, and {len(matched)} were given; sum each to a file of its own")
-    if matched is not None and exchange.count() > 1:  # a shard's fingerprint is of its rows in order
+    alone = how.reproducible and given is how.sums_out is None
+    if matched is not None and exchange.count() > 1 and not alone:  # a shard's fingerprint is of its rows in order
         raise UsageError("rows are summed by one process; drop --nproc, or sum a shard in each process by itself")
     found = sums_in(given)
     if matched is not None:
-        own = sums_of(matched[0], into)
+        own = sums_of(matched[0], how, found)
         found = own if found is None else found.added(own)
     if found is None:
         raise UsageError("no sums given; pass one file at least")
     return found
 
 
-def sums_in(given: Any) -> ShardSums | None:
-    """All files of sums that were given, or that a pattern stands for, added up; None for none."""
+def sums_in(given: Any, *, as_grids: bool = False) -> ShardSums | None:
+    """All files of sums that were given, or that a pattern stands for, added up; None for none.
+
+    ``as_grids``: the first of them, on the finest grid that has room for all.
+    """
     listed = given if isinstance(given, (list, tuple)) else [given]
     found: ShardSums | None = None
     for path in (path for each in listed if each is not None for path in students.matched(each)):
         read = read_sums(path)
-        found = read if found is None else found.added(read)
+        if found is not None and as_grids:
+            read = found.on_grid_with(read)
+        elif found is not None:
+            read = found.added(read)
+        found = read
     return found
 
 
-def sums_of(match: Match, sums_out: str | os.PathLike[str] | None) -> ShardSums:
-    """One pass over the rows of a teacher and a student.
+def sums_of(match: Match, how: Summation, before: ShardSums | None = None) -> ShardSums:
+    """One pass over the rows of a teacher and a student, after one for their grid; ``before``: what they add to.
 
     Raises:
         DegenerateKernel: features of a size of which sums of products leave double precision.
@@ -146,22 +187,24 @@ def sums_of(match: Match, sums_out: str | os.PathLike[str] | None) -> ShardSums:
     student = {pair.names["student_layer"]: pair.student for pair in sorted(pairs, key=_student_layer)}
     rows: dict[Key, Rows] = {("teacher", name): X for name, X in teacher.items()}
     rows |= {("student", name): X for name, X in student.items()}
-    examples, digest, diagonals = match.examples, RowFingerprint(), DiagonalSummation(rows)
-    by_class = None if examples.labels is None else ClassSummation(examples.labels, rows)
+    read_together(match)
+    grid = how.grid_for(rows, before)
+    examples, digest, diagonals = match.examples, RowFingerprint(), DiagonalSummation(rows, grid)
+    by_class = None if examples.labels is None else ClassSummation(examples.labels, rows, grid)
     order = examples.order_sha256
     beside: list[Onlooker] = [diagonals, *([] if order else [digest]), *([] if by_class is None else [by_class])]
-    read_together(match)
-    sums = layer_sums(teacher=teacher, student=student, once=True, beside=beside)
+    second = None if grid is None else halves_by_id(examples.ids)
+    sums = layer_sums(teacher=teacher, student=student, once=True, beside=beside, grid=grid, second=second)
     _require_moderate(sums)
-    ran = match.student.ran is not None and sums_out is not None
-    name = Path(sums_out).name if ran and sums_out is not None else match.student.name
+    ran = match.student.ran is not None and how.sums_out is not None
+    name = Path(how.sums_out).name if ran and how.sums_out is not None else match.student.name
     sides = {"teacher": match.teacher, "student": match.student}
     return ShardSums(
         origin=name,
         teacher=_network(match.teacher.report),
         student=_network(match.student.report),
         layers=tuple(
-            SummedLayer(role, layer, X.shape[1], _stored_type(X), sides[role].features.pool(layer))
+            SummedLayer(role, layer, X.shape[1], _stored_type(X, grid), sides[role].features.pool(layer))
             for (role, layer), X in rows.items()
         ),
         pairs=match.layers,
@@ -170,8 +213,8 @@ def sums_of(match: Match, sums_out: str | os.PathLike[str] | None) -> ShardSums:
         classes=examples.classes if by_class is not None else (),
         shards=(Shard(name, sums.n, f"ids:{order}" if order else f"rows:{digest.hex()}", kept_ids(examples.ids)),),
         sums=sums,
-        diagonals=diagonals.total(),
-        by_class=None if by_class is None else by_class.total(),
+        diagonals=diagonals.total().of_all(Share.of(sums.n)),
+        by_class=None if by_class is None else by_class.total().of_all(Share.of(sums.n)),
         notes=pairs[0].notes,
     )
 
@@ -188,10 +231,11 @@ def _network(report: NetworkReport) -> SummedNetwork:
     return SummedNetwork(report.name, report.sha256, report.arch, report.top1)
 
 
-def _stored_type(X: Rows) -> str:
-    """By which :func:`storage_roundoff` of rows that are gone is that of these rows."""
+def _stored_type(X: Rows, grid: Grid | None) -> str:
+    """By which :func:`storage_roundoff` of rows that are gone is that of these rows; on a grid they lose as float32."""
     kinds = ("float64", "float32", "float16", "bfloat16")
-    return next(kind for kind in kinds if storage_roundoff(Summed((0, 0), kind)) == storage_roundoff(X))
+    kind = next(kind for kind in kinds if storage_roundoff(Summed((0, 0), kind)) == storage_roundoff(X))
+    return "float32" if grid is not None and kind == "float64" else kind
 
 
 def _require_moderate(sums: LayerSums) -> None:
@@ -214,9 +258,11 @@ def report_of(sums: ShardSums, settings: PairSettings) -> tuple[list[Measured], 
     networks = tuple(
         NetworkReport(each.name, each.sha256, each.arch, each.top1) for each in (sums.teacher, sums.student)
     )
+    threads = contextlib.nullcontext() if sums.sums.grid is None else one_thread()
     try:
-        with np.errstate(invalid="raise", divide="raise", over="raise"):
-            found = [_measured(sums, t, s, settings) for t, s in sums.pairs]
+        with threads as one, np.errstate(invalid="raise", divide="raise", over="raise"):
+            note: tuple[str, ...] = () if one is None else (ON_GRID if one else f"{ON_GRID}, on as many threads",)
+            found = [_measured(sums, t, s, settings, note) for t, s in sums.pairs]
     except KernelscopeError:
         raise
     except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
@@ -226,7 +272,9 @@ def report_of(sums: ShardSums, settings: PairSettings) -> tuple[list[Measured], 
     return found, (networks[0], networks[1])
 
 
-def _measured(sums: ShardSums, teacher_layer: str, student_layer: str, settings: PairSettings) -> Measured:
+def _measured(
+    sums: ShardSums, teacher_layer: str, student_layer: str, settings: PairSettings, note: tuple[str, ...]
+) -> Measured:
     stated = {layer.key: layer for layer in sums.layers}
     T, S = stated["teacher", teacher_layer], stated["student", student_layer]
     names = LayerNames(
@@ -241,7 +289,7 @@ def _measured(sums: ShardSums, teacher_layer: str, student_layer: str, settings:
     order = None if alone is None or alone.startswith("rows:") else alone
     examples = Examples(None, None, sums.classes, order, sums.split)
     X_T, X_S = (Summed((sums.n, layer.width), layer.dtype) for layer in (T, S))
-    pair = LayerPair(X_T, X_S, examples, names, (*sums.notes, _added_up(sums)))
+    pair = LayerPair(X_T, X_S, examples, names, (*sums.notes, _added_up(sums), *note))
     measured, scaled = measure_summed(pair, sums.sums, settings)
     found = beside_grams(measured.report, sums.diagonals, scaled, (S.key, T.key))
     by_means, notes = class_mean_fields(sums.by_class, scaled, (S.key, T.key), found.norm_difference)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kernelscope.measurement.preparation import Preparation
 
 #: keywords that mean something of sums alone
-BESIDE_SUMS = {"sums", "sums_out", "expect", "rtol", "progress", "announce"}
+BESIDE_SUMS = {"sums", "sums_out", "expect", "reproducible", "rtol", "progress", "announce"}
 
 
 def _needing_more(preparation: Preparation, asked: Mapping[str, Any]) -> dict[str, bool]:
@@ -55,7 +55,7 @@ def require_sums(preparation: Preparation, asked: Mapping[str, Any]) -> None:
             **_needing_more(preparation, asked),
             "a plan": asked["plan"],
         },
-        "cannot be had from sums, which need one pass; leave out --sums and --sums-out, or this",
+        "cannot be had from sums, which need one pass; leave out --sums, --sums-out and --reproducible, or this",
     )
 
 
@@ -75,6 +75,8 @@ def require_inputs(asked: Mapping[str, Any], parameters: Mapping[str, Parameter]
         raise CallError(f"no {lacking} given; pass --teacher FILE and --student FILE, or --sums FILE")
     if asked["expect"] is not None and asked["sums"] is asked["sums_out"] is None:
         raise UsageError("--expect is about sums; pass --sums or --sums-out too, or leave it out")
+    if asked["grid"] is not None and not asked["reproducible"]:
+        raise UsageError("--grid is about sums that are reproducible; pass --reproducible too, or leave it out")
     if not given:
         others = (name for name in parameters if name not in BESIDE_SUMS)
         for name in others:

@@ -19,7 +19,7 @@ from kernelscope.kernels.nonlinear.functions import parse_kernel
 from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
-from kernelscope.measurement.from_sums import Expected, report_of, summed
+from kernelscope.measurement.from_sums import Expected, Summation, report_of, summed
 from kernelscope.measurement.honoured import (
     needs_own_passes,
     require_inputs,
@@ -92,6 +92,8 @@ def measure(
     sums: Any = None,
     sums_out: str | os.PathLike[str] | None = None,
     expect: int | str | os.PathLike[str] | Sequence[str] | None = None,
+    reproducible: bool = False,
+    grid: Any = None,
     teacher_arch: str | None = None,
     teacher_arch_kwargs: dict[str, Any] | None = None,
     student_arch: str | Sequence[str | None] | None = None,
@@ -152,6 +154,9 @@ def measure(
         sums_out: where to write the sums of everything measured, in the place of a file that exists.
         expect: how many rows the sums must have, or the fingerprints of their shards (a sequence, or a file that lists
             them).
+        reproducible: round every column to 26 bits and add without rounding, so that every number is the same bits in
+            any order of rows and shards; only what sums give. Two passes, the first for the largest entries.
+        grid: files of reproducible sums whose largest entries decide how columns are rounded, for shards to add up.
         progress: called with a network's name, examples done and their number while features are extracted.
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
         plan: announce all of them with seconds, from a short rehearsal, and how many examples ± 1 % would take, and
@@ -162,7 +167,7 @@ def measure(
     """
     device = devices.require_device(device)
     asked = dict(locals())  # each value below takes the keywords that it has fields for
-    by_sums = sums is not None or sums_out is not None
+    by_sums = sums is not None or sums_out is not None or reproducible
     require_inputs(asked, inspect.signature(measure).parameters)
     expected = Expected(expect)
     if teacher is None:
@@ -216,15 +221,19 @@ def _from_sums(matched: Sequence[Match] | None, asked: Mapping[str, Any], expect
     settings = taking(PairSettings, asked)
     for match in matched or ():
         within_grid(match, settings, in_two=True)
-    sums = summed(matched, given=asked["sums"], into=asked["sums_out"])
-    expected.require(sums)
-    measured, networks = report_of(sums, settings)
+    how = taking(Summation, asked)
+    several = matched is not None and asked["sums"] is asked["sums_out"] is None
+    groups = [[match] for match in matched] if matched is not None and several else [matched]
+    found = [summed(group, given=asked["sums"], how=how) for group in groups]
+    for sums in found:
+        expected.require(sums)
+    reports = [report_of(sums, settings) for sums in found]
     if asked["sums_out"] is not None:
-        write_sums(asked["sums_out"], sums)
+        write_sums(asked["sums_out"], found[0])
     return TransferReport(
-        meta={**_meta(settings), "shards": [each.described for each in sums.shards]},
-        networks=networks,
-        pairs=tuple(_with_verdict(each.report) for each in measured),
+        meta={**_meta(settings), "shards": [each.described for sums in found for each in sums.shards]},
+        networks=(reports[0][1][0], *(students for _, (_, students) in reports)),
+        pairs=tuple(_with_verdict(each.report) for measured, _ in reports for each in measured),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BITS = 26  #: of a whole number, its sign among them
 LARGEST = 2.0 ** (BITS - 1)  #: of the whole numbers, by size
 SQUARE_BITS, DIGIT = 36, 12  #: of the whole numbers that stand for ‖x_i‖², and of each of their digits
+MOST_EXPONENT = 1100  #: of a column, by size: those of float64 end before
 EMPTY = -(2**14)  #: the exponent of a column that is all zero, which no grid rounds
 
 

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.errors import Mismatch
 from kernelscope.kernels.distance.column_grid import row_squares, worth
 from kernelscope.kernels.nystrom.clusters import sum_by_group
-from kernelscope.kernels.rounding import Two, added
+from kernelscope.kernels.rounding import Two, added, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kernelscope.kernels.distance.column_grid import Grid
     from kernelscope.kernels.rows import Key, Rows
+    from kernelscope.kernels.shares import Share
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,18 @@ class ClassSums:
         """Class means of a layer, shape ``(L, d)``."""
         found: np.ndarray = self.sums[key][0] / self.counts[:, None]
         return found
+
+    def of_all(self, share: Share) -> ClassSums:
+        """Of the rows of all processes, of which this one has seen its share and knows all labels."""
+        if share.parts == 1:
+            return self
+        total: list[Two] | None = None
+        for arrays in exchange.in_turn(in_parts([*self.sums.values(), *self.squares.values()])):
+            own: list[Two] = [*zip(arrays[::2], arrays[1::2])]
+            total = own if total is None else [added(a, b) for a, b in zip(total, own)]
+        assert total is not None
+        sums, squares = total[: len(self.sums)], total[len(self.sums) :]
+        return ClassSums(self.labels, self.counts, dict(zip(self.sums, sums)), dict(zip(self.squares, squares)))
 
     def merged(self, other: ClassSums) -> ClassSums:
         """Of the rows of both, in a new value."""

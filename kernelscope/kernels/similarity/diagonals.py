@@ -9,13 +9,15 @@ which loses the digits that the means carry, squared.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope import exchange
 from kernelscope.kernels.distance.column_grid import row_squares, worth
-from kernelscope.kernels.rounding import Two, added
+from kernelscope.kernels.rounding import Two, added, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.distance.column_grid import Grid
     from kernelscope.kernels.distance.gram import GramSums
     from kernelscope.kernels.rows import Key, Rows
+    from kernelscope.kernels.shares import Share
 
 MOST_MEAN = 1e3  #: largest ratio of ‖X‖² to ‖X − mean‖² for which ten digits are left
 
@@ -42,6 +45,16 @@ class Diagonals:
         """Of the rows of both, in a new value."""
         weighted = {key: added(rows, other.weighted[key]) for key, rows in self.weighted.items()}
         return Diagonals(self.layers, added(self.products, other.products), weighted)
+
+    def of_all(self, share: Share) -> Diagonals:
+        """Of the rows of all processes, of which this one has seen its share."""
+        if share.parts == 1:
+            return self
+        found = []
+        for arrays in exchange.in_turn(in_parts([self.products, *self.weighted.values()])):
+            products, *weighted = zip(arrays[::2], arrays[1::2])
+            found.append(Diagonals(self.layers, products, dict(zip(self.weighted, weighted))))
+        return functools.reduce(Diagonals.merged, found)
 
     def centred(self, sums: GramSums, student: Key, teacher: Key) -> tuple[float, float, float] | None:
         """``kᵀk``, ``lᵀl`` and ``kᵀl`` of two layers with these sums; None where means carry too much of them."""
