@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -216,6 +217,7 @@ def _await_all() -> None:
     try:
         distributed.monitored_barrier(timeout=timedelta(seconds=START_SECONDS))
     except RuntimeError as error:
-        raise errors.ResourceError(
+        gone = processes.lost(error) if re.search(r"closed|reset|refused|broken", str(error), re.IGNORECASE) else None
+        raise gone or errors.ResourceError(
             "the other processes of this job do not measure; measure in all of them at once, or before they are joined"
         ) from error

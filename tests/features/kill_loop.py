@@ -1,7 +1,8 @@
-"""Extraction killed at random moments: ``python kill_loop.py FOLDER SEED KILLS`` prints what came of it as JSON.
+"""Extraction killed at random moments: ``python -m tests.features.kill_loop FOLDER SEED KILLS PROCESSES``.
 
-Each run is forked from this process, so that torch is imported once; each is killed, run again, and its file compared
-with that of an undisturbed run, byte for byte.
+Each run is forked from this process, so that torch is imported once; each is killed, of several processes one, run
+again, then in one to three processes, and its file compared with that of an undisturbed run of one process, byte for
+byte. What came of it is printed as JSON.
 """
 
 import json
@@ -19,6 +20,7 @@ from torch import nn
 from kernelscope.checkpoints.loaded import loaded_module
 from kernelscope.datasets.sources import load
 from kernelscope.features.extraction import extract
+from tests.jobs import ended, results, started
 
 PAUSE = 0.002  # seconds between batches, so that there is something to interrupt
 
@@ -39,11 +41,21 @@ class Slow(nn.Module):
         return self.fc(self.hidden(x.flatten(1)).relu())
 
 
-def run(out: Path, seen: Path | None = None) -> None:
+def run(out: Path, seen: Path | None = None) -> int:
+    """How many examples this process ran."""
     network = Slow()
     with extract(loaded_module(network, name="net"), EXAMPLES, layers="hidden,embedding,logits", out=out, batch_size=8):
         if seen is not None:
             seen.write_text(str(network.seen))
+    return network.seen
+
+
+def killed_job(folder: Path, out: Path, count: int, rank: int, seconds: float) -> list[int]:
+    """Exit codes of processes that extract together, of which one is killed, and the others soon, as by a launcher."""
+    children = started(folder, count, lambda: run(out))
+    time.sleep(seconds)
+    os.kill(children[rank], signal.SIGKILL)
+    return ended(children, seconds=3)
 
 
 def forked(work: Callable[[], None], seconds: float | None = None) -> int:
@@ -62,20 +74,29 @@ def forked(work: Callable[[], None], seconds: float | None = None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: str, seed: str, kills: str) -> None:
+def main(folder: str, seed: str, kills: str, processes: str) -> None:
     rng, here = random.Random(int(seed)), Path(folder)
-    started = time.perf_counter()
+    began = time.perf_counter()
     assert forked(lambda: run(here / "whole.h5")) == 0
-    whole, took = (here / "whole.h5").read_bytes(), time.perf_counter() - started
-    told = {"killed": 0, "begun": 0, "equal": 0, "seen": 0, "n": EXAMPLES.n}
+    whole, took = (here / "whole.h5").read_bytes(), time.perf_counter() - began
+    told = {"killed": 0, "begun": 0, "equal": 0, "seen": 0, "n": EXAMPLES.n, "alone": 0}
     for number in range(int(kills)):
-        out = here / f"{number}.h5"
-        killed = forked(lambda out=out: run(out), seconds=rng.uniform(0, took)) == -signal.SIGKILL
+        out, jobs, seconds = here / f"{number}.h5", here / f"jobs{number}", rng.uniform(0, took)
+        if (count := int(processes)) == 1:
+            killed = forked(lambda out=out: run(out), seconds=seconds) == -signal.SIGKILL
+        else:
+            codes = killed_job(jobs, out, count, rng.randrange(count), seconds)
+            killed = -signal.SIGKILL in codes
+            told["alone"] += killed and codes.count(0) > 0 and not out.exists()
         told["killed"] += killed
         told["begun"] += killed and out.with_name(out.name + ".partial").exists()
         if not out.exists():
-            assert forked(lambda out=out: run(out, here / "seen")) == 0
-            told["seen"] += int((here / "seen").read_text())
+            again = rng.randint(1, 3) if count > 1 else 1
+            if again == 1:
+                assert forked(lambda out=out: run(out, here / "seen")) == 0
+                told["seen"] += int((here / "seen").read_text())
+            else:
+                told["seen"] += sum(results(here / f"again{number}", again, lambda out=out: run(out)))
         else:  # killed after the file had its name: at most the dead process's lock is left
             out.with_name(out.name + ".lock").unlink(missing_ok=True)
         told["equal"] += out.read_bytes() == whole
