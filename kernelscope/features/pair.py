@@ -106,7 +106,8 @@ class FeaturePair:
             return X
         if layer not in self._gathered:
             # here and there in a large file is slow: it is put in order once, for all passes
-            kind = None if isinstance(X, np.ndarray) else getattr(X, "dtype", None)
+            in_memory = isinstance(X, np.ndarray) and not isinstance(X, np.memmap)
+            kind = None if in_memory else getattr(X, "dtype", None)
             large = isinstance(kind, np.dtype) and X.shape[0] * X.shape[1] * kind.itemsize > HELD_BYTES
             self._gathered[layer] = (GatheredRows if large else Reordered)(X, self._order)
         return self._gathered[layer]

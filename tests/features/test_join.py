@@ -17,6 +17,7 @@ from kernelscope.features import pair as pairs
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.join import ChosenIds, GatheredRows, joined
 from kernelscope.features.pair import FeaturePair
+from kernelscope.kernels.row_views import Reordered
 from tests.small_disk import fill
 
 RNG = np.random.default_rng(0)
@@ -133,6 +134,15 @@ def test_ids_of_the_common_rows_are_read_as_they_are_sliced():
         chosen = ChosenIds(ids, rows)
         np.testing.assert_array_equal(chosen[1:4], ids[rows[1:4]])
         assert chosen.shape == (5, *ids.shape[1:]) and len(chosen[2:2]) == 0
+
+
+def test_only_large_rows_on_the_disk_are_put_in_order_there(small, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped, order = np.load(tmp_path / "x.npy", mmap_mode="r"), RNG.permutation(N)
+    for rows, kind in ((mapped, GatheredRows), (OnDisk(X), GatheredRows), (X, Reordered)):
+        _, found = FeaturePair(side(X, order), side(rows, np.arange(N)), align="ids").pair("features", "features")
+        assert isinstance(found, kind)
+        np.testing.assert_array_equal(found[:], X[order])
 
 
 def test_a_join_is_of_two_sides_and_all_rows():
