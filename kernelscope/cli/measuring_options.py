@@ -41,7 +41,7 @@ sums = together(
     click.option(
         "--reproducible",
         is_flag=True,
-        help="The same bits in any order of rows and shards: two passes, columns rounded to 26 bits.",
+        help="The same bits in any order of rows and shards: two passes, columns rounded to 30 bits.",
     ),
     click.option(
         "--grid",

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from kernelscope.measurement.pair_numbers import Measured, PairSettings
 
 LONGEST_LIST = 64 << 20  #: bytes of a file of fingerprints
-ON_GRID = "rounded to 26 bits of each column, inside the intervals: the same bits in any order of rows and shards"
+ON_GRID = "rounded to 30 bits of each column, inside the intervals: the same bits in any order of rows and shards"
 
 
 class Expected:

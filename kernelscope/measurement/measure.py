@@ -154,7 +154,7 @@ def measure(
         sums_out: where to write the sums of everything measured, in the place of a file that exists.
         expect: how many rows the sums must have, or the fingerprints of their shards (a sequence, or a file that lists
             them).
-        reproducible: round every column to 26 bits and add without rounding, so that every number is the same bits in
+        reproducible: round every column to 30 bits and add without rounding, so that every number is the same bits in
             any order of rows and shards; only what sums give. Two passes, the first for the largest entries.
         grid: files of reproducible sums whose largest entries decide how columns are rounded, for shards to add up.
         progress: called with a network's name, examples done and their number while features are extracted.

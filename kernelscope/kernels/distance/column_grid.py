@@ -1,6 +1,6 @@
 """Rows rounded to a grid by column, to whole numbers, so that their sums need no rounding (docs/theory.md 3.12).
 
-A column with largest entry below 2^e is rounded to multiples of 2^(e − 25): to whole numbers of 26 bits with their
+A column with largest entry below 2^e is rounded to multiples of 2^(e − 29): to whole numbers of 30 bits with their
 sign. What that does to the rows is a part of every interval.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-BITS = 26  #: of a whole number, its sign among them
+BITS = 30  #: of a whole number, its sign among them
 LARGEST = 2.0 ** (BITS - 1)  #: of the whole numbers, by size
 SQUARE_BITS, DIGIT = 36, 12  #: of the whole numbers that stand for ‖x_i‖², and of each of their digits
 MOST_EXPONENT = 1100  #: of a column, by size: those of float64 end before

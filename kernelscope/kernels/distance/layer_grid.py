@@ -17,7 +17,7 @@ from kernelscope import exchange
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
-from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors
+from kernelscope.kernels.distance.gram_errors import BlockErrors, spectral_norm_bound, summation_errors, with_row_errors
 from kernelscope.kernels.distance.order_free import OrderFreeHalf
 from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
 from kernelscope.kernels.rounding import Two, added, frobenius, gamma, two_sum
@@ -107,7 +107,11 @@ class LayerSums:
         """The same for rows that were rounded to the grid, by ``rows`` of the student and of the teacher."""
         lengths = math.sqrt(sums.trace_student), math.sqrt(sums.trace_teacher)
         means = max(error / length for error, length in zip(rows, lengths) if length > 0)
-        return replace(sums.with_row_errors(*rows), sums_error=sums.sums_error + 1.01 * means)
+        largest = spectral_norm_bound(sums.G_SS), spectral_norm_bound(sums.G_TT)
+        errors = with_row_errors(
+            sums.errors, norm_student=largest[0], norm_teacher=largest[1], rows_S=rows[0], rows_T=rows[1]
+        )
+        return replace(sums, errors=errors, sums_error=sums.sums_error + 1.01 * means)
 
     def _slice_errors(self, student: Key, teacher: Key, gram: np.ndarray, chain: int) -> BlockErrors:
         if self.grid is not None:  # whole numbers, whose sums are exact

@@ -1,10 +1,10 @@
 """Gram sums that are the same bits in any order of rows and blocks, on any number of threads (docs/theory.md 3.12).
 
-Rows are whole numbers ``k`` of 26 bits with their sign (:mod:`kernelscope.kernels.distance.column_grid`), cut into two
-halves, ``k = 2^13 h + l`` with |h|, |l| <= 2^12. Products of halves, and of their sums, have 26 bits at most, and
-double precision adds 2^27 of them without rounding, so that
+Rows are whole numbers ``k`` of 30 bits with their sign (:mod:`kernelscope.kernels.distance.column_grid`), cut into two
+halves, ``k = 2^15 h + l`` with |h|, |l| <= 2^14. Products of halves, and of their sums, have 30 bits at most, and
+double precision adds 2^23 of them without rounding, so that
 
-    kᵀk = 2^26 hᵀh + 2^13 [(h + l)ᵀ(h + l) − hᵀh − lᵀl] + lᵀl
+    kᵀk = 2^30 hᵀh + 2^15 [(h + l)ᵀ(h + l) − hᵀh − lᵀl] + lᵀl
 
 is exact whatever the BLAS does, at three times the cost of a plain Gram. Sums of several passes over rows on one grid,
 each in two parts, are added without error too, by :func:`kernelscope.kernels.rounding.added`.
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from kernelscope.kernels.rows import Key, Rows
 
 HALF = BITS // 2
-MOST_ROWS = 2**26  #: whose products are added before they are put in two parts: half of what would still be exact
+MOST_ROWS = 2**22  #: whose products are added before they are put in two parts: half of what would still be exact
 CACHED_ROWS = 1024  #: cut and multiplied together, so that what is formed of them is in memory that is there already
-_CUT = 1.5 * 2.0 ** (52 + HALF)  #: adding it and taking it off rounds to multiples of 2^13
+_CUT = 1.5 * 2.0 ** (52 + HALF)  #: adding it and taking it off rounds to multiples of 2^15
 
 
 class WholeProducts:
-    """``Σ AᵀB`` of whole numbers of at most 26 bits, exactly."""
+    """``Σ AᵀB`` of whole numbers of at most 30 bits, exactly."""
 
     def __init__(self, *shape: int) -> None:
         self._high, self._low, self._both, self._block = (np.zeros(shape) for _ in range(4))
@@ -58,7 +58,7 @@ class WholeProducts:
 
 
 def halves(k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """h, l and h + l of whole numbers ``k = 2^13 h + l``."""
+    """h, l and h + l of whole numbers ``k = 2^15 h + l``."""
     with np.errstate(invalid="ignore"):  # features that are not finite are named later
         high = k + _CUT
         high -= _CUT
