@@ -66,9 +66,11 @@ def main(folder: str, seed: str, kills: str) -> None:
     temporary.mkdir()
     tempfile.tempdir = str(temporary)
     join.PART_IDS, join.BUCKET_BYTES, pair.HELD_BYTES = 1000, 1 << 12, 0
-    started = time.perf_counter()
-    assert forked(Path("out.kss")) == 0
-    took, whole = time.perf_counter() - started, sums(Path("out.kss"))
+    run(Path("out.kss"))  # here, so that every library is imported before anything is timed
+    whole, started = sums(Path("out.kss")), time.perf_counter()
+    assert forked(Path("again.kss")) == 0
+    took = time.perf_counter() - started
+    assert sums(Path("again.kss")) == whole
     told = {"killed": 0, "equal": 0}
     for number in range(int(kills)):
         out = Path(f"{number}.kss")
