@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -15,9 +16,10 @@ REFUSED = {
     "torn": "UnreadableInput: rows from 8192 on are torn",
     "zero": "DegenerateKernel: teacher features are all zero",
 }
+BY_BLOCKS = ("kernel of wide rows", "norms by blocks")
 MEASURED = (
     "classes", "nearly equal", "equal", "far from 0", "split classes", "leverage", "grid", "empty share", "rbf",
-    "ridge", "blocks", "neighbours", "wide", "one row", "fewer rows than processes", "tiny", "again",
+    "ridge", "neighbours", "one row", "fewer rows than processes", "tiny", "again",
 )  # fmt: skip
 
 
@@ -39,7 +41,14 @@ def flat(value, at=""):
 
 
 def test_every_case_is_looked_at(told):
-    assert set(told) == {*REFUSED, *MEASURED}
+    assert set(told) == {*REFUSED, *MEASURED, *BY_BLOCKS}
+
+
+@pytest.mark.parametrize("name", BY_BLOCKS)
+def test_blocks_of_kernels_that_processes_deal_out_are_those_of_one(told, name):
+    one, *many = told[name]
+    flattened = [np.ravel(each) for ranks in many for each in ranks]
+    assert len(flattened) == 5 and all(np.allclose(each, np.ravel(one), rtol=1e-13, atol=1e-13) for each in flattened)
 
 
 @pytest.mark.parametrize("name", [*MEASURED, *REFUSED])
