@@ -8,9 +8,12 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import struct
 import sys
+import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+import kernelscope
 from kernelscope import isolated
 from kernelscope.checkpoints import checkpoint, containers, weights_file
 from kernelscope.datasets import hdf5_inputs, hdf5_outline
@@ -28,10 +32,12 @@ from kernelscope.datasets.cifar_pickle import read_pickle
 from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
 from kernelscope.errors import UnreadableInput
-from kernelscope.features import opening, outline
+from kernelscope.features import opening, outline, sums_file
 from kernelscope.features.kinds import features_in, open_features
 from kernelscope.features.store import FeatureStore
+from kernelscope.measurement import from_sums
 from kernelscope.measurement.given_labels import per_example
+from kernelscope.measurement.pair_numbers import PairSettings
 from kernelscope.plain_file import OpenFile
 from kernelscope.report.report import TransferReport
 from tests.checkpoints.hostile_files import saved
@@ -139,6 +145,13 @@ def read_store(path: Path) -> None:
     FeatureStore(path, opening.with_places(path, opening.answered(path, *answer))).verify()
 
 
+def read_sums(path: Path) -> None:
+    answer = in_a_child(lambda: hdf5_outline.outline(str(path), set()))
+    stated = isolated.answered("outline", path, *answer, fix="save it again")
+    sums = sums_file.sums_in_arrays(path, hdf5_inputs.arrays_of(path, OpenFile(path), stated, sums_file.FORMAT))
+    from_sums.report_of(sums, PairSettings(None, "auto", 1e-6, None, "cpu", 0))
+
+
 def read_hdf5(path: Path) -> None:
     answer = in_a_child(lambda: hdf5_outline.outline(str(path), set(TEXT_NAMES)))
     _rows_of(path, isolated.answered("outline", path, *answer, fix="save it again"))
@@ -180,6 +193,34 @@ def _stores() -> list[bytes]:
     content = path.read_bytes()
     path.unlink()
     return [content]
+
+
+def _sums() -> list[bytes]:
+    folder = Path(tempfile.mkdtemp())
+    X, y = np.arange(24.0).reshape(8, 3) - 7, np.arange(8) % 2
+    found = []
+    for name, options in (("p", {}), ("g", {"reproducible": True})):
+        kernelscope.measure(teacher=X, student=X[:, :2], labels=y, sums_out=folder / f"{name}.kss", **options)
+        found.append((folder / f"{name}.kss").read_bytes())
+    shutil.rmtree(folder)
+    return found
+
+
+def _outline(content: bytes) -> bytes:
+    with h5py.File(io.BytesIO(content)) as file:
+        return file["outline"][:].tobytes()
+
+
+def around_outline(text: bytes) -> bytes:
+    """A file of sums with this outline, whose checksum is right."""
+    stream = io.BytesIO()
+    with h5py.File(io.BytesIO(SUMS[-1])) as given, h5py.File(stream, "w") as file:
+        file.attrs["format"] = sums_file.FORMAT
+        for name in given.keys() - {"outline", "outline_crc32"}:
+            file[name] = given[name][:]
+        file["outline"] = np.frombuffer(text, np.uint8)
+        file["outline_crc32"] = np.array([zlib.crc32(text)], "<u4")
+    return stream.getvalue()
 
 
 def _arrays() -> list[bytes]:
@@ -231,6 +272,7 @@ def _told() -> Iterator[dict]:
     yield from LIES.values()
 
 
+SUMS = _sums()
 TARGETS = {
     "checkpoint": Target(
         lambda: [saved(SMALL), saved(SMALL, _use_new_zipfile_serialization=False), archived(b"\x80\x02}.")],
@@ -251,6 +293,8 @@ TARGETS = {
     "input_npy": Target(_arrays, read_inputs, ".npy"),
     "input_npz": Target(_arrays, read_inputs, ".npz"),
     "feature_store": Target(_stores, read_store, ".h5"),
+    "sums": Target(lambda: SUMS, read_sums, ".kss"),
+    "outline_of_sums": Target(lambda: [_outline(seed) for seed in SUMS], read_sums, ".kss", around_outline),
     "input_hdf5": Target(
         lambda: [
             _hdf5(),
