@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import struct
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -45,6 +44,7 @@ from tests.datasets.foreign_layouts import python2_pickle
 from tests.datasets.test_hdf5_inputs import LIES, X, told
 from tests.datasets.test_whole_images import GOOD, MISSING, PACKED
 from tests.features.test_hostile_stores import D, N, features, write
+from tests.forked import in_a_child
 from tests.pickles.structures import STRUCTURES
 from tests.report.sample_reports import bare_report, full_report
 
@@ -121,23 +121,6 @@ def read_parquet(path: Path) -> None:
     for rows in (*map(found.features, found.layers), found.ids):
         if rows is not None:
             np.asarray(rows[:300])
-
-
-def in_a_child(look: Callable[[], dict]) -> tuple[int, bytes, bytes]:
-    """As ``isolated.ask``, but forked from this process, which takes a millisecond."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        try:
-            with os.fdopen(writing, "w") as sys.stdout:
-                isolated.answer("outline", look, kind="file", cpu_seconds=2)  # some files hang the library
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        answer = stream.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer, b""
 
 
 def read_store(path: Path) -> None:
