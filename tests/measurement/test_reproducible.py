@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_networks_run_twice_and_have_the_report_of_their_features(tmp_path):
 
 WORKER = """
 import sys
+from pathlib import Path
 import numpy as np
 import kernelscope as ks
 rng = np.random.default_rng(0)
@@ -136,6 +138,32 @@ def test_one_and_two_threads_give_the_same_bits(tmp_path):
         subprocess.run([sys.executable, "-c", WORKER, tmp_path / f"{threads}.json"], check=True, env=environment)
         found.append(json.loads((tmp_path / f"{threads}.json").read_text())["pairs"])
     assert found[0] == found[1]
+
+
+JOBS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import kernelscope as ks
+from tests.jobs import results
+rng = np.random.default_rng(0)
+T = np.maximum(rng.standard_normal((7 * 4096 + 11, 9)), 0)
+S = T[:, :5] + 0.1 * rng.standard_normal((len(T), 5))
+y = rng.integers(0, 7, len(T))
+def work():
+    order = np.random.default_rng(len(list(Path(sys.argv[1]).iterdir()))).permutation(len(T))  # another in each job
+    return ks.measure(teacher=T[order], student=S[order], labels=y[order], reproducible=True).to_dict()["pairs"]
+print(json.dumps([work()] + [found for n in (2, 7) for found in results(Path(sys.argv[1]) / str(n), n, work)]))
+"""
+
+
+def test_one_two_and_seven_processes_give_the_same_bits(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command, root = [sys.executable, "-c", JOBS, tmp_path], Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 10 and all(each == found[0] for each in found)
 
 
 def test_without_a_grid_orders_differ_by_less_than_the_interval():
