@@ -116,9 +116,7 @@ class GatheredRows(ForwardRows):
     """Row ``order[i]`` of X for each i, put in this order in a temporary file by one pass over X.
 
     Rows are written to the bucket that they end in, one after another, and each bucket is then sorted in its place.
-
-    Raises:
-        ResourceError: no room on the disk.
+    This is done when a row is asked for first; where the disk has no room, that is a ResourceError.
     """
 
     def __init__(self, X: Rows, order: np.ndarray) -> None:
@@ -127,16 +125,19 @@ class GatheredRows(ForwardRows):
         self.X, self.order = X, order
         self._row_bytes = dtype.itemsize * X.shape[1]
         self._bucket_rows = max(1, BUCKET_BYTES // self._row_bytes)
-        spool = Spool(len(order) * self._row_bytes)
-        self._rows = ArrayFile(spool, (len(order), X.shape[1]), False, dtype, 0)
-        self._scatter(spool)
-        self._sort(spool)
+        self._rows: ArrayFile | None = None
 
     def row_inside(self, row: int) -> int:
         """The row of X that a row is."""
         return int(self.order[row])
 
     def _read(self, number: int) -> np.ndarray:
+        if self._rows is None:
+            spool = Spool(len(self.order) * self._row_bytes)
+            self._scatter(spool)
+            rows = ArrayFile(spool, (self.shape[0], self.shape[1]), False, self.dtype, 0)
+            self._sort(spool, rows)
+            self._rows = rows
         return self._rows[slice(*self._span(number))]
 
     def _scatter(self, spool: Spool) -> None:
@@ -155,10 +156,10 @@ class GatheredRows(ForwardRows):
                     spool.write_at(int(filled[number]) * self._row_bytes, block[first:last])
                     filled[number] += last - first
 
-    def _sort(self, spool: Spool) -> None:
+    def _sort(self, spool: Spool, rows: ArrayFile) -> None:
         """Rows came to a bucket in the order in which they stand in X."""
         for start in range(0, len(self.order), self._bucket_rows):
-            came = self._rows[start : start + self._bucket_rows]
+            came = rows[start : start + self._bucket_rows]
             sorted_rows = np.empty_like(came)
             sorted_rows[np.argsort(self.order[start : start + self._bucket_rows])] = came
             spool.write_at(start * self._row_bytes, sorted_rows)
