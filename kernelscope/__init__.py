@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from kernelscope.distill.recipe import Recipe, recipe
     from kernelscope.distill.training import train, train_cohort
     from kernelscope.features.extraction import extract
+    from kernelscope.features.query_map import load_map
     from kernelscope.features.store import FeatureStore
     from kernelscope.kernels.distance.answers import TransferLoss
     from kernelscope.kernels.distance.exact import transfer_loss
     from kernelscope.kernels.nystrom.landmarks import Landmarks
+    from kernelscope.measurement.adapt import adapt
     from kernelscope.measurement.audit import audit
     from kernelscope.measurement.measure import measure
     from kernelscope.report.fields import PairReport
@@ -40,9 +42,11 @@ __all__ = [
     "TransferLoss",
     "TransferReport",
     "__version__",
+    "adapt",
     "audit",
     "extract",
     "load",
+    "load_map",
     "losses",
     "measure",
     "metrics",
@@ -60,9 +64,11 @@ _ROOMS = {
     "Recipe": "kernelscope.distill.recipe",
     "TransferLoss": "kernelscope.kernels.distance.answers",
     "TransferReport": "kernelscope.report.report",
+    "adapt": "kernelscope.measurement.adapt",
     "audit": "kernelscope.measurement.audit",
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.checkpoints.loading",
+    "load_map": "kernelscope.features.query_map",
     "losses": "kernelscope.distill.losses",
     "measure": "kernelscope.measurement.measure",
     "metrics": "kernelscope.metrics",

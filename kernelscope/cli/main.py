@@ -19,6 +19,7 @@ VERBS = {
     "audit": "kernelscope.cli.audit",
     "gate": "kernelscope.cli.gate",
     "inspect": "kernelscope.cli.inspect",
+    "adapt": "kernelscope.cli.adapt",
     "report": "kernelscope.cli.report",
     "reproduce": "kernelscope.cli.reproduce",
     "study": "kernelscope.cli.study",

@@ -121,14 +121,25 @@ class Index:
         queries = numpy_block(self.X if Q is None else Q, start, stop).astype(np.float64)
         if Q is not None:
             queries *= self.scale
-        found = self._candidates(queries - self.mean, start, k)
+        return self._search(queries, k, np.arange(start, stop))
+
+    def search_for(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> Shares:
+        """The k nearest rows of any queries, shape ``(q, d)``.
+
+        Args:
+            own: the row that each query is itself, which is then not found; −1, or None for all, where it is none.
+        """
+        return self._search(queries * self.scale, k, np.full(len(queries), -1) if own is None else own)
+
+    def _search(self, queries: np.ndarray, k: int, own: np.ndarray) -> Shares:
+        found = self._candidates(queries - self.mean, own, k)
         if found is None:
-            return self._all_measured(queries, start, k)
+            return self._all_measured(queries, own, k)
         query, row = found
         distances = self._measured(queries, query, row)
         return _shares(distances, query, row, k, self.n, 16 * queries.shape[1] * UNIT_ROUNDOFF)
 
-    def _candidates(self, centred: np.ndarray, start: int, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def _candidates(self, centred: np.ndarray, own: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray] | None:
         """(query, row) of every row that may be among the k nearest, queries in order; None if they are too many."""
         count, d = centred.shape
         if self.n <= 8 * k or self.n < GROUP:
@@ -141,8 +152,8 @@ class Index:
         for first in range(0, self.n, self.tile):
             rows = self.rows(first, min(first + self.tile, self.n))
             upper = self._product(Q, rows)
-            own = np.arange(max(start, first), min(start + count, first + len(rows)))
-            upper[own - start, own - first] = -np.inf
+            here = np.flatnonzero((own >= first) & (own < first + len(rows)))
+            upper[here, own[here] - first] = -np.inf
             pool.add(upper, first)
             if pool.overflows:
                 return None
@@ -174,7 +185,7 @@ class Index:
                 distances[part] = np.einsum("ij,ij->i", gap, gap)
         return distances
 
-    def _all_measured(self, queries: np.ndarray, start: int, k: int) -> Shares:
+    def _all_measured(self, queries: np.ndarray, own: np.ndarray, k: int) -> Shares:
         """Every distance of these queries in float64, for few rows, or where many are equally far."""
         answers = []
         step = max(1, 2**11 * self.tile // self.n)
@@ -186,8 +197,8 @@ class Index:
                 index = block - self.mean
                 squares = np.einsum("ij,ij->i", index, index)
                 distances[:, first : first + len(block)] = lengths[:, None] + squares - 2 * (part @ index.T)
-            own = np.arange(len(part))
-            distances[own, start + low + own] = np.inf
+            here = np.flatnonzero(own[low : low + len(part)] >= 0)
+            distances[here, own[low + here]] = np.inf
             noise = 4 * gamma(queries.shape[1] + 4) * (np.sqrt(lengths) + self.lengths.max()) ** 2
             near = distances <= (np.partition(distances, k - 1, axis=1)[:, k - 1] + noise)[:, None]
             query, row = np.nonzero(near)
