@@ -19,6 +19,7 @@ from scipy.special import stdtrit as t_quantile
 
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.rows import BLOCK_ROWS, take_rows
+from kernelscope.kernels.shares import Dealt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,12 +145,17 @@ def whole_groups(rows: RowNorms, scaled: ScaledSums, groups: np.ndarray) -> Leav
     blocks = np.zeros((2, len(sizes)))
     order = np.argsort(groups, kind="stable")  # stable: rows of a group stay in order, so that reads go forward
     ends = np.cumsum(sizes)
-    for first, last in _batches(ends):
+    batches = [*_batches(ends)]
+    dealt = Dealt(len(batches))
+    for first, last in batches:
+        if not dealt.own():
+            continue
         members = order[(ends[first] - sizes[first]) : ends[last]]
         X_S, X_T = take_rows(scaled.student, members), take_rows(scaled.teacher, members)
         cuts = np.cumsum(sizes[first:last])
         for g, (S, T) in enumerate(zip(np.split(X_S, cuts), np.split(X_T, cuts)), first):
             blocks[:, g] = _own_block(S, T)
+    (blocks,) = dealt.summed(blocks)
     return groups_with_blocks(rows, groups, blocks)
 
 
