@@ -72,7 +72,7 @@ def class_blocks(
 
 
 def _squares_from_differences(teacher: Rows, student: Rows, classes: np.ndarray, L: int) -> np.ndarray:
-    """Sums of Δ_ij² over blocks of classes, from Δ itself; n is small here: rows stay in memory, no process has a share."""
+    """Sums of Δ_ij² over blocks of classes, from Δ itself; n is small here: rows stay in memory, unshared."""
     X_S, X_T = (numpy_block(X, 0, len(classes)).astype(np.float64, copy=False) for X in (student, teacher))
     squares = np.zeros((L, L))
     for start, stop in row_steps(len(classes), len(classes)):
