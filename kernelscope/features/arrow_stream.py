@@ -1,7 +1,8 @@
 """Tables of other libraries, by the Arrow stream that they offer (``__arrow_c_stream__``): Polars, DuckDB, pyarrow.
 
-A stream is read once, whether or not it could be read again: some of them give their rows in another order then. What
-is larger than fits beside other things goes to a temporary file.
+Data sets of ``datasets`` offer none, and are iterated as Arrow tables, in the order that they were brought to. A stream
+is read once, whether or not it could be read again: some of them give their rows in another order then. What is larger
+than fits beside other things goes to a temporary file.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ def open_stream(given: Any, role: str) -> ArrayFeatures:
     with as_unreadable(where):
         import pyarrow
 
-        reader = pyarrow.RecordBatchReader.from_stream(given)
-        chosen = Columns.of(where, reader.schema, None)
+        if hasattr(given, "__arrow_c_stream__"):
+            reader = pyarrow.RecordBatchReader.from_stream(given)
+            schema, batches = reader.schema, iter(reader)
+        else:
+            schema, batches = given.features.arrow_schema, _of_dataset(given)
+        chosen = Columns.of(where, schema, None)
         matrices = {name: _Growing() for name in chosen.matrices}
         beside: dict[str, list[np.ndarray]] = {name: [] for name in chosen.beside}
         row = 0
-        for batch in _batches(reader):
+        for batch in _in_blocks(batches):
             for name, columns in chosen.matrices.items():
                 block = matrix(where, batch, columns, row)
                 if row:
@@ -57,8 +62,13 @@ def open_stream(given: Any, role: str) -> ArrayFeatures:
     return chosen.features(where, content)
 
 
-def _batches(reader: Any) -> Iterator[Any]:
-    for batch in reader:
+def _of_dataset(given: Any) -> Iterator[Any]:
+    for table in given.with_format("arrow").iter(BLOCK_ROWS):
+        yield from table.to_batches()
+
+
+def _in_blocks(batches: Iterator[Any]) -> Iterator[Any]:
+    for batch in batches:
         for start in range(0, len(batch), BLOCK_ROWS):
             yield batch.slice(start, BLOCK_ROWS)
 

@@ -143,8 +143,9 @@ def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
 
 
 def is_stream(given: object) -> bool:
-    """Whether it is a table that offers an Arrow stream; one of pandas is taken as its numbers."""
-    return hasattr(given, "__arrow_c_stream__") and not hasattr(given, "iloc")
+    """Whether it is a table that offers an Arrow stream, or of ``datasets``; one of pandas is taken as its numbers."""
+    offers = hasattr(given, "__arrow_c_stream__") or (hasattr(given, "with_format") and hasattr(given, "iter"))
+    return offers and not hasattr(given, "iloc")
 
 
 def untrained_copy(network: NetworkInput | Network, seed: int) -> Network | None:

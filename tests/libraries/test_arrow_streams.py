@@ -48,6 +48,14 @@ def test_every_form_of_columns_is_read(form):
     assert found.classes == (tuple(sorted(set(WORDS))) if form == "words" else ())
 
 
+def test_a_data_set_is_read_in_the_order_that_it_was_brought_to():
+    datasets = pytest.importorskip("datasets")
+    whole = datasets.Dataset(datasets.table.InMemoryTable(table(features=X, label=Y)), fingerprint="a")
+    found = open_stream(whole.select(np.arange(10, 3, -1), new_fingerprint="b"), "teacher")
+    np.testing.assert_array_equal(found.features("features"), X[10:3:-1])
+    assert ks.measure(teacher=whole, student=S).pairs[0].n == 3000
+
+
 def test_sides_in_other_orders_are_joined_and_planned():
     order = np.random.default_rng(0).permutation(3000)[:2000]
     given = {"teacher": table(x=X, id=np.arange(3000)), "student": table(x=S[order], id=order)}

@@ -122,3 +122,16 @@ def test_damaged_pieces_are_refused_or_read(tmp_path):
             found.features(found.layers[0])[:]
         except KernelscopeError as error:
             assert error.exit_code in (2, 3, 4, 5) and "\n" not in str(error)
+
+
+def test_of_many_files_one_keeps_a_block_and_a_descriptor(tmp_path):
+    for i in range(20):
+        write(tmp_path / f"{i}.parquet", table(emb=X[:150]))
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    found = open_features(tmp_path)
+    rows = found.features("emb")
+    for start in (*range(0, 3000, 100), 17, 2017, 1017):
+        assert len(rows[start : start + 20]) == 20
+    inside = [shard.found().features("emb") for shard in found._shards]
+    assert sum(each._kept[0] >= 0 or each._batches is not None for each in inside) <= 1
+    assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208
