@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kernelscope.kernels.distance.layer_grid import LayerSums, Second
     from kernelscope.kernels.nystrom.class_sums import ClassSums
+    from kernelscope.kernels.nystrom.from_sums import LandmarkRows
     from kernelscope.kernels.rows import Key, Rows
     from kernelscope.kernels.similarity.diagonals import Diagonals
 
@@ -73,6 +74,7 @@ class ShardSums:
     """Sums of one shard or several. ``origin`` names them in messages; ``pairs``: (teacher, student) layers asked for.
 
     ``unit``: what a row is; ``classes``: names of the numbers that ``by_class`` has; it is None without labels.
+    ``caught``: rows that serve as landmarks, of one pass alone: files do not keep them.
     """
 
     origin: str
@@ -88,6 +90,7 @@ class ShardSums:
     diagonals: Diagonals
     by_class: ClassSums | None
     notes: tuple[str, ...] = ()
+    caught: LandmarkRows | None = None
 
     @property
     def n(self) -> int:

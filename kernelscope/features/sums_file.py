@@ -180,7 +180,8 @@ def _read(path: Path, stored: dict[str, Any]) -> ShardSums:
     networks = {role: SummedNetwork(**outline["networks"][role]) for role in ("teacher", "student")}
     found = ShardSums(
         origin=str(path),
-        **networks,
+        teacher=networks["teacher"],
+        student=networks["student"],
         layers=layers,
         pairs=tuple((str(t), str(s)) for t, s in outline["pairs"]),
         unit=str(outline["unit"]),

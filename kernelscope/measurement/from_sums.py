@@ -7,7 +7,6 @@ class sums give without rows; the rest is null.
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,81 +33,34 @@ from kernelscope.features.shard_sums import (
     kept_ids,
 )
 from kernelscope.features.sums_file import read_sums
-from kernelscope.files import reading, require_readable
 from kernelscope.kernels.distance.column_grid import Grid
 from kernelscope.kernels.distance.layer_grid import Onlooker, layer_sums
 from kernelscope.kernels.distance.slices import LIMITS
 from kernelscope.kernels.nystrom.class_sums import ClassSummation
+from kernelscope.kernels.nystrom.from_sums import LandmarkRows
 from kernelscope.kernels.one_thread import one_thread
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.rows import Key, Rows, Summed, storage_roundoff
 from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.diagonals import DiagonalSummation
 from kernelscope.measurement import students
-from kernelscope.measurement.grid import measure_summed, read_together
+from kernelscope.measurement.grid import announce_grid, measure_summed, read_together
+from kernelscope.measurement.landmark_numbers import landmarks_known
 from kernelscope.measurement.layer_pairs import Examples, LayerNames, LayerPair
-from kernelscope.measurement.summed_numbers import beside_grams, class_mean_fields
+from kernelscope.measurement.summed_numbers import beside_grams, class_mean_fields, landmark_row_fields
 from kernelscope.report.fields import NetworkReport
+from kernelscope.report.notes import STREAMED, SUMMED
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from kernelscope.kernels.distance.layer_grid import LayerSums
+    from kernelscope.kernels.nystrom.landmarks import Landmarks
     from kernelscope.measurement.layer_pairs import Match
     from kernelscope.measurement.pair_numbers import Measured, PairSettings
 
-LONGEST_LIST = 64 << 20  #: bytes of a file of fingerprints
 ON_GRID = "rounded to 30 bits of each column, inside the intervals: the same bits in any order of rows and shards"
-
-
-class Expected:
-    """What sums are to be of: so many rows, or the shards with these fingerprints.
-
-    Args:
-        asked: a number, a file with one fingerprint a line, or the fingerprints; None for whatever is there.
-    """
-
-    def __init__(self, asked: int | str | os.PathLike[str] | Sequence[str] | None) -> None:
-        self.rows: int | None = None
-        self.fingerprints: frozenset[str] = frozenset()
-        if asked is None:
-            return
-        if isinstance(asked, int) or (isinstance(asked, (str, os.PathLike)) and str(asked).isdecimal()):
-            self.rows = int(asked)  # type: ignore[arg-type]
-        else:
-            listed = _lines(Path(asked)) if isinstance(asked, (str, os.PathLike)) else list(asked)
-            self.fingerprints = frozenset(map(str, listed))
-        if self.rows is not None and self.rows < 1:
-            raise UsageError(f"--expect {self.rows} is no number of rows; expect one at least")
-
-    def require(self, sums: ShardSums) -> None:
-        """Refuse sums that lack rows or shards, or have others.
-
-        Raises:
-            Mismatch: with what is there and what was expected.
-        """
-        if self.rows is not None and self.rows != sums.n:
-            raise Mismatch(
-                f"{len(sums.shards)} shards have {sums.n:,} rows, expected {self.rows:,}; add the missing ones, or "
-                "correct --expect"
-            )
-        if not self.fingerprints:
-            return
-        if missing := sorted(self.fingerprints - {shard.fingerprint for shard in sums.shards}):
-            raise Mismatch(f"{len(missing)} shards are missing, the first is {missing[0][:80]}; add their sums")
-        if other := [shard.name for shard in sums.shards if shard.fingerprint not in self.fingerprints]:
-            raise Mismatch(f"shard {shown(other[0], 60)} is not among those expected; leave it out, or list it")
-
-
-def _lines(path: Path) -> list[str]:
-    path = require_readable(path)
-    with reading(path):
-        if path.stat().st_size > LONGEST_LIST:
-            raise UnreadableInput(f"{shown(path)} is too long for a list of fingerprints; give one a line")
-        found = path.read_text(encoding="utf-8", errors="replace").split()
-    if not found:
-        raise UnreadableInput(f"{shown(path)} lists no fingerprint; give one a line")
-    return found
 
 
 @dataclass(frozen=True)
@@ -176,8 +128,12 @@ def sums_in(given: Any, *, as_grids: bool = False) -> ShardSums | None:
     return found
 
 
-def sums_of(match: Match, how: Summation, before: ShardSums | None = None) -> ShardSums:
-    """One pass over the rows of a teacher and a student, after one for their grid; ``before``: what they add to.
+def sums_of(
+    match: Match, how: Summation, before: ShardSums | None = None, landmarks: Landmarks | None = None
+) -> ShardSums:
+    """One pass over the rows of a teacher and a student, after one for their grid.
+
+    ``before``: what they are added to; ``landmarks``: single rows, to be caught as they pass.
 
     Raises:
         DegenerateKernel: features of a size of which sums of products leave double precision.
@@ -187,15 +143,22 @@ def sums_of(match: Match, how: Summation, before: ShardSums | None = None) -> Sh
     student = {pair.names["student_layer"]: pair.student for pair in sorted(pairs, key=_student_layer)}
     rows: dict[Key, Rows] = {("teacher", name): X for name, X in teacher.items()}
     rows |= {("student", name): X for name, X in student.items()}
-    read_together(match)
+    streams = read_together(match)
     grid = how.grid_for(rows, before)
     examples, digest, diagonals = match.examples, RowFingerprint(), DiagonalSummation(rows, grid)
     by_class = None if examples.labels is None else ClassSummation(examples.labels, rows, grid)
     order = examples.order_sha256
     beside: list[Onlooker] = [diagonals, *([] if order else [digest]), *([] if by_class is None else [by_class])]
+    caught = None if landmarks is None else LandmarkRows(landmarks, rows)
+    beside += [] if caught is None else [caught]
     second = None if grid is None else halves_by_id(examples.ids)
     sums = layer_sums(teacher=teacher, student=student, once=True, beside=beside, grid=grid, second=second)
     _require_moderate(sums)
+    share = Share.of(sums.n)
+    for stream in streams:
+        stream.take_in_others()
+    if caught is not None:
+        caught.take_in_others(share)
     ran = match.student.ran is not None and how.sums_out is not None
     name = Path(how.sums_out).name if ran and how.sums_out is not None else match.student.name
     sides = {"teacher": match.teacher, "student": match.student}
@@ -213,9 +176,10 @@ def sums_of(match: Match, how: Summation, before: ShardSums | None = None) -> Sh
         classes=examples.classes if by_class is not None else (),
         shards=(Shard(name, sums.n, f"ids:{order}" if order else f"rows:{digest.hex()}", kept_ids(examples.ids)),),
         sums=sums,
-        diagonals=diagonals.total().of_all(Share.of(sums.n)),
-        by_class=None if by_class is None else by_class.total().of_all(Share.of(sums.n)),
+        diagonals=diagonals.total().of_all(share),
+        by_class=None if by_class is None else by_class.total().of_all(share),
         notes=pairs[0].notes,
+        caught=caught,
     )
 
 
@@ -293,7 +257,26 @@ def _measured(
     measured, scaled = measure_summed(pair, sums.sums, settings)
     found = beside_grams(measured.report, sums.diagonals, scaled, (S.key, T.key))
     by_means, notes = class_mean_fields(sums.by_class, scaled, (S.key, T.key), found.norm_difference)
+    if sums.caught is not None:
+        by_rows, notes = landmark_row_fields(sums.caught, scaled, (S.key, T.key), found.norm_difference)
+        by_means = {name: value for name, value in by_means.items() if name == "within_class_cka"} | by_rows
     return replace(measured, report=replace(found, **by_means, notes=(*found.notes, *notes)))
+
+
+def measure_streamed(match: Match, settings: PairSettings) -> list[Measured]:
+    """Every pair of layers of networks that run once, straight into the sums."""
+    announce_grid(match, settings, by_kernels=False)
+    landmarks = None
+    if settings.landmarks not in (None, "class-means"):
+        landmarks = landmarks_known(settings.landmarks, match.features.n, settings.seed)
+    sums = sums_of(match, Summation(), landmarks=landmarks)
+    dropped, found = {*sums.notes, _added_up(sums)}, []
+    for pair, measured in zip(match.pairs(), report_of(sums, settings)[0]):
+        report = measured.report
+        notes = (STREAMED if note == SUMMED else note for note in report.notes if note not in dropped)
+        report = replace(report, notes=(*pair.notes, *notes), warnings=(*pair.warnings, *report.warnings))
+        found.append(replace(measured, report=report))
+    return found
 
 
 def _added_up(sums: ShardSums) -> str:

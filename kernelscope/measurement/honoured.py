@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import CallError, UsageError, option_of
 from kernelscope.files import refuse_existing
+from kernelscope.measurement.landmark_numbers import before_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +38,8 @@ def require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None
     _refuse(
         {
             **_needing_more(preparation, asked),
+            "landmarks": not before_rows(asked["landmarks"]),
             "alignment by ids": asked["align"] is not None or asked["join"] is not None,
-            "labels": asked["labels"] is not None,
         },
         "cannot come from one pass; leave out --no-features",
     )

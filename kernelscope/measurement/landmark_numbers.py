@@ -40,6 +40,24 @@ def choose_landmarks(asked: str | Landmarks | None, examples: Examples, scaled: 
     return parse(asked, n=scaled.sums.n, labels=examples.labels, teacher=scaled.teacher, seed=seed, read_rows=load_npy)
 
 
+def landmarks_known(asked: str | Landmarks | None, n: int, seed: int) -> Landmarks:
+    """Landmarks that are single rows and known before any is read.
+
+    Raises:
+        UsageError: others.
+    """
+    found = asked if isinstance(asked, Landmarks) else parse(asked, n=n, seed=seed, read_rows=load_npy)
+    _ = found.rows
+    return found
+
+
+def before_rows(asked: object) -> bool:
+    """Whether these landmarks can be told before any row is read."""
+    if isinstance(asked, Landmarks):
+        return asked.indices is not None
+    return asked is None or asked == "class-means" or str(asked).startswith("uniform:") or str(asked).endswith(".npy")
+
+
 def _nystrom(sums: NystromSums, unit: float) -> fields.Nystrom:
     return fields.Nystrom(
         partial_norm=sums.partial_norm * unit,

@@ -19,7 +19,8 @@ from kernelscope.kernels.nonlinear.functions import parse_kernel
 from kernelscope.kernels.similarity.prefixes import require_dims
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.comparisons import compare
-from kernelscope.measurement.from_sums import Expected, Summation, report_of, summed
+from kernelscope.measurement.expected import Expected
+from kernelscope.measurement.from_sums import Summation, report_of, summed
 from kernelscope.measurement.honoured import (
     needs_own_passes,
     require_inputs,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernelscope.kernels.scales import within_float64
+from kernelscope.measurement.from_sums import measure_streamed
 from kernelscope.measurement.grid import measure_grid, search
 from kernelscope.measurement.kernel_numbers import measure_with_kernel
 from kernelscope.measurement.memory_limit import within_grid, within_pair
@@ -25,6 +26,8 @@ def measure_match(
     match: Match, settings: PairSettings, preparation: Preparation, baselines: Baselines, *, together: bool
 ) -> list[Measured]:
     """Every pair of layers of one student, ``together`` in one pass or one by one."""
+    if match.streamed and not match.grid:
+        return measure_streamed(match, within_grid(match, settings, in_two=True))
     with within_float64(**_layers(match)):
         if together:
             return measure_grid(match, within_grid(match, settings))

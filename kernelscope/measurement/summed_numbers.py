@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.kernels.distance.centring import centre
-from kernelscope.kernels.nystrom.from_sums import nystrom_sums, sides
+from kernelscope.kernels.nystrom.from_sums import LandmarkRows, nystrom_sums, sides
 from kernelscope.kernels.nystrom.spectrum import difference_spectrum_of_gram
 from kernelscope.kernels.similarity.cka import cka_debiased_of
 from kernelscope.kernels.similarity.within_class import within_class_of_sums
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.similarity.diagonals import Diagonals
 
 NO_LABELS = "class means, and what rests on them, need labels beside the rows as they are summed"
-NO_ROWS = "theorem2 as printed needs the rows once more: measure them without sums"
+NO_ROWS = "theorem2 as printed needs the rows once more: keep them, and measure them without sums"
 TOO_CLOSE = "the two networks, or rows and their class means, are too near for sums of classes; measure the rows"
 
 
@@ -72,8 +72,21 @@ def class_mean_fields(
     )
     found: dict[str, Any] = {"within_class_cka": within}
     choice = fields.LandmarkChoice("class-means", len(classes.counts), None)
-    sums = nystrom_sums(scaled, student, teacher, classes.counts)
+    sums = nystrom_sums(scaled, student, teacher, classes)
     if sums is None:
         spectra = landmark_spectra(teacher.spectrum, student.spectrum, scaled.unit)
         return {**found, "landmarks": choice, "landmark_spectrum": spectra}, (TOO_CLOSE,)
     return {**found, **landmark_fields(scaled, choice, sums, truth)}, (NO_ROWS,)
+
+
+def landmark_row_fields(
+    caught: LandmarkRows, scaled: ScaledSums, keys: tuple[Key, Key], truth: float
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The same by rows that serve as landmarks, which were caught as they passed."""
+    chosen, (student, teacher) = caught.landmarks, caught.sides(scaled, keys)
+    choice = fields.LandmarkChoice(chosen.strategy, chosen.m, chosen.seed)
+    sums = nystrom_sums(scaled, student, teacher, chosen)
+    if sums is None:
+        spectra = landmark_spectra(teacher.spectrum, student.spectrum, scaled.unit)
+        return {"landmarks": choice, "landmark_spectrum": spectra}, (TOO_CLOSE,)
+    return landmark_fields(scaled, choice, sums, truth), ()

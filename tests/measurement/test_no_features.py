@@ -147,3 +147,41 @@ def test_the_command_line_streams(checkpoint, capsys):
 def test_a_network_that_does_not_score_what_it_states_is_refused_here_too(checkpoint):
     with pytest.raises(Mismatch, match="states 2"):
         ks.measure(teacher=checkpoint, student=checkpoint.with_name("liar.pt"), features=False)
+
+
+def small(**given):
+    torch.manual_seed(0)
+    wide, narrow = zoo.build("mlp", in_features=64, hidden=8), zoo.build("mlp", in_features=64, hidden=6)
+    return ks.measure(teacher=wide, student=narrow, data="digits", limit=400, neighbours=0, **given)
+
+
+def test_class_means_come_from_the_one_pass_through_the_networks():
+    for a, b in zip(small(cache=False), small(features=False), strict=True):
+        assert b.landmarks.strategy == "class-means" and b.paper.theorem2 is None
+        assert b.nystrom.partial_norm == pytest.approx(a.nystrom.partial_norm, rel=1e-9)
+        assert b.anova.mean_within == pytest.approx(a.anova.mean_within, rel=1e-9)
+        assert b.within_class_cka.value == pytest.approx(a.within_class_cka.value, rel=1e-9)
+        assert b.cka_debiased == pytest.approx(a.cka_debiased, rel=1e-9)
+        assert b.gulp.value == pytest.approx(a.gulp.value, rel=1e-6)
+        assert any("straight from the networks in one pass" in note for note in b.notes)
+
+
+def test_labels_given_beside_networks_make_the_class_means_of_one_pass(tmp_path):
+    np.save(tmp_path / "y.npy", np.arange(400) % 3)
+    a, b = (small(labels=tmp_path / "y.npy", **how) for how in ({"cache": False}, {"features": False}))
+    assert a.pairs[0].landmarks.m == b.pairs[0].landmarks.m == 3
+    assert b.pairs[0].nystrom.partial_norm == pytest.approx(a.pairs[0].nystrom.partial_norm, rel=1e-9)
+
+
+@pytest.mark.parametrize("landmarks", ["uniform:12", "FILE"])
+def test_rows_known_before_are_caught_as_landmarks_as_they_pass(landmarks, tmp_path):
+    np.save(tmp_path / "rows.npy", np.array([3, 399, 77, 3]))
+    asked = {"landmarks": str(tmp_path / "rows.npy") if landmarks == "FILE" else landmarks}
+    for a, b in zip(small(cache=False, **asked), small(features=False, **asked), strict=True):
+        assert a.landmarks == b.landmarks
+        for field in ("partial_norm", "partial_ratio", "residual_teacher", "tail_student"):
+            assert getattr(a.nystrom, field) == pytest.approx(getattr(b.nystrom, field), rel=1e-7), field
+        assert b.landmark_spectrum.teacher.eigenvalues == pytest.approx(a.landmark_spectrum.teacher.eigenvalues)
+        for name in ("corollary1", "corollary2", "corollary1_paper", "nystrom_exact"):
+            assert b.paper.bounds[name].value == pytest.approx(a.paper.bounds[name].value, rel=1e-7)
+        assert b.anova is None and b.within_class_cka is not None

@@ -1,4 +1,4 @@
-"""Nyström sums for class means from Grams and class sums alone: what one pass gives of docs/theory.md 4.2.
+"""Nyström sums for class means and for single rows from Grams alone: what one pass gives of docs/theory.md 4.2.
 
 Everything but Theorem 2 as printed, whose terms are no squares: it needs the rows once more. Differences of Grams that
 leave too few digits have no rows to fall back on, so that there is then no answer.
@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.nystrom.landmarks import MEAN_ROUNDINGS
-from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
+from kernelscope.kernels.nystrom.class_sums import ClassSums
+from kernelscope.kernels.nystrom.landmarks import MEAN_ROUNDINGS, Landmarks
+from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.nystrom.running_sums import RunningSide, cancels
 from kernelscope.kernels.nystrom.spectrum import landmark_basis
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, sum_of_squares
 from kernelscope.kernels.rows import storage_roundoff
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kernelscope.kernels.distance.exact import ScaledSums
-    from kernelscope.kernels.nystrom.class_sums import ClassSums
+    from kernelscope.kernels.rows import Key, Rows
+    from kernelscope.kernels.shares import Share
 
 LEAST_LEFT = 1e-6  #: share of what a difference of Grams is formed from that it must leave: ten digits, or more
 
@@ -37,52 +41,96 @@ def sides(scaled: ScaledSums, classes: ClassSums, keys: tuple[tuple[str, str], t
     return found
 
 
+class LandmarkRows:
+    """Rows that serve as landmarks, taken as :func:`kernelscope.kernels.distance.layer_grid.layer_sums` passes them."""
+
+    def __init__(self, landmarks: Landmarks, layers: Mapping[Key, Rows]) -> None:
+        self.landmarks = landmarks
+        self.vectors = {key: np.zeros((landmarks.m, X.shape[1])) for key, X in layers.items()}
+
+    def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
+        at = self.landmarks.rows - start
+        for key, rows in block.items():
+            inside = (at >= 0) & (at < len(rows))
+            self.vectors[key][inside] = rows[at[inside]]
+
+    def take_in_others(self, share: Share) -> None:
+        """The rows that other processes have seen."""
+        self.vectors = dict(zip(self.vectors, share.summed(*self.vectors.values())))
+
+    def sides(self, scaled: ScaledSums, keys: tuple[Key, Key]) -> list[RunningSide]:
+        """As :func:`sides`."""
+        found = []
+        for X, key, gram in zip((scaled.student, scaled.teacher), keys, (scaled.sums.G_SS, scaled.sums.G_TT)):
+            D = self.vectors[key]
+            found.append(RunningSide(X, D, D, gram, landmark_basis(D, storage_roundoff(X), 0.0), None, LEAST_LEFT))
+        return found
+
+
 def nystrom_sums(
-    scaled: ScaledSums, student: RunningSide, teacher: RunningSide, counts: np.ndarray
+    scaled: ScaledSums, student: RunningSide, teacher: RunningSide, of: ClassSums | Landmarks
 ) -> NystromSums | None:
-    """:func:`kernelscope.kernels.nystrom.nystrom.partial` for class means, without rows; None where Grams cancel."""
+    """:func:`kernelscope.kernels.nystrom.nystrom.partial` without rows; None where Grams cancel."""
+    counts = None if isinstance(of, Landmarks) else of.counts
     S, T, gram, d_S = student, teacher, scaled.sums.gram, scaled.sums.d_student
     if scaled.same or not (_has_residual(S) and _has_residual(T)):
         return None
-    centres, differing = np.hstack([S.D, T.D]) * np.sqrt(counts)[:, None], np.hstack([S.D, -T.D])
-    F_gram = gram - centres.T @ centres  # of rows less their class means
+    differing, F_gram = np.hstack([S.D, -T.D]), None
+    if counts is not None:
+        centres = np.hstack([S.D, T.D]) * np.sqrt(counts)[:, None]
+        F_gram = gram - centres.T @ centres  # of rows less their class means
     r_S = S.basis.rank
     V = np.zeros((len(gram), r_S + T.basis.rank))
     V[:d_S, :r_S], V[d_S:, r_S:] = S.basis.V, T.basis.V
     coordinates = V.T @ gram @ V
     mix = np.hstack([S.basis.U, -T.basis.U]).T
     dC_squares, dC_whole = _differences(differing, gram, d_S)
-    within_squares, _ = _differences(differing, F_gram, d_S)
     dA_square = float(np.vdot(mix, coordinates @ mix))
     left = [
-        (float(np.trace(F_gram[:d_S, :d_S])), float(np.trace(S.gram))),
-        (float(np.trace(F_gram[d_S:, d_S:])), float(np.trace(T.gram))),
         (float(dC_squares.sum()), float(dC_whole.sum())),
         (dA_square, float(np.trace(coordinates))),
     ]
-    dK, within = (_kernel_difference(G, at) for G, at in ((coordinates, r_S), (F_gram, d_S)))
-    if any(cancels(part, whole, LEAST_LEFT) for part, whole in left) or dK is None or within is None:
+    dK, within = _kernel_difference(coordinates, r_S), None
+    if F_gram is not None:
+        left += [(float(np.trace(F_gram[:d_S, :d_S])), float(np.trace(S.gram)))]
+        left += [(float(np.trace(F_gram[d_S:, d_S:])), float(np.trace(T.gram)))]
+        within = _kernel_difference(F_gram, d_S)
+    if (
+        any(cancels(part, whole, LEAST_LEFT) for part, whole in left)
+        or dK is None
+        or (within is None) != (F_gram is None)
+    ):
         return None
     S.C_square, T.C_square = (float(np.vdot(side.D @ side.gram, side.D)) for side in (S, T))
     dW = S.D @ S.D.T - T.D @ T.D.T
     return NystromSums(
         n=scaled.sums.n,
-        m=len(counts),
-        strategy="class-means",
-        repeats=1,
-        exact_centres=True,
+        m=len(S.D),
+        strategy="class-means" if isinstance(of, ClassSums) else of.strategy,
+        repeats=1 if isinstance(of, ClassSums) else of.repeats,
+        exact_centres=counts is not None,
         counts=counts,
-        teacher=dataclasses.replace(T.result(coordinates[r_S:, r_S:], F_gram[d_S:, d_S:]), distances=None),
-        student=dataclasses.replace(S.result(coordinates[:r_S, :r_S], F_gram[:d_S, :d_S]), distances=None),
+        teacher=_without_distances(T, coordinates[r_S:, r_S:], None if F_gram is None else F_gram[d_S:, d_S:]),
+        student=_without_distances(S, coordinates[:r_S, :r_S], None if F_gram is None else F_gram[:d_S, :d_S]),
         dC_squares=np.maximum(dC_squares, 0.0),
-        dC_sums=np.full(len(counts), math.nan),  # Σ |dC| is no square: no Gram has it
+        dC_sums=np.full(len(S.D), math.nan),  # Σ |dC| is no square: no Gram has it
         dA=math.sqrt(dA_square),
         dW=frobenius(dW),
         dK=dK,
-        between=float(counts @ (dW**2 @ counts)),
-        across=2 * math.fsum(counts * np.maximum(within_squares, 0.0)),
-        within=within**2,
+        between=None if counts is None else float(counts @ (dW**2 @ counts)),
+        across=None if counts is None or F_gram is None else _across(differing, F_gram, d_S, counts),
+        within=None if within is None else within**2,
     )
+
+
+def _across(differing: np.ndarray, F_gram: np.ndarray, d_S: int, counts: np.ndarray) -> float:
+    squares, _ = _differences(differing, F_gram, d_S)
+    return 2 * math.fsum(counts * np.maximum(squares, 0.0))
+
+
+def _without_distances(side: RunningSide, coordinates: np.ndarray, F_gram: np.ndarray | None) -> NetworkSums:
+    """What the Gram gives of one network; distances of rows from landmarks it does not."""
+    return dataclasses.replace(side.result(coordinates, F_gram), distances=None)
 
 
 def _has_residual(side: RunningSide) -> bool:

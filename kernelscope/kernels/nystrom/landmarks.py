@@ -53,6 +53,17 @@ class Landmarks:
         return np.bincount(self.assignment[self.assignment >= 0], minlength=self.m)
 
     @property
+    def rows(self) -> np.ndarray:
+        """The row that each landmark is, shape ``(m,)``.
+
+        Raises:
+            UsageError: landmarks that are means of groups.
+        """
+        if self.indices is None:
+            raise UsageError("these landmarks are means of groups, not rows; choose uniform:m or a file of row indices")
+        return np.asarray(self.indices)
+
+    @property
     def repeats(self) -> int:
         """How often the most frequent row serves as a landmark; 1 unless row indices repeat."""
         return 1 if self.indices is None else int(np.unique(self.indices, return_counts=True)[1].max())

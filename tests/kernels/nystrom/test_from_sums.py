@@ -46,7 +46,7 @@ def test_nystrom_sums_without_rows_are_those_of_the_rows(seed):
     y[:7] = -1  # of no class
     classes, scaled = summed(y, T, S)
     student, teacher = sides(scaled, classes, KEYS)
-    found = dict(numbers(nystrom_sums(scaled, student, teacher, classes.counts)))
+    found = dict(numbers(nystrom_sums(scaled, student, teacher, classes)))
     wanted = dict(numbers(partial(teacher=T, student=S, landmarks=class_means(y))))
     compared = set(found) - {"dC_sums", "teacher.longest", "student.longest"}
     assert len(compared) >= 25
@@ -58,14 +58,14 @@ def test_a_student_that_is_nearly_the_teacher_has_no_nystrom_sums():
     y, T, _ = pair_of(np.random.default_rng(4))
     classes, scaled = summed(y, T, T * (1 + 1e-5))
     student, teacher = sides(scaled, classes, KEYS)
-    assert nystrom_sums(scaled, student, teacher, classes.counts) is None
+    assert nystrom_sums(scaled, student, teacher, classes) is None
 
 
 def test_classes_that_span_the_features_leave_no_residual():
     y, T, S = pair_of(np.random.default_rng(8), classes=9)
     T[:, 3] = 0.0  # a dead unit
     classes, scaled = summed(y, T, S)
-    found = nystrom_sums(scaled, *sides(scaled, classes, KEYS), classes.counts)
+    found = nystrom_sums(scaled, *sides(scaled, classes, KEYS), classes)
     assert (found.teacher.rank, found.student.rank) == (7, 6)
     assert found.teacher.residual == found.student.residual == 0.0
     rows = partial(teacher=T, student=S, landmarks=class_means(y))
