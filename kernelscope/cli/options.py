@@ -103,7 +103,12 @@ def arch_kwargs(name: str = "--arch-kwargs") -> Callable[[F], F]:
 def networks(required: bool = True) -> Callable[[F], F]:
     """The teacher and the students, and what their files may not state."""
     return together(
-        click.option("--teacher", type=PATH, required=required, help="Checkpoint or feature file of the teacher."),
+        click.option(
+            "--teacher",
+            type=PATH,
+            required=required,
+            help="Checkpoint or feature file of the teacher, or several as 'shards:PATTERN' or a folder.",
+        ),
         click.option(
             "--student",
             type=PATH,

@@ -106,8 +106,9 @@ def measure(
     """How much of the teacher's kernel the student inherited, layer by layer, and how far the numbers can be trusted.
 
     Args:
-        teacher: a checkpoint or feature file (path, or ``FILE::part``), an array, tensor or HDF5 dataset of shape
-            ``(n, d_T)``, a dict of them by layer name, a FeatureStore, or a module (with ``data``).
+        teacher: a checkpoint or feature file (path, or ``FILE::part``), several as a folder or ``shards:PATTERN``, an
+            array, tensor or HDF5 dataset of shape ``(n, d_T)``, a dict of them by layer name, a table that offers an
+            Arrow stream, a FeatureStore, or a module (with ``data``).
         student: the same for the student, or several: a list, a dict by name whose values are no arrays, a pattern of
             files (``"run_*.pt"``). names: of the students, one each, in the report.
         labels: class of each example, ``(n,)`` whole numbers from 0 on or words, in an array, a tensor, a list or a
