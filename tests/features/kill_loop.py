@@ -1,8 +1,8 @@
-"""Extraction killed at random moments: ``python -m tests.features.kill_loop FOLDER SEED KILLS PROCESSES``.
+"""Extraction killed at random moments: ``python -m tests.features.kill_loop FOLDER SEED KILLS PAIRS``.
 
-Each run is forked from this process, so that torch is imported once; each is killed, of several processes one, run
-again, then in one to three processes, and its file compared with that of an undisturbed run of one process, byte for
-byte. What came of it is printed as JSON.
+Each run is forked from this process, so that torch is imported once; each is killed and run again, and its file
+compared with that of an undisturbed run, byte for byte. First runs of one process, then runs of two, of which one is
+killed, that are run again in one to three. What came of both is printed as JSON.
 """
 
 import json
@@ -74,15 +74,21 @@ def forked(work: Callable[[], None], seconds: float | None = None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: str, seed: str, kills: str, processes: str) -> None:
+def main(folder: str, seed: str, kills: str, pairs: str) -> None:
     rng, here = random.Random(int(seed)), Path(folder)
     began = time.perf_counter()
     assert forked(lambda: run(here / "whole.h5")) == 0
-    whole, took = (here / "whole.h5").read_bytes(), time.perf_counter() - began
+    took = time.perf_counter() - began
+    print(json.dumps([loop(here, rng, int(kills), 1, took), loop(here, rng, int(pairs), 2, took)]))
+
+
+def loop(here: Path, rng: random.Random, kills: int, count: int, took: float) -> dict[str, int]:
+    """What came of so many runs of ``count`` processes that were killed within the seconds that one takes."""
+    whole = (here / "whole.h5").read_bytes()
     told = {"killed": 0, "begun": 0, "equal": 0, "seen": 0, "n": EXAMPLES.n, "alone": 0}
-    for number in range(int(kills)):
+    for number in range(kills):
         out, jobs, seconds = here / f"{number}.h5", here / f"jobs{number}", rng.uniform(0, took)
-        if (count := int(processes)) == 1:
+        if count == 1:
             killed = forked(lambda out=out: run(out), seconds=seconds) == -signal.SIGKILL
         else:
             codes = killed_job(jobs, out, count, rng.randrange(count), seconds)
@@ -102,7 +108,7 @@ def main(folder: str, seed: str, kills: str, processes: str) -> None:
         told["equal"] += out.read_bytes() == whole
         assert {path.name for path in here.glob(f"{number}.h5*")} == {out.name}
         out.unlink()
-    print(json.dumps(told))
+    return told
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 
-def killed_and_run_again(folder: Path, seed: int, kills: int, processes: int = 1) -> dict:
-    words = [sys.executable, "-m", "tests.features.kill_loop", *map(str, (folder, seed, kills, processes))]
+def killed_and_run_again(folder: Path, seed: int, kills: int, pairs: int) -> list[dict]:
+    words = [sys.executable, "-m", "tests.features.kill_loop", *map(str, (folder, seed, kills, pairs))]
     done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -21,27 +21,28 @@ def require_equal_ends(told: dict, kills: int) -> None:
     assert told["seen"] < 0.8 * told["killed"] * told["n"], "what was written before the kill was computed again"
 
 
-def test_four_killed_extractions_end_with_the_same_bytes(tmp_path):
-    require_equal_ends(killed_and_run_again(tmp_path, seed=0, kills=4), 4)
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    return killed_and_run_again(tmp_path_factory.mktemp("few"), seed=0, kills=4, pairs=2)
+
+
+def test_four_killed_extractions_end_with_the_same_bytes(few):
+    require_equal_ends(few[0], 4)
+
+
+def test_two_processes_one_of_them_killed_end_with_the_same_bytes(few):
+    assert few[1]["equal"] == 2 and few[1]["alone"] == 0
 
 
 @pytest.mark.long
 def test_a_hundred_killed_extractions_end_with_the_same_bytes(tmp_path):
-    require_equal_ends(killed_and_run_again(tmp_path, seed=1, kills=100), 100)
-
-
-def require_equal_ends_of_jobs(told: dict, kills: int) -> None:
-    assert told["equal"] == kills
-    assert told["alone"] == 0, "a process ended well though the other was killed and the file was not there"
-
-
-def test_two_processes_one_of_them_killed_end_with_the_same_bytes(tmp_path):
-    require_equal_ends_of_jobs(killed_and_run_again(tmp_path, seed=0, kills=2, processes=2), 2)
+    require_equal_ends(killed_and_run_again(tmp_path, seed=1, kills=100, pairs=0)[0], 100)
 
 
 @pytest.mark.long
 def test_a_hundred_killed_pairs_of_processes_end_with_the_same_bytes(tmp_path):
-    told = killed_and_run_again(tmp_path, seed=1, kills=100, processes=2)
-    require_equal_ends_of_jobs(told, 100)
+    _, told = killed_and_run_again(tmp_path, seed=1, kills=0, pairs=100)
+    assert told["equal"] == 100
+    assert told["alone"] == 0, "a process ended well though the other was killed and the file was not there"
     assert told["begun"] >= 40, "too few of the kills came while rows were written"
     assert told["seen"] < 0.9 * told["killed"] * told["n"], "what was written before the kill was computed again"
