@@ -44,12 +44,10 @@ from kernelscope.kernels.rows import Key, Rows, Summed, storage_roundoff
 from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.diagonals import DiagonalSummation
 from kernelscope.measurement import students
-from kernelscope.measurement.grid import announce_grid, measure_summed, read_together
-from kernelscope.measurement.landmark_numbers import landmarks_known
+from kernelscope.measurement.grid import measure_summed, read_together
 from kernelscope.measurement.layer_pairs import Examples, LayerNames, LayerPair
 from kernelscope.measurement.summed_numbers import beside_grams, class_mean_fields, landmark_row_fields
 from kernelscope.report.fields import NetworkReport
-from kernelscope.report.notes import STREAMED, SUMMED
 
 if TYPE_CHECKING:
     import os
@@ -129,11 +127,17 @@ def sums_in(given: Any, *, as_grids: bool = False) -> ShardSums | None:
 
 
 def sums_of(
-    match: Match, how: Summation, before: ShardSums | None = None, landmarks: Landmarks | None = None
+    match: Match,
+    how: Summation,
+    before: ShardSums | None = None,
+    landmarks: Landmarks | None = None,
+    *,
+    once: bool = True,
 ) -> ShardSums:
     """One pass over the rows of a teacher and a student, after one for their grid.
 
-    ``before``: what they are added to; ``landmarks``: single rows, to be caught as they pass.
+    ``before``: what they are added to; ``landmarks``: single rows, to be caught as they pass; ``once``: as of
+    :func:`kernelscope.kernels.distance.layer_grid.layer_sums`, which sums that are to be added to others need.
 
     Raises:
         DegenerateKernel: features of a size of which sums of products leave double precision.
@@ -152,7 +156,7 @@ def sums_of(
     caught = None if landmarks is None else LandmarkRows(landmarks, rows)
     beside += [] if caught is None else [caught]
     second = None if grid is None else halves_by_id(examples.ids)
-    sums = layer_sums(teacher=teacher, student=student, once=True, beside=beside, grid=grid, second=second)
+    sums = layer_sums(teacher=teacher, student=student, once=once, beside=beside, grid=grid, second=second)
     _require_moderate(sums)
     share = Share.of(sums.n)
     for stream in streams:
@@ -253,7 +257,7 @@ def _measured(
     order = None if alone is None or alone.startswith("rows:") else alone
     examples = Examples(None, None, sums.classes, order, sums.split)
     X_T, X_S = (Summed((sums.n, layer.width), layer.dtype) for layer in (T, S))
-    pair = LayerPair(X_T, X_S, examples, names, (*sums.notes, _added_up(sums), *note))
+    pair = LayerPair(X_T, X_S, examples, names, (*sums.notes, added_up(sums), *note))
     measured, scaled = measure_summed(pair, sums.sums, settings)
     found = beside_grams(measured.report, sums.diagonals, scaled, (S.key, T.key))
     by_means, notes = class_mean_fields(sums.by_class, scaled, (S.key, T.key), found.norm_difference)
@@ -263,23 +267,8 @@ def _measured(
     return replace(measured, report=replace(found, **by_means, notes=(*found.notes, *notes)))
 
 
-def measure_streamed(match: Match, settings: PairSettings) -> list[Measured]:
-    """Every pair of layers of networks that run once, straight into the sums."""
-    announce_grid(match, settings, by_kernels=False)
-    landmarks = None
-    if settings.landmarks not in (None, "class-means"):
-        landmarks = landmarks_known(settings.landmarks, match.features.n, settings.seed)
-    sums = sums_of(match, Summation(), landmarks=landmarks)
-    dropped, found = {*sums.notes, _added_up(sums)}, []
-    for pair, measured in zip(match.pairs(), report_of(sums, settings)[0]):
-        report = measured.report
-        notes = (STREAMED if note == SUMMED else note for note in report.notes if note not in dropped)
-        report = replace(report, notes=(*pair.notes, *notes), warnings=(*pair.warnings, *report.warnings))
-        found.append(replace(measured, report=report))
-    return found
-
-
-def _added_up(sums: ShardSums) -> str:
+def added_up(sums: ShardSums) -> str:
+    """The note that tells how many shards and rows a number is of."""
     if len(sums.shards) == 1:
         return f"from the sums of one shard, {sums.n:,} rows"
     without = sum(shard.rows for shard in sums.shards if shard.ids is None)

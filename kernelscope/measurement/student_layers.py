@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernelscope.kernels.scales import within_float64
-from kernelscope.measurement.from_sums import measure_streamed
 from kernelscope.measurement.grid import measure_grid, search
 from kernelscope.measurement.kernel_numbers import measure_with_kernel
 from kernelscope.measurement.memory_limit import within_grid, within_pair
 from kernelscope.measurement.output_numbers import output_fields
 from kernelscope.measurement.pair_numbers import measure_pair
+from kernelscope.measurement.streamed import measure_streamed
 
 if TYPE_CHECKING:
     from kernelscope.kernels.rows import Rows

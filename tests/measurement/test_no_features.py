@@ -1,5 +1,6 @@
 """Straight from the networks: the same numbers as by way of a file, and no file."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -185,3 +186,40 @@ def test_rows_known_before_are_caught_as_landmarks_as_they_pass(landmarks, tmp_p
         for name in ("corollary1", "corollary2", "corollary1_paper", "nystrom_exact"):
             assert b.paper.bounds[name].value == pytest.approx(a.paper.bounds[name].value, rel=1e-7)
         assert b.anova is None and b.within_class_cka is not None
+
+
+def test_networks_that_are_nearly_equal_are_summed_sharply_enough():
+    torch.manual_seed(0)
+    wide = zoo.build("mlp", in_features=64, hidden=8)
+    near = copy.deepcopy(wide)
+    with torch.no_grad():
+        for weights in near.parameters():
+            weights += 1e-5 * torch.randn_like(weights)
+    report = ks.measure(teacher=wide, student=near, data="digits", limit=600, features=False)
+    assert all(pair.resolved and 0 < pair.transfer_loss < 1e-3 for pair in report)
+
+
+def test_rows_that_come_nearer_than_the_first_run_once_more(monkeypatch):
+    from kernelscope.measurement import streamed
+
+    summed = []
+    whole = streamed.sums_of
+    monkeypatch.setattr(streamed, "sums_of", lambda *given, **how: summed.append(how["once"]) or whole(*given, **how))
+    X = np.random.default_rng(0).standard_normal((9000, 64)).astype(np.float32)
+    X[600:] *= 1000  # beside these the first rows are nothing
+
+    class Late(torch.nn.Module):
+        def __init__(self, off):
+            super().__init__()
+            self.fc = torch.nn.Linear(64, 5, bias=False)
+            self.off = off
+
+        def forward(self, x):
+            x = x.flatten(1)
+            return self.fc(x + self.off * (x.abs().amax(1, keepdim=True) < 10) * x.flip(1))
+
+    torch.manual_seed(0)
+    one, two = Late(0.0), Late(0.5)
+    two.load_state_dict(one.state_dict())
+    report = ks.measure(teacher=one, student=two, data=(X, np.zeros(9000, int)), layers="logits", features=False)
+    assert summed == [False, True] and report.resolved and report.transfer_loss < 1e-3
