@@ -39,11 +39,6 @@ sums = together(
         "--expect", metavar="N|FILE", help="Refuse sums of other than N rows, or of other shards than FILE lists."
     ),
     click.option(
-        "--reproducible",
-        is_flag=True,
-        help="The same bits in any order of rows and shards: two passes, columns rounded to 30 bits.",
-    ),
-    click.option(
         "--grid",
         type=PATH,
         multiple=True,
@@ -115,6 +110,11 @@ def _how_it_is_computed() -> Callable[[F], F]:
             is_flag=True,
             callback=values.negated,
             help="Straight from the networks into the sums: no file, fewer numbers.",
+        ),
+        click.option(
+            "--reproducible",
+            is_flag=True,
+            help="The same bits in any order of rows: two passes, columns rounded to 30 bits, fewer numbers.",
         ),
         click.option(
             "--plan",

@@ -182,6 +182,8 @@ def test_the_command_line_measures_reproducibly(run, tmp_path):
     code, out, _ = run("measure", "--teacher", "t.npz", "--student", "s.npz", "--reproducible", "--json")
     assert code == 0 and "the same bits in any order" in out
     given = ("--teacher", "t.npz", "--student", "s.npz", "--reproducible")
+    code, out, _ = run("gate", *given, "--max", "transfer_loss=9", "--min", "cka=0.01")
+    assert code == 0 and out.startswith("passed: 2 gates on 1 pairs")
     assert run("measure", *given, "--sums-out", "a.kss")[0] == 0
     code, _, err = run("measure", *given, "--grid", "a.kss", "--sums-out", "b.kss")
     assert (code, err) == (0, "")
