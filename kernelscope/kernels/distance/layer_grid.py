@@ -191,7 +191,7 @@ def layer_sums(
         grid=grid,
     )
     if share.parts > 1:
-        sums = functools.reduce(both_sums, [_filled(sums, arrays) for arrays in exchange.in_turn(_arrays(sums))])
+        sums = functools.reduce(both_sums, (_filled(sums, arrays) for arrays in exchange.in_turn(_arrays(sums))))
     _require_usable(layers, sums.own, sums.zero)
     return sums
 
