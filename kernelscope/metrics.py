@@ -14,11 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernelscope.errors import DegenerateKernel, Mismatch, UsageError
+from kernelscope.kernels.constancy import is_constant
 from kernelscope.kernels.distance.batch_sums import BatchSums, begun
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
-from kernelscope.kernels.rows import Features, Rows, as_rows, is_constant, require_finite
+from kernelscope.kernels.rows import Features, Rows, as_rows, require_finite
 from kernelscope.kernels.scales import within_float64
 from kernelscope.kernels.similarity import cka as _cka
 from kernelscope.kernels.similarity import gulp as _gulp

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelscope.kernels.constancy import Constancy
 from kernelscope.kernels.distance.column_grid import EMPTY, MOST_EXPONENT, Grid
 from kernelscope.kernels.distance.layer_grid import LayerSums
 from kernelscope.kernels.nystrom.class_sums import ClassSums
-from kernelscope.kernels.rows import Constancy, Key, Summed
+from kernelscope.kernels.rows import Key, Summed
 from kernelscope.kernels.similarity.diagonals import Diagonals
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from kernelscope.kernels.rows import Constancy
+    from kernelscope.kernels.constancy import Constancy
 
 
 FORMAT, FORMAT_VERSION = "kernelscope.sums", 1

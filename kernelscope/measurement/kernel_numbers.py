@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import NumericalError
+from kernelscope.kernels.constancy import is_constant
 from kernelscope.kernels.distance.exact import ATOL
 from kernelscope.kernels.nonlinear.nonlinear import (
     MOST_BY_BLOCKS,
@@ -15,7 +16,6 @@ from kernelscope.kernels.nonlinear.nonlinear import (
     kernel_sums,
     pairs_estimate,
 )
-from kernelscope.kernels.rows import is_constant
 from kernelscope.kernels.statistics.chance import above_chance, cka_under_permutation, p_value
 from kernelscope.kernels.statistics.permutations import LOST, Shuffled, shuffled
 from kernelscope.measurement.attribution import Attribution, worst

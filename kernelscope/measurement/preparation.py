@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel, UsageError
+from kernelscope.kernels.constancy import is_constant
 from kernelscope.kernels.distance.centring import without_mean
 from kernelscope.kernels.row_views import Normalised
-from kernelscope.kernels.rows import is_constant, require_finite
+from kernelscope.kernels.rows import require_finite
 from kernelscope.kernels.similarity.gulp import whitened
 
 if TYPE_CHECKING:

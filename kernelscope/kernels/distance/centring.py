@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope.kernels.constancy import is_constant
 from kernelscope.kernels.distance.accumulate import BlockSum, summation_chain
 from kernelscope.kernels.distance.gram import gram_sums
 from kernelscope.kernels.rounding import gamma
 from kernelscope.kernels.row_views import Affine
-from kernelscope.kernels.rows import BLOCK_ROWS, Rows, bounded_blocks, is_constant
+from kernelscope.kernels.rows import BLOCK_ROWS, Rows, bounded_blocks
 from kernelscope.kernels.shares import Share
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy as np
 
 from kernelscope import exchange
 from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.constancy import Constancy
 from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors, spectral_norm_bound, summation_errors, with_row_errors
@@ -23,7 +24,6 @@ from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, si
 from kernelscope.kernels.rounding import Two, added, frobenius, gamma, two_sum
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
-    Constancy,
     Key,
     Rows,
     entry_error,

@@ -13,13 +13,14 @@ from functools import cached_property
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.constancy import Constancy
 from kernelscope.kernels.distance.aligned_pair import row_allowance
 from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES, block_size
 from kernelscope.kernels.distance.centring import CANCELLATION, without_mean
 from kernelscope.kernels.nystrom.spectrum import gram_tolerance
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius, gamma
 from kernelscope.kernels.row_views import Affine, RowView
-from kernelscope.kernels.rows import Constancy, Rows, numpy_block, require_finite, storage_roundoff
+from kernelscope.kernels.rows import Rows, numpy_block, require_finite, storage_roundoff
 from kernelscope.kernels.shares import Dealt
 
 FEW = 16  #: rows looked at together for whether all are the same

@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from kernelscope.errors import DegenerateKernel
+from kernelscope.kernels.constancy import is_constant
 from kernelscope.kernels.distance.accumulate import OwnSum, summation_chain
 from kernelscope.kernels.distance.centring import without_mean
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
@@ -26,7 +27,6 @@ from kernelscope.kernels.rows import (
     Rows,
     columns,
     entry_error,
-    is_constant,
     largest_entry,
     require_finite,
     row_blocks,

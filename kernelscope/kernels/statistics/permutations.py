@@ -17,8 +17,9 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 
+from kernelscope.kernels.constancy import Constancy
 from kernelscope.kernels.nonlinear.functions import Kernel, KernelBlocks
-from kernelscope.kernels.rows import Constancy, Rows, shared_rows
+from kernelscope.kernels.rows import Rows, shared_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
