@@ -81,8 +81,8 @@ class ArrayFile:
         return content.view(self.dtype)
 
 
-def open_npy(path: str | os.PathLike[str], held_bytes: int = HELD_BYTES) -> np.ndarray | ArrayFile:
-    """The array of an ``.npy`` file, in memory if it has up to ``held_bytes``.
+def open_npy(path: str | os.PathLike[str], *, in_pieces: bool = False) -> np.ndarray | ArrayFile:
+    """The array of an ``.npy`` file, in memory if it is small, and not wanted ``in_pieces``.
 
     Raises:
         UnreadableInput: no such file, damaged, pickled, or shorter than it declares. ResourceError: no memory.
@@ -95,7 +95,8 @@ def open_npy(path: str | os.PathLike[str], held_bytes: int = HELD_BYTES) -> np.n
         held = file.size - array.offset
         if array.nbytes > held:
             raise UnreadableInput(f"{shown(path)} declares {array.nbytes:,} bytes of numbers and holds {held:,}; {FIX}")
-        return array.whole() if not array.shape or array.nbytes <= held_bytes else array
+        is_small = array.nbytes <= HELD_BYTES and not in_pieces
+        return array.whole() if is_small or not array.shape else array
 
 
 def load_npy(path: str | os.PathLike[str]) -> np.ndarray:

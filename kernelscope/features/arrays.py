@@ -12,7 +12,7 @@ from kernelscope.features.ahead import ForwardRows
 from kernelscope.files import reading
 from kernelscope.kernels.rows import Rows, as_rows
 from kernelscope.labels import one_per_example
-from kernelscope.numpy_files import HELD_BYTES, ArrayFile, open_npy, open_npz
+from kernelscope.numpy_files import ArrayFile, open_npy, open_npz
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def open_arrays(path: Path, part: str | None = None, *, in_pieces: bool = False)
         zipped = stream.read(2) == b"PK"
     if zipped:
         return of_arrays(path, open_npz(path), part)
-    X = open_npy(path, HELD_BYTES if not in_pieces else 0)
+    X = open_npy(path, in_pieces=in_pieces)
     if part:
         raise UnreadableInput(f"{shown(path)} holds one array and no {one_line(part, 40)}; leave out what follows ::")
     _require_numbers(X, path)
