@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import kernelscope as ks
+from kernelscope import isolated
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.networks import zoo
+from tests import forked
 
 N = 700
 RNG = np.random.default_rng(0)
@@ -20,6 +22,11 @@ Y = RNG.integers(0, 4, N)
 T = (RNG.standard_normal((N, 6)) + 2 * RNG.standard_normal((4, 6))[Y]).astype(np.float32)
 S = (T[:, :4] @ RNG.standard_normal((4, 5)) + 0.3 * RNG.standard_normal((N, 5))).astype(np.float32)
 IDS = RNG.integers(0, 256, (N, 16)).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def files_looked_into_at_once(monkeypatch):
+    monkeypatch.setattr(isolated, "ask", forked.ask)
 
 
 def numbers(report):
@@ -119,25 +126,33 @@ def test_networks_run_twice_and_have_the_report_of_their_features(tmp_path):
 
 
 WORKER = """
-import sys
-from pathlib import Path
+import json, sys
 import numpy as np
 import kernelscope as ks
+from kernelscope.kernels.one_thread import one_thread
 rng = np.random.default_rng(0)
-T = np.maximum(rng.standard_normal((9000, 130)), 0)
-S = T[:, :110] + 0.1 * rng.standard_normal((9000, 110))
-report = ks.measure(teacher=T, student=S, labels=np.arange(9000) % 7, reproducible=True)
-report.save(sys.argv[1])
+T = np.maximum(rng.standard_normal((1500, 130)), 0)
+S = T[:, :110] + 0.1 * rng.standard_normal((1500, 110))
+def work():
+    return ks.measure(teacher=T, student=S, labels=np.arange(1500) % 7, reproducible=True).to_dict()["pairs"]
+found = [work()]
+with one_thread():
+    found.append(work())
+print(json.dumps(found))
 """
 
 
-def test_one_and_two_threads_give_the_same_bits(tmp_path):
-    found = []
-    for threads in ("1", "2"):
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        subprocess.run([sys.executable, "-c", WORKER, tmp_path / f"{threads}.json"], check=True, env=environment)
-        found.append(json.loads((tmp_path / f"{threads}.json").read_text())["pairs"])
-    assert found[0] == found[1]
+def printed(code, *words, threads):
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    command, root = [sys.executable, "-c", code, *words], Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_one_and_two_threads_give_the_same_bits():
+    of_two, of_one = printed(WORKER, threads="2")
+    assert of_two == of_one
 
 
 JOBS = """
@@ -147,23 +162,21 @@ import numpy as np
 import kernelscope as ks
 from tests.jobs import results
 rng = np.random.default_rng(0)
-T = np.maximum(rng.standard_normal((7 * 4096 + 11, 9)), 0)
+folder, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
+T = np.maximum(rng.standard_normal((max(counts) * 4096 + 11, 9)), 0)
 S = T[:, :5] + 0.1 * rng.standard_normal((len(T), 5))
 y = rng.integers(0, 7, len(T))
 def work():
-    order = np.random.default_rng(len(list(Path(sys.argv[1]).iterdir()))).permutation(len(T))  # another in each job
+    order = np.random.default_rng(len(list(folder.iterdir()))).permutation(len(T))  # another in each job
     return ks.measure(teacher=T[order], student=S[order], labels=y[order], reproducible=True).to_dict()["pairs"]
-print(json.dumps([work()] + [found for n in (2, 7) for found in results(Path(sys.argv[1]) / str(n), n, work)]))
+print(json.dumps([work()] + [found for n in counts for found in results(folder / str(n), n, work)]))
 """
 
 
-def test_one_two_and_seven_processes_give_the_same_bits(tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command, root = [sys.executable, "-c", JOBS, tmp_path], Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert len(found) == 10 and all(each == found[0] for each in found)
+@pytest.mark.parametrize("counts", [["2"], pytest.param(["2", "3", "7"], marks=pytest.mark.long)])
+def test_any_number_of_processes_gives_the_same_bits(counts, tmp_path):
+    found = printed(JOBS, str(tmp_path), *counts, threads="1")
+    assert len(found) == 1 + sum(map(int, counts)) and all(each == found[0] for each in found)
 
 
 def test_without_a_grid_orders_differ_by_less_than_the_interval():
