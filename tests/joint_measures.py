@@ -22,7 +22,17 @@ from kernelscope.kernels.distance.own_kernel import own_kernel
 from tests.jobs import results
 
 ROWS = 2 * 4096 + 1001
-OF_THREE = ("classes", "nearly equal", "grid", "one row", "fewer rows than processes", "NaN", "torn", "again")
+OF_THREE = (
+    "classes",
+    "reproducible",
+    "nearly equal",
+    "grid",
+    "one row",
+    "fewer rows than processes",
+    "NaN",
+    "torn",
+    "again",
+)
 
 
 class Torn:
@@ -48,6 +58,7 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     empty[:4096] = 0
     no = {"neighbours": 0}
     yield "classes", {"teacher": {"logits": T}, "student": {"logits": Z}, "labels": y, "groups": y // 2 * 9, **no}
+    yield "reproducible", {"teacher": {"logits": T}, "student": {"logits": Z}, "labels": y, "reproducible": True}
     yield "nearly equal", {"teacher": T, "student": T + np.float32(1e-6) * T[:, ::-1], "labels": y, **no}
     yield "equal", {"teacher": T, "student": T.copy(), **no}
     yield "far from 0", {"teacher": T + 1000, "student": S, "centre": True, "normalize": True, **no}

@@ -18,7 +18,7 @@ REFUSED = {
 }
 BY_BLOCKS = ("kernel of wide rows", "norms by blocks")
 MEASURED = (
-    "classes", "nearly equal", "equal", "far from 0", "split classes", "leverage", "grid", "empty share", "rbf",
+    "classes", "reproducible", "nearly equal", "equal", "far from 0", "split classes", "leverage", "grid", "empty share", "rbf",
     "ridge", "neighbours", "one row", "fewer rows than processes", "tiny", "again",
 )  # fmt: skip
 
@@ -49,6 +49,11 @@ def test_blocks_of_kernels_that_processes_deal_out_are_those_of_one(told, name):
     one, *many = told[name]
     flattened = [np.ravel(each) for ranks in many for each in ranks]
     assert len(flattened) == 5 and all(np.allclose(each, np.ravel(one), rtol=1e-13, atol=1e-13) for each in flattened)
+
+
+def test_reproducible_sums_are_the_bits_of_one_process(told):
+    one, *many = told["reproducible"]
+    assert len(many) == 2 and all(each == one for ranks in many for each in ranks)
 
 
 @pytest.mark.parametrize("name", [*MEASURED, *REFUSED])
