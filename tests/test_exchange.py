@@ -18,8 +18,8 @@ REFUSED = {
 }
 BY_BLOCKS = ("kernel of wide rows", "norms by blocks")
 MEASURED = (
-    "classes", "reproducible", "nearly equal", "equal", "far from 0", "split classes", "leverage", "grid", "empty share", "rbf",
-    "ridge", "neighbours", "one row", "fewer rows than processes", "tiny", "again",
+    "classes", "reproducible", "nearly equal", "equal", "far from 0", "split classes", "leverage", "grid",
+    "empty share", "rbf", "ridge", "neighbours", "one row", "fewer rows than processes", "tiny", "again",
 )  # fmt: skip
 
 
