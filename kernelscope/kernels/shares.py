@@ -72,7 +72,7 @@ class Share:
 
 
 class Dealt:
-    """Turns of a loop, numbered from 0, of which processes take every so-manieth: for work that shrinks on the way."""
+    """Turns of a loop that N processes deal out, every Nth to each: for turns that differ in how long they take."""
 
     def __init__(self, turns: int) -> None:
         self.parts = exchange.count() if turns >= exchange.count() else 1
