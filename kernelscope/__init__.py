@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.nystrom.landmarks import Landmarks
     from kernelscope.measurement.adapt import adapt
     from kernelscope.measurement.audit import audit
+    from kernelscope.measurement.blame import blame
     from kernelscope.measurement.measure import measure
     from kernelscope.report.fields import PairReport
     from kernelscope.report.report import TransferReport
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "adapt",
     "audit",
+    "blame",
     "extract",
     "load",
     "load_map",
@@ -66,6 +68,7 @@ _ROOMS = {
     "TransferReport": "kernelscope.report.report",
     "adapt": "kernelscope.measurement.adapt",
     "audit": "kernelscope.measurement.audit",
+    "blame": "kernelscope.measurement.blame",
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.checkpoints.loading",
     "load_map": "kernelscope.features.query_map",

@@ -20,6 +20,7 @@ VERBS = {
     "gate": "kernelscope.cli.gate",
     "inspect": "kernelscope.cli.inspect",
     "adapt": "kernelscope.cli.adapt",
+    "blame": "kernelscope.cli.blame",
     "report": "kernelscope.cli.report",
     "reproduce": "kernelscope.cli.reproduce",
     "study": "kernelscope.cli.study",
