@@ -93,7 +93,7 @@ def summed(matched: Sequence[Match] | None, *, given: Any, how: Summation) -> Sh
 
     Raises:
         UsageError: several students. UnreadableInput: a file that is damaged, or none that matches a pattern.
-        Mismatch: sums that do not add.
+        Mismatch: sums that do not add. DegenerateKernel: rows of a size of which sums leave double precision.
     """
     if matched is not None and len(matched) > 1:
         raise UsageError(f"sums are of one student, and {len(matched)} were given; sum each to a file of its own")
@@ -103,6 +103,7 @@ def summed(matched: Sequence[Match] | None, *, given: Any, how: Summation) -> Sh
     found = sums_in(given)
     if matched is not None:
         own = sums_of(matched[0], how, found)
+        _require_moderate(own.sums)
         found = own if found is None else found.added(own)
     if found is None:
         raise UsageError("no sums given; pass one file at least")
@@ -140,7 +141,7 @@ def sums_of(
     :func:`kernelscope.kernels.distance.layer_grid.layer_sums`, which sums that are to be added to others need.
 
     Raises:
-        DegenerateKernel: features of a size of which sums of products leave double precision.
+        Mismatch: an entry beyond the grid. NumericalError: NaN or infinite features.
     """
     pairs = list(match.pairs())
     teacher = {pair.names["teacher_layer"]: pair.teacher for pair in sorted(pairs, key=_teacher_layer)}
@@ -157,7 +158,6 @@ def sums_of(
     beside += [] if caught is None else [caught]
     second = None if grid is None else halves_by_id(examples.ids)
     sums = layer_sums(teacher=teacher, student=student, once=once, beside=beside, grid=grid, second=second)
-    _require_moderate(sums)
     share = Share.of(sums.n)
     for stream in streams:
         stream.take_in_others()
@@ -208,13 +208,17 @@ def _stored_type(X: Rows, grid: Grid | None) -> str:
 
 def _require_moderate(sums: LayerSums) -> None:
     """Files are added without knowing one another, so that no common factor can be chosen for them."""
-    for (role, name), (even, odd) in sums.own.items():
-        norm = frobenius(even[0] + odd[0])
-        if (role, name) not in sums.zero and not LIMITS[0] < norm < LIMITS[1]:
-            raise DegenerateKernel(
-                f"{role} layer {name} has a kernel of norm {norm:.2g}, and sums hold {LIMITS[0]:g} to {LIMITS[1]:g}; "
-                "multiply the features of all shards by one power of two"
-            )
+    for (role, name), norm in immoderate(sums).items():
+        raise DegenerateKernel(
+            f"{role} layer {name} has a kernel of norm {norm:.2g}, and sums hold {LIMITS[0]:g} to {LIMITS[1]:g}; "
+            "multiply the features of all shards by one power of two"
+        )
+
+
+def immoderate(sums: LayerSums) -> dict[Key, float]:
+    """Layers of a size of which sums of products leave double precision, with the norms of their kernels."""
+    norms = {key: frobenius(even[0] + odd[0]) for key, (even, odd) in sums.own.items() if key not in sums.zero}
+    return {key: norm for key, norm in norms.items() if not LIMITS[0] < norm < LIMITS[1]}
 
 
 def report_of(sums: ShardSums, settings: PairSettings) -> tuple[list[Measured], tuple[NetworkReport, NetworkReport]]:

@@ -10,8 +10,9 @@ from kernelscope import exchange
 from kernelscope.errors import NumericalError
 from kernelscope.kernels.distance.exact import transfer_loss
 from kernelscope.kernels.rows import BLOCK_ROWS, numpy_block
-from kernelscope.measurement.from_sums import Summation, added_up, report_of, sums_of
-from kernelscope.measurement.grid import announce_grid, read_together
+from kernelscope.kernels.scales import within_float64
+from kernelscope.measurement.from_sums import Summation, added_up, immoderate, report_of, sums_of
+from kernelscope.measurement.grid import announce_grid, measure_grid, read_together
 from kernelscope.measurement.landmark_numbers import landmarks_known
 from kernelscope.report.notes import STREAMED, SUMMED
 
@@ -36,6 +37,9 @@ def measure_streamed(match: Match, settings: PairSettings) -> list[Measured]:
     read_together(match)
     once = exchange.decided(lambda: _is_near(match, settings.rtol))
     sums = sums_of(match, Summation(), landmarks=landmarks, once=once)
+    if immoderate(sums.sums):  # networks run again, each pair scaled by a factor of its own
+        with within_float64():
+            return measure_grid(match, settings)
     all_measured, _ = report_of(sums, settings)
     if not once and not all(measured.report.resolved for measured in all_measured):
         sums = sums_of(match, Summation(), landmarks=landmarks, once=True)
