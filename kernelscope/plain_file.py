@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,3 +90,11 @@ def read_at(descriptor: int, offset: int, count: int) -> np.ndarray:
             raise EOFError(f"file ends at byte {offset + done}, expected {offset + count}")
         done += got
     return content
+
+
+def write_at(file: int, offset: int, content: Any) -> None:
+    """All of ``content`` from ``offset`` on."""
+    view = memoryview(content).cast("B")
+    while view:
+        done = os.pwrite(file, view, offset)
+        view, offset = view[done:], offset + done

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelscope.errors import NumericalError
 from kernelscope.features.opening import read_rows
 from kernelscope.features.outline import CHECKED_ROWS
+from kernelscope.plain_file import write_at
 
 if TYPE_CHECKING:
     from kernelscope.features.header import Place
@@ -49,14 +49,6 @@ class Column:
             if zlib.crc32(read_rows(file, self.data, first, last).data) != sums[number]:
                 return first
         return rows
-
-
-def write_at(file: int, offset: int, content: Any) -> None:
-    """All of ``content`` from ``offset`` on."""
-    view = memoryview(content).cast("B")
-    while view:
-        done = os.pwrite(file, view, offset)
-        view, offset = view[done:], offset + done
 
 
 def narrowed(layer: str, block: np.ndarray, dtype: str) -> np.ndarray:

@@ -9,9 +9,8 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.features.column import write_at
 from kernelscope.files import require_space, writing
-from kernelscope.plain_file import OpenFile, close_number
+from kernelscope.plain_file import OpenFile, close_number, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

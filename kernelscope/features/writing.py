@@ -19,11 +19,11 @@ import numpy as np
 
 from kernelscope import files
 from kernelscope.errors import Mismatch, ResourceError, UnreadableInput
-from kernelscope.features.column import Column, narrowed, write_at
+from kernelscope.features.column import Column, narrowed
 from kernelscope.features.header import Frame, Place, Samples, completed, lay_out
 from kernelscope.features.opening import outline_of, read_rows
 from kernelscope.features.store import FeatureStore
-from kernelscope.plain_file import read_at
+from kernelscope.plain_file import read_at, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
