@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES, class_blocks
+from kernelscope.kernels.statistics.jackknife import Estimate
 from kernelscope.kernels.statistics.sampling import (
-    Estimate,
     LeaveOut,
     RowNorms,
     row_norms,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.nystrom.nystrom_sums import NystromSums
     from kernelscope.kernels.similarity.head import Head
-    from kernelscope.kernels.statistics.sampling import Estimate, RowNorms
+    from kernelscope.kernels.statistics.jackknife import Estimate
+    from kernelscope.kernels.statistics.sampling import RowNorms
     from kernelscope.measurement.layer_pairs import Examples
 
 FEW_ROWS = 0.01

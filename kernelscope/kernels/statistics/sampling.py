@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtr
-from scipy.special import stdtrit as t_quantile
 
 from kernelscope.kernels.distance.plan import few_examples
 from kernelscope.kernels.rows import BLOCK_ROWS, take_rows
 from kernelscope.kernels.shares import Dealt
+from kernelscope.kernels.statistics.jackknife import (
+    Estimate,
+    half_width,
+    participation,
+    pseudo_values,
+    standard_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,28 +190,6 @@ def _own_block(S: np.ndarray, T: np.ndarray) -> tuple[float, float]:
     return max(0.0, squares[0] + squares[1] - 2 * squares[2]), squares[1]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A value for the population, its standard error and its 95 % interval.
-
-    ``rests_on``: how many of the ``parts`` left out would vary as much if all weighed alike, (Σ h²)² / Σ h⁴ over their
-    influences h.
-    """
-
-    value: float
-    error: float
-    interval: tuple[float, float]
-    rests_on: float
-    parts: int
-
-    @property
-    def p_value(self) -> float:
-        """Of the hypothesis that the value is 0, two-sided, by the distribution that the interval is made with."""
-        if self.error == 0:
-            return float(self.value == 0)
-        return 2 * float(stdtr(_degrees_of_freedom(self.rests_on, self.parts), -abs(self.value) / self.error))
-
-
 def sampling_interval(parts: LeaveOut) -> Estimate | None:
     """95 % interval of the loss over examples: a jackknife of θ = ½ log(A/B), A and B over pairs of different parts.
 
@@ -221,10 +204,10 @@ def sampling_interval(parts: LeaveOut) -> Estimate | None:
     if parts.why_no_interval() is not None:
         return None
     logs = _Jackknife.of(parts)
-    v = logs.pseudo_values(logs.theta, logs.left_out)
-    value, error = float(v.mean()), _standard_error(v)
+    v = pseudo_values(logs.theta, logs.left_out)
+    value, error = float(v.mean()), standard_error(v)
     rests_on = participation(logs.influence)
-    half = _half_width(error, rests_on, len(v))
+    half = half_width(error, rests_on, len(v))
     if value + half > LARGEST_LOG:
         return None
     loss = math.exp(value)
@@ -240,25 +223,16 @@ def paired_difference(first: LeaveOut, second: LeaveOut) -> Estimate | None:
     if first.why_no_interval() is not None or second.why_no_interval() is not None:
         return None
     a, b = _Jackknife.of(first), _Jackknife.of(second)
-    centres = [float(each.pseudo_values(each.theta, each.left_out).mean()) for each in (a, b)]
+    centres = [float(pseudo_values(each.theta, each.left_out).mean()) for each in (a, b)]
     if max(*centres, *(max(each.theta, float(each.left_out.max())) for each in (a, b))) > LARGEST_LOG:
         return None
     losses = [math.exp(centre) for centre in centres]
     full, left_out = math.exp(a.theta) - math.exp(b.theta), np.exp(a.left_out) - np.exp(b.left_out)
-    error = _standard_error(a.pseudo_values(full, left_out))
+    error = standard_error(pseudo_values(full, left_out))
     rests_on = participation(losses[0] * a.influence - losses[1] * b.influence)
-    half = _half_width(error, rests_on, len(left_out))
+    half = half_width(error, rests_on, len(left_out))
     value = losses[0] - losses[1]
     return Estimate(value, error, (value - half, value + half), rests_on, len(left_out))
-
-
-def participation(influence: np.ndarray) -> float:
-    """How many of them there are, each by its weight: ``(Σ h²)² / Σ h⁴``, all of them where they are 0."""
-    largest = float(np.max(np.abs(influence)))
-    if largest == 0:
-        return float(len(influence))
-    squares = np.square(influence / largest)
-    return float(squares.sum() ** 2 / np.square(squares).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,19 +252,3 @@ class _Jackknife:
         influence = r / A - b / B
         influence[np.abs(influence) <= STILL * (r / A + b / B)] = 0.0  # all of them for a multiple of the teacher
         return cls(theta, theta + left_out, influence)
-
-    @staticmethod
-    def pseudo_values(full: float, left_out: np.ndarray) -> np.ndarray:
-        return full + (len(left_out) - 1) * (full - left_out)
-
-
-def _standard_error(pseudo_values: np.ndarray) -> float:
-    return float(np.std(pseudo_values, ddof=1)) / math.sqrt(len(pseudo_values))
-
-
-def _half_width(error: float, rests_on: float, parts: int) -> float:
-    return float(t_quantile(_degrees_of_freedom(rests_on, parts), 0.975)) * error
-
-
-def _degrees_of_freedom(rests_on: float, parts: int) -> float:
-    return max(1.0, min(parts - 1.0, rests_on))
