@@ -16,7 +16,7 @@ from kernelscope.errors import GateFailed, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
+BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "junit", "overwrite", "quiet", "debug", "help")
 
 
 @click.command("gate")
@@ -30,6 +30,7 @@ BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "quiet", "debug", "help")
     help="Fail if the loss of a student exceeds that of OTHER, one more student, which --max and --min leave alone.",
 )
 @click.option("--by", type=float, metavar="X", help="By how much it may exceed it [default: 0].")
+@click.option("--junit", type=options.PATH, metavar="FILE", help="Write the gates as JUnit XML, one case each.")
 @click.option("--sampling", is_flag=True, help="Judge transfer_loss by its sampling interval, not by rounding alone.")
 @click.option("--synthetic", is_flag=True, help="Check kernelscope itself on this machine and device; needs no files.")
 @launching.nproc
@@ -55,7 +56,8 @@ def command(context: click.Context, /, synthetic: bool, **given: Any) -> int:
     """
     if synthetic:
         _require_alone(context)
-        _check_kernelscope(given["seed"], given["device"])
+        _refuse_existing(given["junit"], overwrite=given["overwrite"])
+        _check_kernelscope(given["seed"], given["device"], given["junit"])
         return 0
     return launching.together(given, _gate)
 
@@ -64,6 +66,7 @@ def _gate(given: dict[str, Any]) -> None:
     from kernelscope import processes
     from kernelscope.measurement.measure import measure
     from kernelscope.report.gates import Gate, NoWorseThan, judge, remarks
+    from kernelscope.report.junit import write_junit
 
     gates = [Gate.parse(text, at_most=True) for text in given.pop("at_most")]
     gates += [Gate.parse(text, at_most=False) for text in given.pop("at_least")]
@@ -73,7 +76,8 @@ def _gate(given: dict[str, Any]) -> None:
         raise UsageError("no gate given; pass --max FIELD=X, --min FIELD=X, --no-worse-than OTHER, or --synthetic")
     if given["teacher"] is None or not given["student"]:
         raise UsageError("gate needs --teacher and --student, or --synthetic")
-    outputs = Outputs.take(given)
+    outputs, report_file = Outputs.take(given), given.pop("junit")
+    _refuse_existing(report_file, overwrite=outputs.overwrite)
     if given["announce"] is not None:
         outputs.require_none("--plan")
         measure(**given, plan=True)
@@ -85,6 +89,8 @@ def _gate(given: dict[str, Any]) -> None:
     judged = judge(report, gates, sampling=sampling, no_worse_than=rival)
     if processes.is_first():
         outputs.write(report, table=False)
+        if report_file is not None:
+            write_junit(report_file, judged)
     failed = [each.failure for each in judged if each.failure is not None]
     pairs = len({each.where for each in judged})
     passed = f"passed: {len(gates) + (rival is not None)} gates on {pairs} pairs{remarks(judged)}"
@@ -105,7 +111,9 @@ def _require_alone(context: click.Context) -> None:
         and context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
     ]
     if other:
-        raise UsageError(f"--synthetic heeds only --seed and --device; drop {', '.join(other)}, or run it by itself")
+        raise UsageError(
+            f"--synthetic heeds only --seed, --device and --junit; drop {', '.join(other)}, or run it by itself"
+        )
 
 
 def _allowance(by: float | None, no_worse_than: Path | None) -> float:
@@ -159,15 +167,26 @@ def _same_file(a: Path, b: Path) -> bool:
         return a == b or (a.exists() and b.exists() and (a.samefile(b) or filecmp.cmp(a, b, shallow=False)))
 
 
-def _check_kernelscope(seed: int, device: str) -> None:
-    from kernelscope.kernels.self_check.checks import checks
+def _refuse_existing(path: Path | None, *, overwrite: bool) -> None:
+    from kernelscope.files import refuse_existing
 
-    failed = 0
+    if path is not None:
+        refuse_existing(path, overwrite=overwrite)
+
+
+def _check_kernelscope(seed: int, device: str, report_file: Path | None) -> None:
+    from kernelscope.kernels.self_check.checks import checks
+    from kernelscope.report.gates import Judged
+    from kernelscope.report.junit import write_junit
+
+    judged = []
     with faults():
         for check in checks(seed=seed, device=device):
-            failed += not check.passed
+            judged.append(Judged(check.name, "synthetic", None if check.passed else check.detail, ""))
             say(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
-    if failed:
+    if report_file is not None:
+        write_junit(report_file, judged)
+    if failed := sum(each.failure is not None for each in judged):
         raise GateFailed(
             f"{failed} checks failed on device {device}; do not trust numbers from this machine, report it"
         )

@@ -13,26 +13,21 @@
     /class_labels, /class_counts (L,)   /class_sums (2, L, D)   /class_squares (2, layers, L)
     /ids               (k, 16) u1: of the shards that keep theirs, in their order
 
-A file from a stranger is looked into by a child process, and its arrays are read as plain bytes of the file
-(:func:`kernelscope.datasets.hdf5_inputs.open_datasets`): together they are no larger than it is.
+How it is read: :mod:`kernelscope.features.checked_arrays`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
 import math
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope.errors import KernelscopeError, UnreadableInput, UsageError, one_line, shown
+from kernelscope.errors import UsageError
+from kernelscope.features.checked_arrays import arrays_in, at_the_door, outline_in, read_file, write_arrays
 from kernelscope.features.shard_sums import Shard, ShardSums, SummedLayer, SummedNetwork
 from kernelscope.features.sums_arrays import class_sums, diagonals, layer_sums
-from kernelscope.files import reading, require_readable, write_by
-from kernelscope.numpy_files import ArrayFile
 
 if TYPE_CHECKING:
     import os
@@ -45,8 +40,6 @@ FORMAT, FORMAT_VERSION = "kernelscope.sums", 1
 MOST_LAYERS = 900
 FIX = "sum the shard again"
 KINDS = {
-    "outline": "|u1",
-    "outline_crc32": "<u4",
     "ids": "|u1",
     "class_labels": "<i8",
     "class_counts": "<i8",
@@ -62,18 +55,7 @@ def write_sums(path: str | os.PathLike[str], sums: ShardSums) -> None:
     """
     if len(sums.layers) > MOST_LAYERS:
         raise UsageError(f"{len(sums.layers)} layers in one file of sums, at most {MOST_LAYERS}; choose with --layers")
-    import h5py
-
-    arrays = _arrays(sums)
-    outline = {**_outline(sums), "crc32": {name: _crc32(array) for name, array in arrays.items()}}
-    text = np.frombuffer(json.dumps(outline).encode(), np.uint8)
-    arrays |= {"outline": text, "outline_crc32": np.array([_crc32(text)], "<u4")}
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        file.attrs["format"] = FORMAT
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array)
-    write_by(path, lambda stream: stream.write(content.getbuffer()))
+    write_arrays(path, FORMAT, _outline(sums), _arrays(sums))
 
 
 def read_sums(path: str | os.PathLike[str]) -> ShardSums:
@@ -82,11 +64,7 @@ def read_sums(path: str | os.PathLike[str]) -> ShardSums:
     Raises:
         UnreadableInput: missing, of another kind, damaged, or of sums that no rows have.
     """
-    from kernelscope.datasets.hdf5_inputs import open_datasets  # loads h5py, which most measurements do without
-
-    path = require_readable(path)
-    with reading(path):
-        return sums_in_arrays(path, open_datasets(path, (), of=FORMAT))
+    return read_file(path, FORMAT, _read, fix=FIX)
 
 
 def sums_in_arrays(path: Path, stored: dict[str, Any]) -> ShardSums:
@@ -95,16 +73,7 @@ def sums_in_arrays(path: Path, stored: dict[str, Any]) -> ShardSums:
     Raises:
         UnreadableInput: damaged, or of sums that no rows have.
     """
-    try:
-        return _read(path, stored)
-    except (KernelscopeError, OSError, MemoryError):
-        raise
-    except Exception as error:  # the door to a stranger's file: whatever is missing, or is no number
-        raise UnreadableInput(f"{shown(path)} is corrupt ({one_line(str(error), 60)}); {FIX}") from error
-
-
-def _crc32(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).data) if array.size else 0
+    return at_the_door(path, stored, _read, fix=FIX)
 
 
 def _outline(sums: ShardSums) -> dict[str, Any]:
@@ -162,20 +131,10 @@ def _extremes(seen: Constancy, width: int) -> np.ndarray:
 
 
 def _read(path: Path, stored: dict[str, Any]) -> ShardSums:
-    size = path.stat().st_size
-    if sum(array.nbytes for array in stored.values()) > size:
-        raise ValueError("its arrays overlap")
-    text = _array(stored, "outline")
-    if _array(stored, "outline_crc32").tolist() != [_crc32(text)]:
-        raise ValueError("its outline")
-    outline = json.loads(text.tobytes())
-    if (version := outline["format_version"]) != FORMAT_VERSION or outline["kernel"] != "linear":
-        raise UnreadableInput(f"{shown(path)} has format_version {version}, expected {FORMAT_VERSION}; update")
-    arrays = {}
-    for name, crc32 in outline["crc32"].items():
-        arrays[name] = _array(stored, name)
-        if _crc32(arrays[name]) != crc32:
-            raise ValueError(f"in {name}")
+    outline = outline_in(path, stored, FORMAT_VERSION)
+    if outline["kernel"] != "linear":
+        raise ValueError("another kernel")
+    arrays = arrays_in(stored, outline, KINDS, "<f8")
     layers = tuple(_layer(stated) for stated in outline["layers"])
     networks = {role: SummedNetwork(**outline["networks"][role]) for role in ("teacher", "student")}
     found = ShardSums(
@@ -195,13 +154,6 @@ def _read(path: Path, stored: dict[str, Any]) -> ShardSums:
     )
     _require_sums_of_rows(found)
     return found
-
-
-def _array(stored: dict[str, Any], name: str) -> np.ndarray:
-    array = stored[name]
-    if not isinstance(array, ArrayFile | np.ndarray) or array.dtype.str != KINDS.get(name, "<f8"):
-        raise ValueError(f"{name} has another form")
-    return array if isinstance(array, np.ndarray) else array.whole()
 
 
 def _layer(stated: dict[str, Any]) -> SummedLayer:

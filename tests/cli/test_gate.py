@@ -1,6 +1,7 @@
 """A gate passes only if no value in the interval violates its limit."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -375,5 +376,21 @@ def test_synthetic_gate_refuses_what_it_would_not_heed(run, words):
     code, out, err = run("gate", "--synthetic", *words)
     assert (code, out) == (2, "")
     assert err == (
-        f"kernelscope: error: --synthetic heeds only --seed and --device; drop {words[0]}, or run it by itself\n"
+        "kernelscope: error: --synthetic heeds only --seed, --device and --junit; "
+        f"drop {words[0]}, or run it by itself\n"
     )
+
+
+def cases(path):
+    """Of a JUnit file, each gate's name and whether it failed."""
+    return [(case.get("name"), len(case) > 0) for case in ElementTree.parse(path).iter("testcase")]
+
+
+def test_junit_has_every_gate_also_where_one_fails(gate):
+    gates = ("--max", "transfer_loss=0.2", "--min", "cka=0.9")
+    assert gate(*gates, "--junit", "j.xml")[0] == 6
+    assert cases("j.xml") == [("transfer_loss", True), ("cka", False)]
+    code, _, err = gate(*gates, "--junit", "j.xml")
+    assert code == 2 and "j.xml" in err
+    assert gate("--max", "transfer_loss=0.3", "--junit", "j.xml", "--overwrite")[0] == 0
+    assert cases("j.xml") == [("transfer_loss", False)]
