@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES, class_blocks
-from kernelscope.kernels.statistics.jackknife import Estimate
 from kernelscope.kernels.statistics.sampling import (
     LeaveOut,
     RowNorms,
@@ -23,6 +22,7 @@ from kernelscope.report.notes import NOT_SAMPLED, ROWS_TELL
 
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.exact import ScaledSums
+    from kernelscope.kernels.statistics.jackknife import Estimate
     from kernelscope.kernels.statistics.row_forms import RowForms
     from kernelscope.measurement.layer_pairs import Examples
     from kernelscope.report.fields import Interval
