@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kernelscope.measurement.adapt import adapt
     from kernelscope.measurement.audit import audit
     from kernelscope.measurement.blame import blame
+    from kernelscope.measurement.match import match
     from kernelscope.measurement.measure import measure
     from kernelscope.report.fields import PairReport
     from kernelscope.report.report import TransferReport
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "load_map",
     "losses",
+    "match",
     "measure",
     "metrics",
     "recipe",
@@ -73,6 +75,7 @@ _ROOMS = {
     "load": "kernelscope.checkpoints.loading",
     "load_map": "kernelscope.features.query_map",
     "losses": "kernelscope.distill.losses",
+    "match": "kernelscope.measurement.match",
     "measure": "kernelscope.measurement.measure",
     "metrics": "kernelscope.metrics",
     "recipe": "kernelscope.distill.recipe",

@@ -19,6 +19,7 @@ VERBS = {
     "audit": "kernelscope.cli.audit",
     "gate": "kernelscope.cli.gate",
     "inspect": "kernelscope.cli.inspect",
+    "match": "kernelscope.cli.match",
     "adapt": "kernelscope.cli.adapt",
     "blame": "kernelscope.cli.blame",
     "report": "kernelscope.cli.report",

@@ -114,7 +114,7 @@ def opened(given: Any, role: str, arch: Arch) -> NetworkInput | Network:
         UnreadableInput: a file that is none of the kinds, or damaged.
         UsageError: an architecture for features, or no layer at all.
     """
-    if isinstance(given, NetworkInput):
+    if isinstance(given, (NetworkInput, Network)):
         return given
     if any(arch) and not isinstance(given, (str, os.PathLike)):
         raise UsageError(f"{role} is in memory, which needs no architecture; drop the option")

@@ -1,0 +1,73 @@
+"""``kernelscope match``: which teacher layer for which student layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kernelscope.cli import options
+from kernelscope.cli.outputs import extraction_progress
+from kernelscope.cli.streams import say_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("match")
+@click.option("--teacher", type=options.PATH, required=True, help="Checkpoint, or features of several layers.")
+@click.option("--student", type=options.PATH, required=True, help="The same, trained or not; of any family.")
+@click.option(
+    "--by",
+    type=click.Choice(["agreement", "head", "width"]),
+    default="agreement",
+    show_default=True,
+    help="What candidates above chance are ranked by: debiased CKA, what a linear head leaves, the width's floor.",
+)
+@click.option("--layers", metavar="L1,L2", help="Layers of both, by name or glob [default: blocks; all of a file].")
+@click.option("--teacher-layers", metavar="L1,L2", help="Layers of the teacher alone.")
+@click.option("--student-layers", metavar="L1,L2", help="Layers of the student alone.")
+@options.data
+@options.split
+@options.limit
+@options.n
+@options.sample
+@options.skip_unreadable
+@options.preprocess
+@click.option("--groups", type=options.PATH, metavar="FILE", help="Group of each row; the interval takes one of each.")
+@click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id.")
+@options.pool
+@click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it.")
+@options.arch_kwargs("--teacher-arch-kwargs")
+@click.option("--student-arch", metavar="NAME", help="The same for the student.")
+@options.arch_kwargs("--student-arch-kwargs")
+@options.device
+@options.dtype
+@options.seed
+@options.batch_size
+@options.no_cache
+@options.no_accuracy_check
+@click.option("--every", is_flag=True, help="Show all candidates, not the best three.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
+@click.option("--save", type=options.PATH, metavar="FILE", help="Write the answer as JSON.")
+@options.overwrite
+@options.quiet
+@options.debug
+def command(every: bool, as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **given: Any) -> None:
+    """Which teacher layer for which student layer: candidates ranked, and one pairing that is monotone in depth.
+
+    P-values are corrected for the search. What is ranked is what both networks share as they are given; whether it
+    gives the better student after training is not known (docs/match.md).
+    """
+    from kernelscope.files import refuse_existing
+    from kernelscope.measurement.match import match
+    from kernelscope.rendering import matching_table
+
+    refuse_existing(*(path for path in (save,) if path is not None), overwrite=overwrite)
+    found = match(**given, progress=extraction_progress(quiet))
+    if save is not None:
+        found.save(save)
+    if as_json:
+        say_json(found.to_json())
+    else:
+        matching_table.show(found, every=every)
