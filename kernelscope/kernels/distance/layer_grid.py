@@ -16,11 +16,12 @@ import numpy as np
 from kernelscope import exchange
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.constancy import Constancy
-from kernelscope.kernels.distance.accumulate import CrossSum, OwnSum, side_by_side_gram, summation_chain
+from kernelscope.kernels.distance.accumulate import side_by_side_gram, summation_chain
 from kernelscope.kernels.distance.gram import COMFORTABLE, ZERO_TEACHER, GramSums
 from kernelscope.kernels.distance.gram_errors import BlockErrors, spectral_norm_bound, summation_errors, with_row_errors
+from kernelscope.kernels.distance.layer_halves import PlainHalf, SlicedHalf
 from kernelscope.kernels.distance.order_free import OrderFreeHalf
-from kernelscope.kernels.distance.slices import SlicedCrossSum, SlicedOwnSum, side_by_side, slice_error, sliced
+from kernelscope.kernels.distance.slices import slice_error
 from kernelscope.kernels.rounding import Two, added, frobenius, gamma, two_sum
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
@@ -256,10 +257,10 @@ def _pairs(sums: LayerSums) -> list[Key]:
 
 def _half(
     layers: Mapping[Key, Rows], widths: tuple[int, int], once: bool, grid: Grid | None
-) -> _PlainHalf | _SlicedHalf | OrderFreeHalf:
+) -> PlainHalf | SlicedHalf | OrderFreeHalf:
     if grid is not None:
         return OrderFreeHalf(layers, widths, grid)
-    return (_SlicedHalf if once else _PlainHalf)(layers, widths)
+    return (SlicedHalf if once else PlainHalf)(layers, widths)
 
 
 def _halves(start: int, stop: int, grid: Grid | None, second: Second | None) -> tuple[Any, Any]:
@@ -282,61 +283,6 @@ def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two
             )
         if role == "teacher" and (role, name) in zero:
             raise DegenerateKernel(f"layer {name}: {ZERO_TEACHER}")
-
-
-class _PlainHalf:
-    """Sums over every second row, in double precision."""
-
-    def __init__(self, layers: Mapping[Key, Rows], widths: tuple[int, int]) -> None:
-        self._own = {key: OwnSum(X.shape[1]) for key, X in layers.items()}
-        self._cross = CrossSum(*widths)
-
-    def add(self, rows: dict[Key, np.ndarray]) -> None:
-        for key, part in rows.items():
-            self._own[key].add(part)
-        # one product of all layers side by side: larger ones are faster
-        sides = ([part for (role, _), part in rows.items() if role == of] for of in ("student", "teacher"))
-        S, T = (side[0] if len(side) == 1 else np.hstack(side) for side in sides)
-        self._cross.add(S, T)
-
-    def own(self, key: Key) -> Two:
-        return self._own[key].gram(), None
-
-    def sums(self, key: Key) -> Two:
-        return np.asarray(self._own[key].sums), None
-
-    def cross(self) -> Two:
-        return self._cross.total(), None
-
-    def lengths(self, key: Key) -> list[tuple[float, float]]:
-        return []
-
-
-class _SlicedHalf:
-    """The same to more than double precision."""
-
-    def __init__(self, layers: Mapping[Key, Rows], widths: tuple[int, int]) -> None:
-        self._own = {key: SlicedOwnSum(X.shape[1]) for key, X in layers.items()}
-        self._cross = SlicedCrossSum(*widths)
-
-    def add(self, rows: dict[Key, np.ndarray]) -> None:
-        cut = {key: sliced(part) for key, part in rows.items()}
-        for key, part in cut.items():
-            self._own[key].add(part)
-        S, T = (side_by_side([part for (role, _), part in cut.items() if role == of]) for of in ("student", "teacher"))
-        self._cross.add(S, T)
-
-    def own(self, key: Key) -> Two:
-        return self._own[key].in_two()
-
-    def sums(self, key: Key) -> Two:
-        return self._own[key].sums
-
-    def cross(self) -> Two:
-        return self._cross.in_two()
-
-    def lengths(self, key: Key) -> list[tuple[float, float]]:
-        return self._own[key].lengths
 
 
 def _columns(layers: Mapping[Key, Rows]) -> tuple[dict[Key, slice], tuple[int, int]]:
