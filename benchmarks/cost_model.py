@@ -22,7 +22,7 @@ from kernelscope.measurement.passes import DECOMPOSITIONS
 from kernelscope.measurement.rehearsal import Rates, rehearse
 
 SIZES = [(10**n, d) for d in (512, 2048, 8192) for n in (5, 6, 7, 8, 9)]
-#: a pass's products over those of a plain Gram: benchmarks/exact_costs_one_gram.py and order_free_sums.py
+#: a pass's products over those of a plain Gram: benchmarks/exact_costs_one_gram.py and the_same_bits_cost_few_grams.py
 ROUTES = {"plain Gram": 1.0, "two slices (streams, sums as files)": 3.3, "order-free (--reproducible)": 4.5}
 
 
