@@ -1,6 +1,6 @@
 """``blame``: which layer of a compressed network broke it; own, inherited and total loss of every layer.
 
-With a layer's input and output in both networks, ``in_T, out_T, in_S, out_S`` (docs/theory.md E.7):
+With a layer's input and output in both networks, ``in_T, out_T, in_S, out_S`` (docs/blame.md):
 
     own = d(layer_S(in_T), out_T),   inherited = d(layer_T(in_S), out_T),   total = d(out_S, out_T),
 

@@ -16,6 +16,7 @@ from kernelscope.datasets.sources import load as load_data
 from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features.request import Request
 from kernelscope.kernels.nystrom.choosing import uniform
+from kernelscope.measurement.from_sums import Summation
 from kernelscope.measurement.layer_choice import LayerChoice
 from kernelscope.measurement.layer_pairs import Correspondence
 from kernelscope.measurement.pair_numbers import PairSettings
@@ -286,7 +287,11 @@ def test_the_report_reads_in_text_html_and_figures():
 def test_every_keyword_is_taken_by_a_value_or_used_by_name(function):
     (tree,) = ast.parse(inspect.getsource(function)).body
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    taken = {f.name for kind in (Request, Correspondence, LayerChoice, PairSettings) for f in dataclasses.fields(kind)}
+    taken = {
+        f.name
+        for kind in (Request, Correspondence, LayerChoice, PairSettings, Summation)
+        for f in dataclasses.fields(kind)
+    }
     if function is ks.audit:
         taken -= {f.name for f in dataclasses.fields(PairSettings)}
     assert set(inspect.signature(function).parameters) - used <= taken
