@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 REFUSED = {
@@ -25,10 +26,17 @@ MEASURED = (
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    words = [sys.executable, "-m", "tests.joint_measures", str(tmp_path_factory.mktemp("jobs"))]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # run once for all workers of pytest
+    answers, folder = shared / "joint_measures.json", tmp_path_factory.mktemp("jobs")
+    with FileLock(shared / "joint_measures.lock"):
+        if not answers.exists():
+            words = [sys.executable, "-m", "tests.joint_measures", str(folder)]
+            variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=variables)
+            assert done.returncode == 0, done.stderr
+            answers.write_text(done.stdout)
+    return json.loads(answers.read_text())
 
 
 def flat(value, at=""):
