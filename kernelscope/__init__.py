@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from kernelscope.measurement.adapt import adapt
     from kernelscope.measurement.audit import audit
     from kernelscope.measurement.blame import blame
+    from kernelscope.measurement.drift import drift
     from kernelscope.measurement.match import match
     from kernelscope.measurement.measure import measure
+    from kernelscope.measurement.pin import pin
     from kernelscope.report.fields import PairReport
     from kernelscope.report.report import TransferReport
 
@@ -47,6 +49,7 @@ __all__ = [
     "adapt",
     "audit",
     "blame",
+    "drift",
     "extract",
     "load",
     "load_map",
@@ -54,6 +57,7 @@ __all__ = [
     "match",
     "measure",
     "metrics",
+    "pin",
     "recipe",
     "train",
     "train_cohort",
@@ -71,6 +75,7 @@ _ROOMS = {
     "adapt": "kernelscope.measurement.adapt",
     "audit": "kernelscope.measurement.audit",
     "blame": "kernelscope.measurement.blame",
+    "drift": "kernelscope.measurement.drift",
     "extract": "kernelscope.features.extraction",
     "load": "kernelscope.checkpoints.loading",
     "load_map": "kernelscope.features.query_map",
@@ -78,6 +83,7 @@ _ROOMS = {
     "match": "kernelscope.measurement.match",
     "measure": "kernelscope.measurement.measure",
     "metrics": "kernelscope.metrics",
+    "pin": "kernelscope.measurement.pin",
     "recipe": "kernelscope.distill.recipe",
     "train": "kernelscope.distill.training",
     "train_cohort": "kernelscope.distill.training",

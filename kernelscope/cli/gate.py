@@ -9,6 +9,7 @@ import click
 
 from kernelscope.cli import launching, measuring_options, options
 from kernelscope.cli.outputs import Outputs, extraction_progress
+from kernelscope.cli.pinned_gate import BESIDE_PINNED, gate_pinned
 from kernelscope.cli.streams import say
 from kernelscope.devices import faults
 from kernelscope.errors import GateFailed, UsageError
@@ -30,13 +31,19 @@ BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "junit", "overwrite", "quiet"
     help="Fail if the loss of a student exceeds that of OTHER, one more student, which --max and --min leave alone.",
 )
 @click.option("--by", type=float, metavar="X", help="By how much it may exceed it [default: 0].")
+@click.option(
+    "--pinned",
+    type=options.PATH,
+    metavar="FILE.ksref",
+    help="Hold a student against rows that `pin` wrote; no teacher.",
+)
 @click.option("--junit", type=options.PATH, metavar="FILE", help="Write the gates as JUnit XML, one case each.")
 @click.option("--sampling", is_flag=True, help="Judge transfer_loss by its sampling interval, not by rounding alone.")
 @click.option("--synthetic", is_flag=True, help="Check kernelscope itself on this machine and device; needs no files.")
 @launching.nproc
 @options.outputs
 @click.pass_context
-def command(context: click.Context, /, synthetic: bool, **given: Any) -> int:
+def command(context: click.Context, /, synthetic: bool, pinned: Path | None, **given: Any) -> int:
     """Pass or fail on any number of the report: exit 0, or 6 with the failed gates on stdout.
 
     A gate fails if, for any pair measured, any value in the number's interval violates the limit:
@@ -51,13 +58,20 @@ def command(context: click.Context, /, synthetic: bool, **given: Any) -> int:
     two losses by the upper end of its paired 95 % interval over examples. Architectures that were given once are for
     OTHER too.
 
+    With --pinned the student is held against rows of an earlier release (`kernelscope pin`), by their limits or by
+    --max and --min on change, loss and overlap (docs/drift.md).
+
     With --synthetic no files are needed: closed forms and random pairs go through every route, interval and
     corrected bound and are held against the truth. Run it first on a new machine or GPU.
     """
     if synthetic:
-        _require_alone(context)
+        _require_alone(context, "--synthetic", BESIDE_SYNTHETIC)
         _refuse_existing(given["junit"], overwrite=given["overwrite"])
         _check_kernelscope(given["seed"], given["device"], given["junit"])
+        return 0
+    if pinned is not None:
+        _require_alone(context, "--pinned", BESIDE_PINNED)
+        gate_pinned({**given, "pinned": pinned})
         return 0
     return launching.together(given, _gate)
 
@@ -75,11 +89,13 @@ def _gate(given: dict[str, Any]) -> None:
     if not gates and no_worse_than is None:
         raise UsageError("no gate given; pass --max FIELD=X, --min FIELD=X, --no-worse-than OTHER, or --synthetic")
     if given["teacher"] is None or not given["student"]:
-        raise UsageError("gate needs --teacher and --student, or --synthetic")
+        raise UsageError("gate needs --teacher and --student, --pinned and --student, or --synthetic")
     outputs, report_file = Outputs.take(given), given.pop("junit")
     _refuse_existing(report_file, overwrite=outputs.overwrite)
     if given["announce"] is not None:
         outputs.require_none("--plan")
+        if report_file is not None:
+            raise UsageError("--plan judges no gate to write to --junit; drop one of the two")
         measure(**given, plan=True)
         return
     if no_worse_than is not None:
@@ -102,18 +118,16 @@ def _gate(given: dict[str, Any]) -> None:
         raise GateFailed(f"{len(failed)} of {len(judged)} gates failed; they stand {where}")
 
 
-def _require_alone(context: click.Context) -> None:
-    """Refuse options that a check of kernelscope itself would not heed."""
+def _require_alone(context: click.Context, option: str, beside: tuple[str, ...]) -> None:
+    """Refuse options that would not be heeded beside this one."""
     other = [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in BESIDE_SYNTHETIC
+        if parameter.name not in beside
         and context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
     ]
     if other:
-        raise UsageError(
-            f"--synthetic heeds only --seed, --device and --junit; drop {', '.join(other)}, or run it by itself"
-        )
+        raise UsageError(f"{option} does not heed {', '.join(other)}; leave them out, or gate without {option}")
 
 
 def _allowance(by: float | None, no_worse_than: Path | None) -> float:

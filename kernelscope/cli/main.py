@@ -18,6 +18,7 @@ VERBS = {
     "measure": "kernelscope.cli.measure",
     "audit": "kernelscope.cli.audit",
     "gate": "kernelscope.cli.gate",
+    "pin": "kernelscope.cli.pin",
     "inspect": "kernelscope.cli.inspect",
     "match": "kernelscope.cli.match",
     "adapt": "kernelscope.cli.adapt",

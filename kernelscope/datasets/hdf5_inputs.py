@@ -31,7 +31,10 @@ FIX = "save it again"
 OURS = {
     "kernelscope.features": "holds features, not inputs; give it as --teacher or --student",
     "kernelscope.sums": "holds sums, not rows; give it as --sums",
+    "kernelscope.reference": "holds pinned rows; give it to gate as --pinned",
 }
+#: how those that are read as arrays are written
+WRITTEN = {"kernelscope.sums": "write sums with --sums-out", "kernelscope.reference": "write one by kernelscope pin"}
 
 
 class OtherFormatError(UnreadableInput):
@@ -69,7 +72,7 @@ def arrays_of(path: Path, file: OpenFile, outline: dict[str, Any], of: str | Non
         if (stated := outline["format"]) != of and stated in OURS:
             raise OtherFormatError(f"{path} {OURS[stated]}", stated)
         if of is not None and stated != of:
-            raise UnreadableInput(f"{path} is HDF5 but no {of} file; write sums with --sums-out")
+            raise UnreadableInput(f"{path} is HDF5 but no {of} file; {WRITTEN[of]}")
         return {str(name): _array(path, file, str(name), stated) for name, stated in outline["datasets"].items()}
     except (KernelscopeError, MemoryError):
         raise

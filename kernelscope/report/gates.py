@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kernelscope.errors import GateFailed, UsageError, plain
@@ -40,8 +40,8 @@ class Gate:
     at_most: bool
 
     @classmethod
-    def parse(cls, text: str, *, at_most: bool) -> Gate:
-        """``transfer_loss=0.3`` as a gate.
+    def parse(cls, text: str, *, at_most: bool, require: Callable[[str], object] = require_number) -> Gate:
+        """``transfer_loss=0.3`` as a gate; ``require`` refuses a field that is not known.
 
         Raises:
             UsageError: if it is not FIELD=NUMBER with a finite number, or a report has no such number.
@@ -55,13 +55,13 @@ class Gate:
             raise UsageError(f"gate {text!r} is not FIELD=NUMBER; write for example transfer_loss=0.3")
         if math.isinf(limit):
             raise UsageError(f"the limit of gate {text!r} is not finite; write for example transfer_loss=0.3")
-        require_number(name)
+        require(name)
         return cls(name, limit, at_most)
 
     def judge(self, pair: PairReport, *, sampling: bool = False) -> Judged:
         """``sampling``: the loss is judged over other examples, not by rounding alone."""
         known = known_of(pair, self.field, sampling)
-        return _held_against(self.field, self.limit, self.at_most, known, _where(pair.student, _layers(pair)))
+        return held_against(self.field, self.limit, self.at_most, known, _where(pair.student, _layers(pair)))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class NoWorseThan:
         for student, mine in found.items():
             for layers in dict.fromkeys((*mine, *theirs)):
                 known = self._difference(report, mine.get(layers), theirs.get(layers))
-                yield _held_against(gate, self.by, True, known, _where(student, layers), "difference")
+                yield held_against(gate, self.by, True, known, _where(student, layers), "difference")
 
     def _difference(self, report: TransferReport, mine: PairReport | None, theirs: PairReport | None) -> Known:
         """Where ``loss(student) − loss(other)`` lies over other examples."""
@@ -150,7 +150,8 @@ def remarks(judged: Sequence[Judged]) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def _held_against(gate: str, limit: float, at_most: bool, known: Known, where: str, what: str | None = None) -> Judged:
+def held_against(gate: str, limit: float, at_most: bool, known: Known, where: str, what: str | None = None) -> Judged:
+    """A limit held against where a number lies; ``what`` is said beside the gate's name where it fails."""
     worst = known.high if at_most else known.low
     if worst <= limit if at_most else worst >= limit:
         return Judged(gate, where, None, known.by)

@@ -376,8 +376,7 @@ def test_synthetic_gate_refuses_what_it_would_not_heed(run, words):
     code, out, err = run("gate", "--synthetic", *words)
     assert (code, out) == (2, "")
     assert err == (
-        "kernelscope: error: --synthetic heeds only --seed, --device and --junit; "
-        f"drop {words[0]}, or run it by itself\n"
+        f"kernelscope: error: --synthetic does not heed {words[0]}; leave them out, or gate without --synthetic\n"
     )
 
 

@@ -31,7 +31,7 @@ from kernelscope.datasets.cifar_pickle import read_pickle
 from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
 from kernelscope.errors import UnreadableInput
-from kernelscope.features import opening, outline, sums_file
+from kernelscope.features import opening, outline, pinned, sums_file
 from kernelscope.features.kinds import features_in, open_features
 from kernelscope.features.store import FeatureStore
 from kernelscope.measurement import from_sums
@@ -135,6 +135,13 @@ def read_sums(path: Path) -> None:
     from_sums.report_of(sums, PairSettings(None, "auto", 1e-6, None, "cpu", 0))
 
 
+def read_reference(path: Path) -> None:
+    answer = in_a_child(lambda: hdf5_outline.outline(str(path), set()))
+    stated = isolated.answered("outline", path, *answer, fix="save it again")
+    found = pinned.pinned_in_arrays(path, hdf5_inputs.arrays_of(path, OpenFile(path), stated, pinned.FORMAT))
+    kernelscope.drift(pinned=found, student={layer.name: found.features(layer) for layer in found.layers})
+
+
 def read_hdf5(path: Path) -> None:
     answer = in_a_child(lambda: hdf5_outline.outline(str(path), set(TEXT_NAMES)))
     _rows_of(path, isolated.answered("outline", path, *answer, fix="save it again"))
@@ -196,14 +203,30 @@ def _outline(content: bytes) -> bytes:
 
 def around_outline(text: bytes) -> bytes:
     """A file of sums with this outline, whose checksum is right."""
+    return _with_outline(SUMS[-1], text)
+
+
+def around_outline_of_reference(text: bytes) -> bytes:
+    """The same of pinned rows."""
+    return _with_outline(PINNED[0], text)
+
+
+def _with_outline(whole: bytes, text: bytes) -> bytes:
     stream = io.BytesIO()
-    with h5py.File(io.BytesIO(SUMS[-1])) as given, h5py.File(stream, "w") as file:
-        file.attrs["format"] = sums_file.FORMAT
+    with h5py.File(io.BytesIO(whole)) as given, h5py.File(stream, "w") as file:
+        file.attrs["format"] = given.attrs["format"]
         for name in given.keys() - {"outline", "outline_crc32"}:
             file[name] = given[name][:]
         file["outline"] = np.frombuffer(text, np.uint8)
         file["outline_crc32"] = np.array([zlib.crc32(text)], "<u4")
     return stream.getvalue()
+
+
+def _pinned() -> list[bytes]:
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    with tempfile.TemporaryDirectory() as folder:
+        kernelscope.pin({"a": X, "b": X}, at_most=["change=0.1"], out=f"{folder}/r.ksref")
+        return [Path(folder, "r.ksref").read_bytes()]
 
 
 def _arrays() -> list[bytes]:
@@ -256,6 +279,7 @@ def _told() -> Iterator[dict]:
 
 
 SUMS = _sums()
+PINNED = _pinned()
 TARGETS = {
     "checkpoint": Target(
         lambda: [saved(SMALL), saved(SMALL, _use_new_zipfile_serialization=False), archived(b"\x80\x02}.")],
@@ -277,6 +301,10 @@ TARGETS = {
     "input_npz": Target(_arrays, read_inputs, ".npz"),
     "feature_store": Target(_stores, read_store, ".h5"),
     "sums": Target(lambda: SUMS, read_sums, ".kss"),
+    "reference": Target(lambda: PINNED, read_reference, ".ksref"),
+    "outline_of_reference": Target(
+        lambda: [_outline(seed) for seed in PINNED], read_reference, ".ksref", around_outline_of_reference
+    ),
     "outline_of_sums": Target(lambda: [_outline(seed) for seed in SUMS], read_sums, ".kss", around_outline),
     "input_hdf5": Target(
         lambda: [
