@@ -5,8 +5,8 @@ changes are taken for normal, and a limit is the upper end of the prediction int
 
     exp(mean + t s √(1 + 1/m)),   t the quantile of Student's t with m − 1 degrees of freedom at the false-alarm rate,
 
-the largest of all types. It is no less than a spread of :data:`LEAST_SPREAD` would give, were that known: other machines
-differ by more than re-runs on one machine do.
+the largest of all types. It is no less than a known spread of :data:`LEAST_SPREAD` would give: other machines differ by
+more than re-runs on one machine do.
 """
 
 from __future__ import annotations
