@@ -76,8 +76,6 @@ def plan(
 
 def _networks(inputs: Inputs, settings: PairSettings, *, kept: bool) -> None:
     """What running them takes."""
-    from kernelscope.features.cache import cache_folder  # loads torch, as networks have done already
-
     size = 0
     for network in (inputs.teacher, *inputs.students):
         features: Any = network.features
@@ -89,6 +87,8 @@ def _networks(inputs: Inputs, settings: PairSettings, *, kept: bool) -> None:
         where = f"{in_bytes(takes)} of features unless the cache has them" if kept else "no features are kept"
         _say(settings, f"{network.name} runs over the data first: about {in_seconds(features.seconds())}, {where}")
     if size:
+        from kernelscope.features.cache import cache_folder  # loads torch, as networks have done already
+
         files.require_space(cache_folder(), size)
 
 
