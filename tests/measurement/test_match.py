@@ -53,6 +53,17 @@ def test_planted_layers_are_found_whatever_their_widths(seed):
     of = ["t0", "t1", "t1", "t3"]
     found = ks.match(teacher=teacher, student=planted(rng, teacher, of))
     assert pairs(found) == [(t, f"s{i}") for i, t in enumerate(of)]
+    first = [each.teacher_layer for each in found.candidates if each.rank == 1]
+    assert first == of
+
+
+def test_candidates_above_chance_are_ranked_by_their_agreement():
+    rng = np.random.default_rng(3)
+    base = rng.standard_normal((N, 5))
+    teacher = {f"t{noise}": base + noise * rng.standard_normal((N, 5)) for noise in (0.6, 0.2, 0.4)}
+    found = ks.match(teacher=teacher | {"other": rng.standard_normal((N, 5))}, student=base)
+    assert [each.teacher_layer for each in found.candidates] == ["t0.2", "t0.4", "t0.6", "other"]
+    assert [each.rank for each in found.candidates] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("by", ["agreement", "head"])
@@ -121,15 +132,25 @@ def test_agreement_and_the_lead_are_those_of_dense_kernels():
     assert found.lead.real and "a real difference" in found.verdict
 
 
-def test_two_layers_that_are_as_good_are_seldom_told_apart():
+def told_apart(layers, draws):
+    """How often the best of so many equally good layers was called really better."""
     real = 0
-    for seed in range(25):
+    for seed in range(1000, 1000 + draws):
         rng = np.random.default_rng(seed)
         base = rng.standard_normal((80, 5))
-        teacher = {f"t{i}": base + rng.standard_normal((80, 5)) for i in range(3)}
-        found = ks.match(teacher=teacher, student={"s": base + 0.5 * rng.standard_normal((80, 5))})
-        real += found.lead.real
-    assert real <= 5  # at 5 %, more than 5 of 25 has p = .001
+        teacher = {f"t{i}": base + rng.standard_normal((80, 5)) for i in range(layers)}
+        real += ks.match(teacher=teacher, student=base + 0.5 * rng.standard_normal((80, 5))).lead.real
+    return real
+
+
+def test_layers_that_are_as_good_are_seldom_told_apart():
+    assert told_apart(3, 20) <= 4  # at 5 %, more than 4 of 20 has p = .003
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("layers", [2, 3, 8])
+def test_the_best_of_many_equal_layers_is_seldom_called_better(layers):
+    assert told_apart(layers, 200) <= 10  # 3, 1 and 0
 
 
 def test_rows_of_one_group_count_once_in_the_interval():
