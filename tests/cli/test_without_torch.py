@@ -39,6 +39,7 @@ def files(tmp_path):
         "measure --teacher t.npy --student s.npy --labels y.npy --landmarks rows.npy --json",
         "measure --teacher t.npz --student wide.npy --kernel rbf --quiet",
         "measure --teacher wide.npy --student s.npy --centre --normalize --save report.json",
+        "measure --teacher t.npy --student s.npy --plan",
     ],
 )
 def test_a_command_on_arrays_never_imports_torch(files, arguments):
