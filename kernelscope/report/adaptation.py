@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kernelscope import files
 from kernelscope.report.fields import Interval
+from kernelscope.report.json_answer import JsonAnswer
 
 FORMAT = "kernelscope.adapt"
 FORMAT_VERSION = 1
@@ -38,7 +35,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Adaptation:
+class Adaptation(JsonAnswer):
     """Recall@k of the student's queries in the teacher's index; ``print`` it for the table and the answer.
 
     Attributes:
@@ -100,15 +97,6 @@ class Adaptation:
     def to_dict(self) -> dict[str, Any]:
         found = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         return {**found, "best": self.best.kind, "answer": self.answer, "verdict": self.verdict}
-
-    def to_json(self) -> str:
-        """One JSON document; never NaN or Infinity."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the JSON to ``path``, whole or not at all."""
-        files.write_text(path, self.to_json() + "\n")
-        return Path(path)
 
     def __str__(self) -> str:
         from kernelscope.rendering import adaptation_table

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kernelscope import files
 from kernelscope.kernels.nystrom.claims import TITLES, Claim, Statement
+from kernelscope.report.json_answer import JsonAnswer
 
 __all__ = ["TITLES", "AuditReport", "Claim", "PairAudit", "Statement", "Tracking"]
 
@@ -43,7 +40,7 @@ class Tracking:
 
 
 @dataclass(frozen=True)
-class AuditReport:
+class AuditReport(JsonAnswer):
     """The paper's claims on every pair measured; ``print`` it for one line per claim."""
 
     pairs: tuple[PairAudit, ...]
@@ -55,15 +52,6 @@ class AuditReport:
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-
-    def to_json(self) -> str:
-        """One JSON document; never NaN or Infinity."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the JSON to ``path``, whole or not at all."""
-        files.write_text(path, self.to_json() + "\n")
-        return Path(path)
 
     def __str__(self) -> str:
         from kernelscope.rendering import audit_table

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import files
+from kernelscope.report.json_answer import JsonAnswer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +40,7 @@ class LayerBlame:
 
 
 @dataclass(frozen=True)
-class Blame:
+class Blame(JsonAnswer):
     """Every layer in the order in which they ran; ``print`` it for the worst and the answer."""
 
     teacher: str
@@ -85,15 +82,6 @@ class Blame:
     def to_dict(self) -> dict[str, Any]:
         found = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         return {**found, "named": list(self.named), "verdict": self.verdict}
-
-    def to_json(self) -> str:
-        """One JSON document; never NaN or Infinity."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the JSON to ``path``, whole or not at all."""
-        files.write_text(path, self.to_json() + "\n")
-        return Path(path)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw own and total loss over depth and return matplotlib's axes."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kernelscope import files
 from kernelscope.errors import UsageError, one_line, plain
 from kernelscope.report.gates import Gate, Judged, held_against
+from kernelscope.report.json_answer import JsonAnswer
 from kernelscope.report.known_intervals import Known
 
 FORMAT = "kernelscope.drift"
@@ -53,7 +50,7 @@ class LayerDrift:
 
 
 @dataclass(frozen=True)
-class Drift:
+class Drift(JsonAnswer):
     """A network against pinned rows; ``print`` it for the lines that ``gate`` prints.
 
     Attributes:
@@ -122,15 +119,6 @@ class Drift:
         found = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         failed = [each.failure for each in self.judged if each.failure is not None]
         return {**found, "drifted": self.drifted, "failed": failed, "verdict": self.verdict}
-
-    def to_json(self) -> str:
-        """One JSON document; never NaN or Infinity."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the JSON to ``path``, whole or not at all."""
-        files.write_text(path, self.to_json() + "\n")
-        return Path(path)
 
     def __str__(self) -> str:
         return "\n".join([each.failure for each in self.judged if each.failure is not None] + [self.verdict])

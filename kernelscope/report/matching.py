@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-from kernelscope import files
 from kernelscope.report.fields import Interval
+from kernelscope.report.json_answer import JsonAnswer
 from kernelscope.report.verdict_limits import SIGNIFICANT
 
 FORMAT = "kernelscope.match"
@@ -82,7 +79,7 @@ class Lead:
 
 
 @dataclass(frozen=True)
-class Matching:
+class Matching(JsonAnswer):
     """Every candidate, and the pairing that is recommended; ``print`` it for the table and the answer.
 
     Attributes:
@@ -141,15 +138,6 @@ class Matching:
         if self.lead is not None:
             found["lead"]["real"] = self.lead.real
         return {**found, "verdict": self.verdict, "caution": CAUTION}
-
-    def to_json(self) -> str:
-        """One JSON document; never NaN or Infinity."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the JSON to ``path``, whole or not at all."""
-        files.write_text(path, self.to_json() + "\n")
-        return Path(path)
 
     def __str__(self) -> str:
         from kernelscope.rendering import matching_table

@@ -1,0 +1,27 @@
+"""What every answer that is written as JSON has in common."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from kernelscope import files
+
+
+class JsonAnswer:
+    """An answer as one JSON document."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """One JSON document; never NaN or Infinity."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the JSON to ``path``, whole or not at all."""
+        files.write_text(path, self.to_json() + "\n")
+        return Path(path)
