@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelscope.activations.layer_names import is_pattern
+from kernelscope.activations.units import POOLS
 from kernelscope.errors import DegenerateKernel, NumericalError, UsageError, one_line
 from kernelscope.features.checked_arrays import arrays_in, at_the_door, outline_in, read_file, write_arrays
 from kernelscope.features.id_keys import fingerprint
+from kernelscope.report.drift import FIELDS
 
 if TYPE_CHECKING:
     import os
@@ -146,9 +148,17 @@ def stored_rows(layer: str, X: np.ndarray, dtype: str) -> tuple[np.ndarray, floa
 
 def change(X: np.ndarray, pinned: np.ndarray) -> float:
     """``‖X − X_pinned‖_F / ‖X_pinned‖_F``: of rows themselves, so that a rotation, which keeps every kernel, is one."""
+    difference, scaled = scaled_difference(X, pinned)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite, as whoever asks finds
+        return float(np.linalg.norm(difference) / np.linalg.norm(scaled))
+
+
+def scaled_difference(X: np.ndarray, pinned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``X − X_pinned`` and ``X_pinned`` over the largest entry of ``X_pinned``, in float64."""
     size = float(np.abs(pinned).max())
     scaled = pinned.astype(np.float64) / size
-    return float(np.linalg.norm(X.astype(np.float64) / size - scaled) / np.linalg.norm(scaled))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X.astype(np.float64) / size - scaled, scaled
 
 
 def read_pinned(path: str | os.PathLike[str]) -> Pinned:
@@ -180,10 +190,15 @@ def _read(path: Path, stored: dict[str, Any]) -> Pinned:
         raise ValueError("its layers")
     for layer in layers:
         X = rows[layer.name]
-        if X.shape != (n, layer.width) or not np.isfinite(X).all() or not X.any():
+        largest = float(np.abs(X).max(initial=0)) * layer.scale if X.shape == (n, layer.width) else math.nan
+        if not 0 < largest < math.inf:  # NaN is neither
             raise ValueError(f"rows of {layer.name}")
     if ids is not None and (ids.shape != (n, 16) or fingerprint(ids) != outline["order_sha256"]):
         raise ValueError("its ids")
+    gates = tuple((str(field), _number(limit), at_most is True) for field, limit, at_most in outline["gates"])
+    limited = bool(gates) or all(layer.limit is not None for layer in layers)
+    if not limited or any(field not in FIELDS for field, _, _ in gates) or outline["pool"] not in POOLS:
+        raise ValueError("its limits")
     preprocess, data = outline["preprocess"], outline["data"]
     if preprocess is not None and not all(isinstance(each, dict) for each in preprocess):
         raise ValueError("its preprocessing")
@@ -201,7 +216,7 @@ def _read(path: Path, stored: dict[str, Any]) -> Pinned:
         layers=layers,
         rows=rows,
         ids=ids,
-        gates=tuple((str(field), _number(limit), at_most is True) for field, limit, at_most in outline["gates"]),
+        gates=gates,
         alarm=None if outline["alarm"] is None else _number(outline["alarm"]),
         reruns=tuple(Rerun(str(x["dtype"]), int(x["runs"]), _number(x["largest"])) for x in outline["reruns"]),
         versions={str(key): str(value) for key, value in outline["versions"].items()},

@@ -13,7 +13,7 @@ from kernelscope.errors import Mismatch, NumericalError, UsageError, one_line, s
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.id_keys import id_bytes
 from kernelscope.features.pair import FeaturePair
-from kernelscope.features.pinned import Pinned, PinnedLayer, change, read_pinned
+from kernelscope.features.pinned import Pinned, PinnedLayer, change, read_pinned, scaled_difference
 from kernelscope.features.request import Progress, Request, taking
 from kernelscope.kernels.distance.exact import transfer_loss
 from kernelscope.kernels.rows import require_finite
@@ -192,10 +192,8 @@ def _layer(layer: PinnedLayer, paired: FeaturePair, ids: np.ndarray | None, devi
 
 
 def _worst(X: np.ndarray, pinned: np.ndarray, ids: np.ndarray | None) -> tuple[Changed, ...]:
-    size = float(np.abs(X - pinned).max())
-    if size == 0:
-        return ()
-    squares = (((X - pinned) / size) ** 2).sum(1)
+    difference, _ = scaled_difference(X, pinned)
+    squares = (difference**2).sum(1)
     order = np.argsort(-squares, kind="stable")[:FEW]
     total = float(squares.sum())
     return tuple(

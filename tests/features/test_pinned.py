@@ -52,7 +52,8 @@ def changed(path, folder, **parts):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"width": 4}, {"name": "re:(a+)+$"}, {"name": "b"}, {"scale": 3.0}, {"scale": -1.0}, {"floor": float("nan")},
+        {"width": 4}, {"name": "re:(a+)+$"}, {"name": "b"}, {"scale": 3.0}, {"scale": -1.0}, {"scale": 2.0**1023},
+        {"floor": float("nan")},
         {"limit": float("inf")},
     ],
     ids=str,
@@ -73,6 +74,7 @@ def test_layers_that_cannot_be_are_refused(path, tmp_path, parts):
         {"rows": {"a": np.full((40, 3), np.nan, "<f4"), "b": np.ones((40, 2), "<f4")}},
         {"rows": {"a": np.ones((40, 3), "<f8"), "b": np.ones((40, 2), "<f4")}}, {"preprocess": [3]}, {"dtype": "int8"},
         {"data": {"name": "digits"}}, {"gates": ((1, "x"),)}, {"layers": ()},
+        {"gates": (("cka", 1.0, True),)}, {"gates": ()}, {"pool": "patch"},
     ],
     ids=str,
 )  # fmt: skip
