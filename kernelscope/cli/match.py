@@ -48,12 +48,15 @@ if TYPE_CHECKING:
 @options.no_cache
 @options.no_accuracy_check
 @click.option("--every", is_flag=True, help="Show all candidates, not the best three.")
+@click.option("--figure", type=options.PATH, metavar="FILE", help="Draw agreement as a map: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
 @click.option("--save", type=options.PATH, metavar="FILE", help="Write the answer as JSON.")
 @options.overwrite
 @options.quiet
 @options.debug
-def command(every: bool, as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **given: Any) -> None:
+def command(
+    every: bool, figure: Path | None, as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **given: Any
+) -> None:
     """Which teacher layer for which student layer: candidates ranked, and one pairing that is monotone in depth.
 
     P-values are corrected for the search. What is ranked is what both networks share as they are given; whether it
@@ -62,11 +65,16 @@ def command(every: bool, as_json: bool, save: Path | None, overwrite: bool, quie
     from kernelscope.files import refuse_existing
     from kernelscope.measurement.match import match
     from kernelscope.rendering import matching_table
+    from kernelscope.rendering.plots.files import require_figure, save_figure
 
-    refuse_existing(*(path for path in (save,) if path is not None), overwrite=overwrite)
+    if figure is not None:
+        require_figure(figure)
+    refuse_existing(*(path for path in (save, figure) if path is not None), overwrite=overwrite)
     found = match(**given, progress=extraction_progress(quiet))
     if save is not None:
         found.save(save)
+    if figure is not None:
+        save_figure(found.plot(), figure)
     if as_json:
         say_json(found.to_json())
     else:

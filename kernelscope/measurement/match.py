@@ -99,6 +99,8 @@ def match(
         state=_state(compared.student),
         n=compared.features.n,
         by=by,
+        teacher_layers=tuple(of_teacher),
+        student_layers=tuple(of_student),
         candidates=_ranked(candidates, of_teacher, of_student, by),
         recommended=recommended,
         runner_up=runner_up,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kernelscope.report.fields import Interval
 from kernelscope.report.json_answer import JsonAnswer
 from kernelscope.report.verdict_limits import SIGNIFICANT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMAT = "kernelscope.match"
 FORMAT_VERSION = 1
@@ -85,7 +88,8 @@ class Matching(JsonAnswer):
     Attributes:
         state: whether the student was trained, as far as its file states it.
         by: the criterion.
-        candidates: by student layer in depth order, the best first.
+        teacher_layers, student_layers: in depth order.
+        candidates: by student layer, the best first.
         recommended: the pairing of the highest sum of the criterion that is monotone in depth. runner_up: the next one;
             empty where there is none.
         lead: of the first over the second, where the criterion is agreement.
@@ -96,6 +100,8 @@ class Matching(JsonAnswer):
     state: str
     n: int
     by: Criterion
+    teacher_layers: tuple[str, ...]
+    student_layers: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     recommended: tuple[Paired, ...]
     runner_up: tuple[Paired, ...]
@@ -138,6 +144,12 @@ class Matching(JsonAnswer):
         if self.lead is not None:
             found["lead"]["real"] = self.lead.real
         return {**found, "verdict": self.verdict, "caution": CAUTION}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the agreement of all candidates, the recommended ones framed, and return matplotlib's axes."""
+        from kernelscope.rendering.plots import matching
+
+        return matching.draw(self, ax)
 
     def __str__(self) -> str:
         from kernelscope.rendering import matching_table

@@ -184,6 +184,48 @@ def test_a_constant_layer_is_a_candidate_that_is_never_recommended():
     assert {each.rank for each in found.candidates} == {1, 2}
 
 
+def test_the_map_frames_what_is_recommended_and_leaves_chance_grey():
+    rng = np.random.default_rng(0)
+    teacher = layers(rng)
+    found = ks.match(teacher=teacher, student=planted(rng, teacher, ["t1", "t3"]))
+    axes = found.plot()
+    assert [patch.get_xy() for patch in axes.patches] == [(0.5, -0.5), (2.5, 0.5)]
+    shown = axes.images[0].get_array()
+    assert np.argwhere(~np.ma.getmaskarray(shown)).tolist() == [[0, 1], [1, 3]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(teacher)
+
+
+class Looped(nn.Module):
+    """One block that runs twice with another in between, and one that does not run."""
+
+    def __init__(self):
+        super().__init__()
+        twice, once, idle = (nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(3))
+        self.blocks, self.idle, self.fc = nn.ModuleList([twice, once, twice]), nn.ModuleList([idle]), nn.Linear(6, 3)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.fc(x)
+
+
+def test_a_block_that_runs_twice_stands_where_it_ran_last():
+    torch.manual_seed(0)
+    net = Looped().eval()
+    found = ks.match(teacher=net, student=net, data=(torch.randn(80, 6), torch.zeros(80, dtype=torch.long)))
+    assert found.teacher_layers == found.student_layers == ("blocks.1", "blocks.0")
+    assert pairs(found) == [("blocks.1", "blocks.1"), ("blocks.0", "blocks.0")]
+
+
+def test_a_network_is_compared_with_a_file_of_features():
+    torch.manual_seed(0)
+    x = torch.randn(80, 6)
+    found = ks.match(
+        teacher=network(16, 2, 0), student={"raw": x[:, :4].numpy()}, data=(x, torch.zeros(80, dtype=torch.long))
+    )
+    assert found.teacher_layers == ("0", "1", "2") and pairs(found) == [("0", "raw")]
+
+
 def test_an_unknown_criterion_is_refused():
     X = np.random.default_rng(0).random((20, 3))
     with pytest.raises(UsageError, match="choose one of agreement, head, width"):
@@ -212,11 +254,21 @@ def test_blocks_of_networks_are_compared_in_the_order_in_which_they_run():
 
 def test_the_command_says_how_the_student_was_trained_and_writes_json(little, run, tmp_path):
     code, out, err = run(
-        "match", "--teacher", little / "teacher.pt", "--student", little / "student.pt", "--save", "m.json", "--quiet"
+        "match",
+        "--teacher",
+        little / "teacher.pt",
+        "--student",
+        little / "student.pt",
+        "--save",
+        "m.json",
+        "--quiet",
+        "--figure",
+        "m.png",
     )
     assert code == 0, err
     assert "trained for 2 epochs by its file" in " ".join(out.split())
     assert "whether training on these layers gives the better student is not known" in " ".join(out.split())
+    assert (tmp_path / "m.png").read_bytes()[:4] == b"\x89PNG"
     saved = json.loads((tmp_path / "m.json").read_text())
     assert saved["format"] == "kernelscope.match"
     assert [each["student_layer"] for each in saved["recommended"]] == ["layer1.0", "layer2.0", "layer3.0"]
