@@ -22,6 +22,7 @@ from kernelscope.datasets.image_files import decoded
 from kernelscope.datasets.sources import load
 from kernelscope.errors import KernelscopeError
 from kernelscope.features.kinds import open_features
+from kernelscope.features.pinned import read_pinned
 from kernelscope.features.sums_file import read_sums
 from kernelscope.numpy_files import load_npy
 from kernelscope.report.report import TransferReport
@@ -116,6 +117,20 @@ def read_weights(path):
         pass
 
 
+def pinned(rows):
+    """Pinned rows whose outline is whole, of which none is written."""
+
+    def make(file):
+        file.attrs["format"] = "kernelscope.reference"
+        layer = {"name": "a", "width": 8, "pool": None, "scale": 1.0, "floor": 0.0, "limit": 0.1}
+        outline = {"format_version": 1, "dtype": "float32", "n": rows, "layers": [layer], "crc32": {"rows0000": 0}}
+        text = np.frombuffer(json.dumps(outline).encode(), "u1")
+        file["outline"], file["outline_crc32"] = text, np.array([zlib.crc32(text)], "<u4")
+        file.create_dataset("rows0000", (rows, 8), "f4")
+
+    return h5(make)
+
+
 def sums(rows):
     """A file of sums whose outline is whole, and whose Gram is of ``rows`` rows, of which none is written."""
 
@@ -175,6 +190,7 @@ for rows in (10**6, 10**12, 2**62):
             h5(lambda file, n=rows: file.create_dataset("x", (2, n), "u1", chunks=(1, 4096), compression="gzip")),
         ),
         f"sums .kss {rows}": (read_sums, sums(rows)),
+        f"pinned .ksref {rows}": (read_pinned, pinned(rows)),
         f"features .h5 {rows}": (open_features, h5(lambda file, n=rows: file.create_dataset("x", (n, 8), "f4"))),
         f"features .h5 in chunks {rows}": (
             open_features,

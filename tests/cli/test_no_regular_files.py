@@ -21,6 +21,8 @@ OPTIONS = {
     "sums": ("measure", "--sums", "FILE"),
     "expect": (*FEATURES, "--sums-out", "o.kss", "--expect", "FILE"),
     "gate": ("gate", *FEATURES[1:], "--max", "transfer_loss=1", "--no-worse-than", "FILE"),
+    "pinned": ("gate", "--pinned", "FILE", "--student", "x.npy"),
+    "pin": ("pin", "FILE", "--out", "o.ksref", "--max", "change=1"),
     "audit": ("audit", "--teacher", "FILE", "--student", "x.npy"),
     "report": ("report", "FILE"),
     "inspect": ("inspect", "FILE"),
