@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UnreadableInput
+from kernelscope.features import pinned, sums_file
 from kernelscope.features.arrays import ArrayFeatures, SeveralPartsError
 from kernelscope.features.kinds import features_in
-from kernelscope.features.sums_file import FORMAT, read_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,9 +42,13 @@ def describe(
         return
     except UnreadableInput as other:
         # an OtherFormatError, by what it states: its own module loads h5py, which arrays do without
-        if getattr(other, "format", None) != FORMAT:
-            raise
-        yield from _sums(path, read_sums(path))
+        match getattr(other, "format", None):
+            case sums_file.FORMAT:
+                yield from _sums(path, sums_file.read_sums(path))
+            case pinned.FORMAT:
+                yield from _pinned(path, pinned.read_pinned(path))
+            case _:
+                raise
         return
     if found is not None:
         yield from _features(path, found, verify)
@@ -76,6 +80,19 @@ def _sums(path: Path, sums: ShardSums) -> Iterator[str]:
     for shard in sums.shards:
         ids = "not kept" if shard.ids is None else "kept"
         yield f"shard {shard.name}: {shard.rows:,} rows, ids {ids}, {shard.fingerprint}"
+    yield "every checksum fits"
+
+
+def _pinned(path: Path, found: pinned.Pinned) -> Iterator[str]:
+    data = "no name" if found.data is None else f"{found.data['name']}/{found.data['split']}"
+    yield f"{path}: {found.n:,} examples pinned of {found.network}, {data}"
+    for layer in found.layers:
+        limited = "" if layer.limit is None else f", may change by {layer.limit:.3g}"
+        yield f"  {layer.name}: {layer.width} wide, {found.dtype}{limited}"
+    for field, limit, at_most in found.gates:
+        yield f"  {field} {'<=' if at_most else '>='} {limit:g}"
+    yield f"preprocessing: {found.preprocess}"
+    yield f"versions: {', '.join(f'{name} {version}' for name, version in found.versions.items())}"
     yield "every checksum fits"
 
 

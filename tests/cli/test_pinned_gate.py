@@ -47,6 +47,12 @@ def test_drift_is_exit_code_6_and_says_what_changed_most(rows, run):
     assert run("gate", "--pinned", "ref.ksref", "--student", "new.npz", "--max", "change=0.5")[0] == 0
 
 
+def test_inspect_tells_what_is_pinned(rows, run):
+    code, out, err = run("inspect", "ref.ksref")
+    assert (code, err) == (0, "") and "60 examples pinned of old.npz, no name\n  embedding: 6 wide, float32\n" in out
+    assert "  change <= 0.01\n  overlap >= 0.9\n" in out
+
+
 def test_json_is_one_document_and_lines_go_to_stderr(rows, run):
     code, out, err = run("gate", "--pinned", "ref.ksref", "--student", "old.npz", "--json")
     assert code == 0 and json.loads(out)["format"] == "kernelscope.drift" and err.startswith("as pinned")
