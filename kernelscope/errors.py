@@ -40,7 +40,13 @@ _FLAGS = {
     "deterministic",
     "reproducible",
 }
-_KEYWORDS = {"max-memory": "memory_bytes", "reference": "references", "input": "shape"}
+_KEYWORDS = {
+    "max-memory": "memory_bytes",
+    "max": "at_most",
+    "min": "at_least",
+    "reference": "references",
+    "input": "shape",
+}
 _NEGATED = {"cache", "features", "accuracy_check"}  #: keywords whose options say no
 _writes_options = False
 
