@@ -101,6 +101,9 @@ class LayerChoice:
             return self._require_there(teacher, student)
         if self.layers is not None:
             _require_known(split(self.layers), teacher, student)
+        for own, names in ((self.teacher_layers, teacher), (self.student_layers, student)):
+            if own is not None:
+                _require_known(split(own), names)
         of_teacher, of_student = _asked_for(self.of_teacher, teacher), _asked_for(self.of_student, student)
         if self.grid:
             return [(t, s) for t in of_teacher for s in of_student]

@@ -99,3 +99,13 @@ def test_maps_of_other_sizes_are_laid_on_one_grid():
         measured(teacher_layers="layer1", student_layers="patch", pool="grid:8x8")
     with pytest.raises(UsageError, match="is not grid:HxW"):
         measured(pool="grid:8")
+
+
+@pytest.mark.parametrize("side", ["teacher", "student"])
+def test_in_a_grid_a_word_for_one_side_is_a_layer_of_that_side(side):
+    rng = np.random.default_rng(0)
+    layers = {role: {name: rng.standard_normal((30, 4)) for name in ("a", role)} for role in ("teacher", "student")}
+    other = "student" if side == "teacher" else "teacher"
+    with pytest.raises(UsageError, match=f"unknown layer '{other}'"):
+        ks.measure(**layers, pairs="all", **{f"{side}_layers": f"a,{other}"})
+    assert len(ks.measure(**layers, pairs="all", **{f"{side}_layers": f"a,{side}"})) == 4
