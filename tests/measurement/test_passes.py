@@ -59,7 +59,7 @@ def test_the_plan_is_printed_before_anything_is_measured(run):
     assert "route gram: 2.5e+04 multiply-adds" in err
     assert "(the report needs these sums)" in err
     assert re.search(r"pass 1, Gram sums: 2.5e\+04 multiply-adds, \d\S* s, for transfer_loss", err)
-    assert re.search(r"in all: about \S+ s on this machine, \S+ MB of memory at the peak", err)
+    assert re.search(r"in all: about \S+ s on this machine, \S+ [MG]B of memory at the peak", err)
     assert "pass 5, nearest rows" in err
     code, _, err = run("measure", "--teacher", "t.npy", "--student", "s.npy", "--plan", "--route", "tsqr", "--quiet")
     assert code == 0
