@@ -43,27 +43,20 @@ if TYPE_CHECKING:
 @options.n
 @options.skip_unreadable
 @options.preprocess
-@click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id.")
+@options.align
 @options.layers
 @click.option("--teacher-layers", metavar="L", help="Layer of the teacher alone.")
 @click.option("--student-layers", metavar="L", help="Layer of the student alone.")
 @click.option("--pairs", metavar="T=S", help="Which teacher layer against which student layer.")
 @options.pool
-@click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it.")
-@options.arch_kwargs("--teacher-arch-kwargs")
-@click.option("--student-arch", metavar="NAME", help="The same for the student.")
-@options.arch_kwargs("--student-arch-kwargs")
+@options.architectures
 @options.device
 @options.dtype
 @options.seed
 @options.batch_size
 @options.no_cache
 @options.no_accuracy_check
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
-@click.option("--save", type=options.PATH, metavar="FILE", help="Write the answer as JSON.")
-@options.overwrite
-@options.quiet
-@options.debug
+@options.answer
 def command(as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **given: Any) -> None:
     """May the student's queries use the teacher's index, or must all documents be embedded again?
 

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 @click.command("blame")
 @click.option("--teacher", type=options.PATH, required=True, help="Checkpoint of the network as it was.")
 @click.option("--student", type=options.PATH, required=True, help="The same network, quantised, pruned, tuned.")
-@click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it.")
-@options.arch_kwargs("--teacher-arch-kwargs")
-@click.option("--student-arch", metavar="NAME", help="The same for the student.")
-@options.arch_kwargs("--student-arch-kwargs")
+@options.architectures
 @options.data
 @options.split
 @options.limit
@@ -33,11 +30,7 @@ if TYPE_CHECKING:
 @options.batch_size
 @click.option("--every", is_flag=True, help="Show all layers, not the worst ten.")
 @click.option("--figure", type=options.PATH, metavar="FILE", help="Draw losses over depth: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
-@click.option("--save", type=options.PATH, metavar="FILE", help="Write the answer as JSON.")
-@options.overwrite
-@options.quiet
-@options.debug
+@options.answer
 def command(
     every: bool, figure: Path | None, as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **given: Any
 ) -> None:

@@ -35,12 +35,9 @@ if TYPE_CHECKING:
 @options.skip_unreadable
 @options.preprocess
 @click.option("--groups", type=options.PATH, metavar="FILE", help="Group of each row; the interval takes one of each.")
-@click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id.")
+@options.align
 @options.pool
-@click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it.")
-@options.arch_kwargs("--teacher-arch-kwargs")
-@click.option("--student-arch", metavar="NAME", help="The same for the student.")
-@options.arch_kwargs("--student-arch-kwargs")
+@options.architectures
 @options.device
 @options.dtype
 @options.seed
@@ -49,11 +46,7 @@ if TYPE_CHECKING:
 @options.no_accuracy_check
 @click.option("--every", is_flag=True, help="Show all candidates, not the best three.")
 @click.option("--figure", type=options.PATH, metavar="FILE", help="Draw agreement as a map: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
-@click.option("--save", type=options.PATH, metavar="FILE", help="Write the answer as JSON.")
-@options.overwrite
-@options.quiet
-@options.debug
+@options.answer
 def command(
     every: bool, figure: Path | None, as_json: bool, save: Path | None, overwrite: bool, quiet: bool, **given: Any
 ) -> None:

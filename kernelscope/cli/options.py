@@ -135,6 +135,22 @@ def networks(required: bool = True) -> Callable[[F], F]:
     )
 
 
+#: of one teacher and one student, whose files may not state them
+architectures = together(
+    click.option("--teacher-arch", metavar="NAME", help="Architecture of a teacher whose file does not state it."),
+    arch_kwargs("--teacher-arch-kwargs"),
+    click.option("--student-arch", metavar="NAME", help="The same for the student."),
+    arch_kwargs("--student-arch-kwargs"),
+)
+align = click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id.")
+#: what verbs leave whose answer is no report
+answer = together(
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else."),
+    click.option("--save", type=PATH, metavar="FILE", help="Write the answer as JSON."),
+    overwrite,
+    quiet,
+    debug,
+)
 outputs = together(
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else."),
     click.option("--save", type=PATH, metavar="FILE", help="Write the report as JSON."),
@@ -169,7 +185,7 @@ def feature_inputs(required: bool = True) -> Callable[[F], F]:
             metavar="FILE",
             help="Group of each row, in the same form; intervals leave out whole groups.",
         ),
-        click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id."),
+        align,
         click.option(
             "--join", type=click.Choice(["inner"]), help="The same, without rows that one side alone has, with a note."
         ),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 from kernelscope import files
 
 
-class JsonAnswer:
+class JsonAnswer(ABC):
     """An answer as one JSON document."""
 
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        raise NotImplementedError
 
     def to_json(self) -> str:
         """One JSON document; never NaN or Infinity."""
