@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What the index ranks documents by.",
 )
-@click.option("--queries", type=click.IntRange(min=2), default=2000, show_default=True, help="Rows held out.")
+@click.option("--queries", type=click.IntRange(min=2), metavar="N", help="Rows held out [default: 2000].")
 @click.option("--rank", type=click.IntRange(min=1), metavar="R", help="Of the map of low rank [default: as few as do].")
 @click.option(
     "--enough",

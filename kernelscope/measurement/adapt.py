@@ -40,7 +40,7 @@ def adapt(
     out: str | os.PathLike[str] | None = None,
     k: int = 10,
     similarity: Similarity = "cosine",
-    queries: int = QUERIES,
+    queries: int | None = None,
     rank: int | None = None,
     enough: float = ENOUGH,
     data: Any = None,
@@ -80,7 +80,7 @@ def adapt(
             the same queries in the same order; then maps are fitted on documents and judged on these.
         out: where to write the best map, ``.safetensors`` or ``.npy``; see :func:`kernelscope.load_map`.
         k: documents wanted for each query. similarity: ``cosine``, ``dot`` or ``euclidean``.
-        queries: how many rows are held out by ``seed``.
+        queries: how many rows are held out by ``seed``, where no queries are given; by default 2,000.
         rank: of the map of low rank; by default it is chosen on rows held out.
         enough: share of re-embedding's recall from which the index may stay.
 
@@ -95,9 +95,11 @@ def adapt(
         require_map_path(out)
     if (teacher_queries is None) != (student_queries is None):
         raise UsageError("queries of one network alone were given; pass --teacher-queries and --student-queries")
+    if teacher_queries is not None and queries is not None:
+        raise UsageError(f"--queries {queries} rows are held out where none are given; drop it or --teacher-queries")
     pair = _only_pair(_pairs(asked, teacher, student))
     apart = None if teacher_queries is None else _only_pair(_pairs(asked, teacher_queries, student_queries))
-    held, rows = _drawn(pair, queries, seed, apart=apart is not None)
+    held, rows = _drawn(pair, queries or QUERIES, seed, apart=apart is not None)
     X_S, X_T = (Normalised(X) if similarity == "cosine" else X for X in (pair.student, pair.teacher))
     maps = fitted(X_S, X_T, rows, rank)
     recall = _recalls(apart, pair, held, similarity, k, device, maps)

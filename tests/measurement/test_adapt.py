@@ -101,6 +101,8 @@ def test_what_cannot_be_done_is_one_line():
         ks.adapt(teacher=TEACHER[:20], student=TEACHER[:20])
     with pytest.raises(UsageError, match="queries of one network alone"):
         ks.adapt(teacher=TEACHER, student=TEACHER, teacher_queries=TEACHER)
+    with pytest.raises(UsageError, match="rows are held out where none are given"):
+        ks.adapt(teacher=TEACHER, student=TEACHER, teacher_queries=TEACHER, student_queries=TEACHER, queries=9)
     with pytest.raises(UsageError, match="2 pairs of layers, and an index is of one"):
         ks.adapt(teacher={"a": TEACHER, "b": TEACHER}, student={"a": TEACHER, "b": TEACHER})
     broken = TEACHER.copy()
