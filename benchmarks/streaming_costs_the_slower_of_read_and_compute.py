@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from kernelscope.features.store import CHECKED_ROWS, FeatureStore
 from kernelscope.features.writing import feature_writer
 from kernelscope.kernels.distance.exact import transfer_loss
 from kernelscope.kernels.rows import BLOCK_ROWS
+from kernelscope.memory import peak_bytes
 
 D = 512
 
@@ -94,7 +94,7 @@ def main() -> None:
         import torch  # noqa: F401
 
         Stores([Path(path) for path in json.loads(given.child)]).streamed()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak_bytes() / 2**20)
         return
     with tempfile.TemporaryDirectory() as folder:
         files = {}

@@ -7,7 +7,8 @@ import sys
 def main() -> None:
     """Run the command line; it imports for a while before it can print its own line."""
     try:
-        if not sys.warnoptions:  # of -W and PYTHONWARNINGS
+        # where -W or PYTHONWARNINGS say nothing; help runs no library
+        if not sys.warnoptions and not {"--help", "-h", "--version"} & set(sys.argv):
             _keep_libraries_quiet()
         from kernelscope.cli.main import main as command_line
 

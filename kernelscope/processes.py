@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 RENDEZVOUS_SECONDS = 25  #: that processes wait for one another at the start
+REPORT = "KERNELSCOPE_PROCESS_REPORT"  #: the file that a process we started is to say its last words in
+GRACE_SECONDS = 15  #: between asking a process to end and ending it
 LOST = "the connection to the other processes broke"
 #: what gloo and NCCL say when another process has gone
 BROKEN = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|peer|socket", re.IGNORECASE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import extraction_progress
 from kernelscope.cli.streams import say_json
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("adapt")
+@click.command("adapt", cls=Verb)
 @click.option("--teacher", type=options.PATH, required=True, help="Features of documents by the teacher, or it.")
 @click.option("--student", type=options.PATH, required=True, help="The same by the student.")
 @click.option("--teacher-queries", type=options.PATH, help="Features of queries that are no documents.")

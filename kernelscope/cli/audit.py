@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from kernelscope.cli import launching, options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import extraction_progress
 from kernelscope.cli.streams import say_json
 from kernelscope.errors import KernelscopeError
 
 
-@click.command("audit")
+@click.command("audit", cls=Verb)
 @options.feature_inputs()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
 @click.option("--save", type=options.PATH, metavar="FILE", help="Write the audit as JSON.")

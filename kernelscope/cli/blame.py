@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import extraction_progress
 from kernelscope.cli.streams import say_json
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("blame")
+@click.command("blame", cls=Verb)
 @click.option("--teacher", type=options.PATH, required=True, help="Checkpoint of the network as it was.")
 @click.option("--student", type=options.PATH, required=True, help="The same network, quantised, pruned, tuned.")
 @options.architectures

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.streams import say
 from kernelscope.errors import Stopped
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 NAMES = ("teacher.pt", "ce.pt", "kd.pt", "kda.pt", "report.json", "report.html")
 
 
-@click.command("demo")
+@click.command("demo", cls=Verb)
 @click.option(
     "--out", type=options.PATH, default=Path("out"), show_default=True, metavar="DIR", help="Where the files go."
 )
@@ -55,11 +56,14 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     report = measure(teacher=out / "teacher.pt", student=students)
     report.save(out / "report.json")
     write_text(out / "report.html", report.to_html())
-    tables.show(report)
+    tables.show(report, explain=True)
     say()
     audit_table.show(audit(teacher=out / "teacher.pt", student=students))
-    say(f"\nThe page: {out / 'report.html'}. Again, with nothing but two files:")
-    say(f"  kernelscope measure --teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}")
+    say(f"\nThe page is {out / 'report.html'}. What to try next:")
+    files = f"--teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}"
+    say(f"  kernelscope measure {files} --explain")
+    say(f"  kernelscope gate {files} --max transfer_loss=0.3   # exit 6 in a CI job that loses more")
+    say("  kernelscope inspect YOUR_CHECKPOINT   # what your own file is, and its layers")
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from kernelscope.cli import launching, options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import extraction_progress
 from kernelscope.cli.streams import say
 
 
-@click.command("extract")
+@click.command("extract", cls=Verb)
 @click.argument("model", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, metavar="FILE.h5", help="Feature file to write.")
 @click.option("--arch", metavar="NAME", help="Architecture, if the file does not state it.")

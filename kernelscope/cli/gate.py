@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import launching, measuring_options, options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import Outputs, extraction_progress
 from kernelscope.cli.pinned_gate import BESIDE_PINNED, gate_pinned
 from kernelscope.cli.streams import say
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 BESIDE_SYNTHETIC = ("synthetic", "seed", "device", "junit", "overwrite", "quiet", "debug", "help")
 
 
-@click.command("gate")
+@click.command("gate", cls=Verb)
 @measuring_options.measurement_inputs(required=False)
 @click.option("--max", "at_most", metavar="FIELD=X", multiple=True, help="Fail if a number of the report exceeds X.")
 @click.option("--min", "at_least", metavar="FIELD=X", multiple=True, help="Fail if it is below X; yes and no are 1, 0.")

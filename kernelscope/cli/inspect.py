@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options, values
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("inspect")
+@click.command("inspect", cls=Verb)
 @click.argument("path", type=options.PATH)
 @click.option("--verify", is_flag=True, help="Check every checksum.")
 @click.option("--arch", metavar="NAME", help="Architecture, to list the layers of a file that does not state it.")

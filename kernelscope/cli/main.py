@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
 
 from kernelscope.cli import signals, streams
 from kernelscope.errors import KernelscopeError, ResourceError, Stopped, one_line, write_options
-from kernelscope.files import SCARCE, not_written
 
-VERBS = {
-    "demo": "kernelscope.cli.demo",
-    "train": "kernelscope.cli.train",
-    "extract": "kernelscope.cli.extract",
-    "measure": "kernelscope.cli.measure",
-    "audit": "kernelscope.cli.audit",
-    "gate": "kernelscope.cli.gate",
-    "pin": "kernelscope.cli.pin",
-    "inspect": "kernelscope.cli.inspect",
-    "match": "kernelscope.cli.match",
-    "adapt": "kernelscope.cli.adapt",
-    "blame": "kernelscope.cli.blame",
-    "report": "kernelscope.cli.report",
-    "reproduce": "kernelscope.cli.reproduce",
-    "study": "kernelscope.cli.study",
+#: under each heading, the verbs with the line that the list of verbs has for them, so that it imports none of them
+HEADINGS = {
+    "Measure": {
+        "measure": "How much of the teacher's kernel a student inherited, and what it means.",
+        "gate": "Pass or fail on any number of the report, for CI jobs.",
+        "audit": "Every claim of the paper on one pair: as printed, corrected, how tight.",
+        "report": "Show a saved report again: table, page, CSV.",
+        "inspect": "List what a checkpoint or feature file holds.",
+        "extract": "Save the features of a network's layers.",
+    },
+    "Decide": {
+        "match": "Which teacher layer for which student layer?",
+        "blame": "Which layer of a compressed network broke it?",
+        "adapt": "May the student query the teacher's index?",
+        "pin": "Pin the rows of a release, so that a gate finds when it drifts.",
+    },
+    "Train": {
+        "demo": "A teacher and three students on digits, trained and measured.",
+        "train": "A teacher, a student, or several students side by side.",
+        "study": "A grid of methods, architectures and seeds.",
+        "reproduce": "The paper's students, its figures and tables, a verdict for each claim.",
+    },
+    "Help": {"help": "Explain a topic: columns, files, layers, gates, exit-codes, environment, completion."},
 }
+VERBS = {verb: f"kernelscope.cli.{verb}" for verbs in HEADINGS.values() for verb in verbs}
+COMPLETION = "_KERNELSCOPE_COMPLETE"  #: set by the shell, see ``kernelscope help completion``
 
 
 #: what the dynamic linker says where there is no more memory, or no more descriptors
@@ -34,7 +44,7 @@ SCARCE_TO_LINKER = ("failed to map segment", "allocate memory", "Too many open f
 
 
 class Verbs(click.Group):
-    """A group that imports a verb's module only when the verb is named, or listed in the help."""
+    """A group that imports a verb's module only when the verb is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -44,6 +54,11 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(VERBS[cmd_name]).command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, verbs in HEADINGS.items():
+            with formatter.section(heading):
+                formatter.write_dl(list(verbs.items()))
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -74,6 +89,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     """The verb's own exit code; not by click's ``main``, which has its own idea of signals and broken pipes."""
+    if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(kernelscope, {}, "kernelscope", COMPLETION, instruction)
     try:
         with kernelscope.make_context("kernelscope", list(arguments), obj=arguments) as context:
             result = kernelscope.invoke(context)
@@ -110,6 +129,8 @@ def _failed_disk(error: BaseException) -> KernelscopeError | None:
 
     Files of strangers have doors of their own, so that it is one of ours, or an output.
     """
+    from kernelscope.files import SCARCE, not_written
+
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and found.errno in SCARCE:

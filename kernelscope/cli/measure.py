@@ -7,13 +7,15 @@ from typing import Any
 import click
 
 from kernelscope.cli import launching, measuring_options, options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import Outputs, extraction_progress
 
 
-@click.command("measure")
+@click.command("measure", cls=Verb)
 @measuring_options.measurement_inputs(required=False)
 @measuring_options.sums
 @options.paper
+@options.explain
 @launching.nproc
 @options.outputs
 def command(**given: Any) -> int:
@@ -32,7 +34,7 @@ def _measure(given: dict[str, Any]) -> None:
     from kernelscope.files import refuse_existing
     from kernelscope.measurement.measure import measure
 
-    paper, outputs = given.pop("paper"), Outputs.take(given)
+    paper, explain, outputs = given.pop("paper"), given.pop("explain"), Outputs.take(given)
     given["student"] = given["student"] or None
     if given["sums_out"] is not None:
         refuse_existing(given["sums_out"], overwrite=outputs.overwrite)
@@ -42,4 +44,4 @@ def _measure(given: dict[str, Any]) -> None:
         return
     report = measure(**given, progress=extraction_progress(outputs.quiet))
     if processes.is_first():
-        outputs.write(report, paper=paper)
+        outputs.write(report, paper=paper, explain=explain)

@@ -6,12 +6,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.cli.streams import say_json
+from kernelscope.cli.streams import EveryMinute, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from kernelscope.cli.progress import ExtractionProgress
     from kernelscope.report.report import TransferReport
 
 
@@ -50,8 +50,8 @@ class Outputs:
         if self.files:
             raise UsageError(f"{option} makes no report to write to {self.files[0]}; drop one of the two")
 
-    def write(self, report: TransferReport, *, table: bool = True, paper: bool = False) -> None:
-        """Write the files asked for, then the JSON, or the table (with ``paper`` that of its theory) on stdout."""
+    def write(self, report: TransferReport, *, table: bool = True, paper: bool = False, explain: bool = False) -> None:
+        """Write the files asked for, then the JSON, or the tables on stdout (``paper``, ``explain`` as of ``show``)."""
         from kernelscope.files import write_text
 
         if self.save is not None:
@@ -65,13 +65,16 @@ class Outputs:
         elif table:
             from kernelscope.rendering.table import show
 
-            show(report, paper=paper)
+            show(report, paper=paper, explain=explain)
 
 
-def extraction_progress(quiet: bool) -> ExtractionProgress | None:
-    """Progress of extraction on stderr; None where it is unwanted or stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
+def extraction_progress(quiet: bool) -> Callable[[str, int, int], None] | None:
+    """Progress of extraction on stderr: a bar, or where that is no terminal a line a minute; None if unwanted."""
+    if quiet:
         return None
+    if not sys.stderr.isatty():
+        line = EveryMinute()
+        return lambda name, done, total: line(f"features of {name}: {done:,} of {total:,} examples")
     from kernelscope.cli.progress import ExtractionProgress
 
     return ExtractionProgress()

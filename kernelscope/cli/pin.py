@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import extraction_progress
 from kernelscope.cli.streams import say
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("pin")
+@click.command("pin", cls=Verb)
 @click.argument("model", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, metavar="FILE.ksref", help="File of pinned rows to write.")
 @click.option("--alarm", type=float, default=1e-6, show_default=True, help="Rate at which a mere re-run may fail.")

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kernelscope.cli.streams import EveryMinute
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
 
 class TrainingProgress:
-    """One bar per network, from its first epoch on: epochs done, mean loss, accuracy, time left."""
+    """One bar per network, from its first epoch on: epochs done, mean loss, accuracy, time left.
+
+    Where stderr is no terminal a line a minute, and the bars once, at the end.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names, self._tasks = names, dict[int, Any]()
+        self._names, self._tasks, self._line = names, dict[int, Any](), EveryMinute()
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
@@ -40,6 +45,8 @@ class TrainingProgress:
         if student not in self._tasks:
             self._tasks[student] = self._bars.add_task(self._names[student], total=epochs, loss=loss, accuracy=accuracy)
         self._bars.update(self._tasks[student], completed=epoch, total=epochs, loss=loss, accuracy=accuracy)
+        if not self._bars.console.is_terminal:
+            self._line(f"{self._names[student]}: epoch {epoch} of {epochs}, loss {loss:.3f}, accuracy {accuracy:.3f}")
 
 
 class ExtractionProgress:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from kernelscope.cli.main import VERBS, kernelscope
+from kernelscope.cli.topics import EXIT_CODES
 from kernelscope.files import write_text
 
 INTRODUCTION = """# Command line
@@ -18,22 +19,13 @@ stdout holds the result only; progress and logs go to stderr. An error is one li
 
 | exit code | meaning |
 |---|---|
-| 0 | done |
-| 1 | a bug in kernelscope |
-| 2 | the call is wrong: unknown option, an output that exists |
-| 3 | an input is missing, unreadable, corrupt or unsafe |
-| 4 | the inputs do not match each other |
-| 5 | numbers: NaN features, an all-zero teacher, a precision that was not reached |
-| 6 | a gate failed |
-| 7 | resources: disk, memory, a lock, a device, another process |
-| 129, 130, 143 | hung up, interrupted, terminated |
 """
 
 
 def reference() -> str:
     """The whole page as Markdown."""
     top = click.Context(kernelscope, info_name="kernelscope", **kernelscope.context_settings)
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION + "".join(f"| {code} | {meaning} |\n" for code, meaning in EXIT_CODES)]
     for verb in VERBS:
         command = kernelscope.get_command(top, verb)
         assert command is not None

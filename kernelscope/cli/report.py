@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.outputs import Outputs
 from kernelscope.errors import KernelscopeError, UnreadableInput, one_line
 
@@ -14,18 +15,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("report")
+@click.command("report", cls=Verb)
 @click.argument("path", metavar="REPORT.json", type=options.PATH)
 @options.paper
+@options.explain
 @options.outputs
-def command(path: Path, paper: bool, **given: Any) -> None:
+def command(path: Path, paper: bool, explain: bool, **given: Any) -> None:
     """Show a saved report again: table, page, CSV. Needs no network, no features and no data."""
     from kernelscope.report.report import TransferReport
 
     outputs = Outputs.take(given)
     report = TransferReport.load(path)
     try:
-        outputs.write(report, paper=paper)
+        outputs.write(report, paper=paper, explain=explain)
     except (KernelscopeError, OSError, MemoryError):
         raise
     except Exception as error:  # the door to a stranger's file: each of its numbers may be sound, and all no report

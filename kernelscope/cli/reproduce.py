@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from kernelscope.cli import options, studying, values
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.streams import say
 
 
-@click.command("reproduce")
+@click.command("reproduce", cls=Verb)
 @click.argument("figures", nargs=-1, metavar="[fig2 | fig3 | ... | table3 | all]...")
 @click.option("--out", type=options.PATH, required=True, metavar="DIR", help="Folder of the page and the students.")
 @click.option(

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 import unicodedata
 from typing import TextIO
 
@@ -48,6 +49,20 @@ def flush() -> None:
 def say(text: object = "", *, err: bool = False) -> None:
     """Print at once; not by ``click.echo``, which writes UTF-8 to streams that have only ASCII."""
     print(text, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+class EveryMinute:
+    """Says a line on stderr at most once a minute: progress where stderr is no terminal."""
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        if (now := time.monotonic()) - self._said >= self.SECONDS:
+            self._said = now
+            say(line, err=True)
 
 
 def say_json(document: str) -> None:

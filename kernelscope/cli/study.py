@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options, studying
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PROSE = (
 )
 
 
-@click.command("study")
+@click.command("study", cls=Verb)
 @click.argument("plan", type=options.PATH, metavar="PLAN.toml")
 @click.option("--out", type=options.PATH, required=True, metavar="DIR", help="Folder of the results and the students.")
 @studying.shared

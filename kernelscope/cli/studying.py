@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import options
-from kernelscope.cli.streams import say
+from kernelscope.cli.streams import EveryMinute, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from kernelscope.paper.jobs import Job
     from kernelscope.paper.running import Workers
 
-EVERY_SECONDS = 30  #: a line of progress where stderr is no terminal
 PRIOR = 0.05  #: of the work, as which the expected rate counts beside the measured one
 #: options that they share
 shared = options.together(
@@ -105,7 +104,7 @@ class _Progress:
 
     def __init__(self, jobs: Sequence[Job], cost: Cost, processes: int, *, quiet: bool) -> None:
         self._cost, self._total, self._count = cost, sum(map(cost, jobs)), len(jobs)
-        self._done, self._networks, self._started, self._said = 0.0, 0.0, time.monotonic(), time.monotonic()
+        self._done, self._networks, self._started, self._line = 0.0, 0.0, time.monotonic(), EveryMinute()
         self._processes, self._quiet, self._bars = processes, quiet, None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
@@ -139,9 +138,8 @@ class _Progress:
         line = f"{self._networks:.0f} of {self._count}, {_minutes(left)} left"
         if self._bars is not None:
             self._bars.update(self._task, completed=self._done, description=line)
-        elif not self._quiet and now - self._said >= EVERY_SECONDS:
-            self._said = now
-            say(f"networks {line}", err=True)
+        elif not self._quiet:
+            self._line(f"networks {line}")
 
     def say(self, line: str) -> None:
         """A line beside the bar."""

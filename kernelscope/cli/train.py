@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kernelscope.cli import launching, options, values
+from kernelscope.cli.grouping import Verb
 from kernelscope.cli.streams import say
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ AS_GIVEN = (
 )  # fmt: skip
 
 
-@click.command("train")
+@click.command("train", cls=Verb)
 @click.option("--data", required=True, metavar="NAME", help="Data set to train on, e.g. digits; see docs/data.md.")
 @options.skip_unreadable
 @options.preprocess

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import shutil
 import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 def cached_features(loaded: Loaded, examples: Examples, request: Request) -> FeatureStore:
     """The features, from the cache if they are there. Their accuracy is not checked.
 
-    A cache that fails is no error but a note: the features then live in a temporary file until the program ends. A
+    A cache that fails is no error but a note: the features then live in a temporary file as long as they are used. A
     cached file that is damaged, or fails while it is read, is extracted again. Only built-in architectures read from a
     file are kept: what a module in memory computes depends on code and attributes that no key can hold.
     """
@@ -101,8 +101,13 @@ def _known(path: Path) -> FeatureStore | None:
 
 
 def _aside(extraction: Extraction) -> FeatureStore:
-    """The features in a temporary file."""
+    """The features in a temporary file, which goes when the store does, so that a long session fills no disk."""
     folder = Path(exchange.decided(lambda: tempfile.mkdtemp(prefix="kernelscope-")))
+    try:
+        store = extraction.write(folder / "features.h5", overwrite=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     if exchange.rank() == 0:
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return extraction.write(folder / "features.h5", overwrite=True)
+        weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+    return store

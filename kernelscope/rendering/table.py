@@ -32,36 +32,40 @@ if TYPE_CHECKING:
 
 PROSE_WIDTH = 96
 MOST_COMPARISONS = 6
+MEANINGS = "what the columns mean: --explain, or kernelscope help columns"
 NARROWEST_NAME = len("student")
 GAP = 2
 
 
-def text(report: TransferReport, width: int = 100, *, paper: bool = False) -> str:
-    """The report as plain text, at most ``width`` wide unless the numbers need more; ``paper``: with its theory."""
+def text(report: TransferReport, width: int = 100, *, paper: bool = False, explain: bool = False) -> str:
+    """The report as plain text, at most ``width`` wide unless the numbers need more.
+
+    ``paper``: with its theory; ``explain``: with what each column means.
+    """
     from rich.console import Console
 
     stream = io.StringIO()
-    _print(report, Console(file=stream, width=width, color_system=None), paper)
+    _print(report, Console(file=stream, width=width, color_system=None), paper, explain)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
-def show(report: TransferReport, console: Console | None = None, *, paper: bool = False) -> None:
+def show(report: TransferReport, console: Console | None = None, *, paper: bool = False, explain: bool = False) -> None:
     """Print the report to stdout: in colour on a terminal, else as :func:`text`."""
     from rich.console import Console
 
     console = console or Console()
     if console.is_terminal:
-        _print(report, console, paper)
+        _print(report, console, paper, explain)
     else:
-        console.file.write(text(report, console.width, paper=paper))
+        console.file.write(text(report, console.width, paper=paper, explain=explain))
 
 
-def _print(report: TransferReport, console: Console, paper: bool) -> None:
-    for part in _parts(report, console, paper):
+def _print(report: TransferReport, console: Console, paper: bool, explain: bool) -> None:
+    for part in _parts(report, console, paper, explain):
         console.print(part, highlight=False, markup=False, crop=False)
 
 
-def _parts(report: TransferReport, console: Console, paper: bool) -> list[RenderableType]:
+def _parts(report: TransferReport, console: Console, paper: bool, explain: bool) -> list[RenderableType]:
     """Everything to print, top to bottom."""
     from rich.text import Text
 
@@ -71,7 +75,7 @@ def _parts(report: TransferReport, console: Console, paper: bool) -> list[Render
     names = short_names(report)
     columns = columns_on("terminal", LOSS_COLUMNS, report)
     parts: list[RenderableType] = [_opening(report, names), Text(), _table(report, names, console, columns), Text()]
-    parts += [_prose(caption(columns), console), Text()]
+    parts += [_prose(caption(columns) if explain else MEANINGS, console), Text()]
     parts += [_verdicts(report, names, console)]
     parts += [Text(), Text(headline(report, places)), _ranking(report, places)] if places else []
     compared = comparisons_in_words(report, 0 if places else MOST_COMPARISONS)
@@ -81,7 +85,8 @@ def _parts(report: TransferReport, console: Console, paper: bool) -> list[Render
     if paper and any(has_theory(pair) for pair in report):
         columns = columns_on("terminal", THEORY_COLUMNS, report)
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
-        parts += [_table(report, names, console, columns), Text(), _prose(caption(columns), console)]
+        parts += [_table(report, names, console, columns)]
+        parts += [Text(), _prose(caption(columns), console)] if explain else []
     warnings = warnings_by_text(report)
     parts += [Text()] if warnings else []
     parts += [Text.assemble(("warning", "bold yellow"), f" ({where}): {words}") for words, where in warnings]

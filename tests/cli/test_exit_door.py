@@ -56,7 +56,7 @@ def one_line(err):
 
 @pytest.mark.parametrize("setting", [ASCII, {"PYTHONIOENCODING": "cp1252"}], ids=["ascii", "cp1252"])
 def test_a_stream_with_few_letters_gets_the_table_in_those_it_has(kernelscope, setting):
-    done = kernelscope(*MEASURE, env=setting)
+    done = kernelscope(*MEASURE, "--explain", env=setting)
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode("ascii" if setting is ASCII else "cp1252")
     assert "||K_S - K_T|| / ||K_T||" in text

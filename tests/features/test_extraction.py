@@ -1,7 +1,9 @@
 """Extraction, the cache, and pairs whose rows correspond."""
 
 import dataclasses
+import gc
 import json
+import tempfile
 
 import h5py
 import numpy as np
@@ -19,7 +21,7 @@ from kernelscope.errors import Mismatch, UsageError
 from kernelscope.features import extraction
 from kernelscope.features.arrays import ArrayFeatures
 from kernelscope.features.cache import cached_features
-from kernelscope.features.extraction import extract
+from kernelscope.features.extraction import Extraction, extract
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.pair import FeaturePair
 from kernelscope.features.request import Request
@@ -371,3 +373,19 @@ def test_inputs_a_network_does_not_take_are_refused(examples, tmp_path):
     wide = dataclasses.replace(examples, inputs=np.repeat(examples.inputs, 3, axis=1), preprocess=[])
     with pytest.raises(Mismatch, match="does not take inputs"):
         extract(network(), wide, out=tmp_path / "f.h5")
+
+
+def test_features_that_are_not_kept_leave_the_disk_with_their_store(examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    store = cached_features(saved_network(tmp_path), examples, Request(cache=False))
+    (folder,) = tmp_path.glob("kernelscope-*")
+    kept = store.features("embedding")
+    rows = kept[:]
+    assert folder.exists()
+    del store, kept
+    gc.collect()
+    assert not folder.exists() and np.isfinite(rows).all()
+    monkeypatch.setattr(Extraction, "write", lambda self, out, **how: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        cached_features(saved_network(tmp_path, seed=1), examples, Request(cache=False))
+    assert not list(tmp_path.glob("kernelscope-*"))

@@ -41,7 +41,7 @@ def test_a_cell_is_short_text_whatever_is_missing(column):
 @PLACES
 def test_every_meaning_stands_beside_its_table(where):
     report = full_report()
-    said = flat(table.text(report, 100, paper=True) if where == "terminal" else full_page())
+    said = flat(table.text(report, 100, paper=True, explain=True) if where == "terminal" else full_page())
     for columns in (LOSS_COLUMNS, THEORY_COLUMNS):
         for column in columns_on(where, columns, report):
             assert column.meaning in said, column.name

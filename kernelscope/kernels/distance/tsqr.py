@@ -14,7 +14,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import lapack
 
 from kernelscope import exchange
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
@@ -121,5 +120,7 @@ def _triangle(stacked: np.ndarray) -> np.ndarray:
     """R of a QR factorisation, LAPACK geqrf in place."""
     if stacked.shape[0] == 0:
         return stacked
+    from scipy.linalg import lapack  # imported on this route alone
+
     factored, _, _, _ = lapack.dgeqrf(stacked, lwork=64 * stacked.shape[1], overwrite_a=1)
     return np.triu(factored[: min(stacked.shape)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
 
 ITERATIONS = 100
 CANCELLED = 1e-8  #: share of ‖x‖² + ‖y‖² below which ‖x − y‖² is not trusted to inner products
@@ -43,6 +42,8 @@ def _nearest(points: np.ndarray, centres: np.ndarray, allowed: np.ndarray | None
 
 def sum_by_group(points: np.ndarray, groups: np.ndarray, m: int) -> np.ndarray:
     """Sums ``(m, d)`` of points ``(k, d)`` over groups ``(k,)``, −1 for none; O(k d) whatever m is."""
+    from scipy.sparse import csr_array  # imported where there are groups: most measurements wait for it in vain
+
     member = np.flatnonzero(groups >= 0)
     shape = (m, len(points))
     sums: np.ndarray = csr_array((np.ones(len(member)), (groups[member], member)), shape=shape) @ points

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 
 from kernelscope.kernels.constancy import Constancy
@@ -132,7 +131,7 @@ class Permutations:
             return
         spectra = _diagonal_spectra(K)
         for other in fixed:
-            yield scipy.fft.irfft(np.einsum("pfd,fd->pf", spectra, other), self.m, axis=1).reshape(-1)
+            yield np.fft.irfft(np.einsum("pfd,fd->pf", spectra, other), self.m, axis=1).reshape(-1)
 
 
 def _diagonal_spectra(K: np.ndarray) -> np.ndarray:
@@ -141,5 +140,5 @@ def _diagonal_spectra(K: np.ndarray) -> np.ndarray:
     wrapped = np.concatenate([K, K[..., : m // 2]], axis=-1)
     *outer, down, right = wrapped.strides
     diagonals = as_strided(wrapped, (*K.shape[:-1], m // 2 + 1), (*outer, down + right, right))
-    spectra: np.ndarray = scipy.fft.rfft(diagonals, axis=-2)
+    spectra: np.ndarray = np.fft.rfft(diagonals, axis=-2)
     return spectra
