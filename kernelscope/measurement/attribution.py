@@ -125,11 +125,15 @@ def worst(rows: RowNorms | None, examples: Examples) -> tuple[fields.WorstExampl
         return None
     shares = rows.shares
     return tuple(
-        fields.WorstExample(
-            id="" if examples.ids is None else examples.ids[i : i + 1].tobytes().hex(),
-            index=int(i),
-            label=None if examples.labels is None else examples.class_name(int(examples.labels[i])),
-            share=float(shares[i]),
-        )
-        for i in np.argsort(-shares, kind="stable")[:WORST_EXAMPLES]
+        fields.WorstExample(**identity_of(examples, i), share=float(shares[i]))
+        for i in np.argsort(-shares, kind="stable")[:WORST_EXAMPLES].tolist()
     )
+
+
+def identity_of(examples: Examples, row: int) -> dict[str, Any]:
+    """The fields that name an example."""
+    return {
+        "id": "" if examples.ids is None else examples.ids[row : row + 1].tobytes().hex(),
+        "index": row,
+        "label": None if examples.labels is None else examples.class_name(int(examples.labels[row])),
+    }

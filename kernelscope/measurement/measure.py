@@ -37,6 +37,7 @@ from kernelscope.measurement.planning import plan as announce_plan
 from kernelscope.measurement.preparation import Preparation
 from kernelscope.measurement.similarity_numbers import require_prefixes
 from kernelscope.measurement.student_layers import measure_match
+from kernelscope.measurement.thumbnails import with_thumbnails
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import verdict
 from kernelscope.version import __version__
@@ -209,7 +210,8 @@ def measure(
     measured = []
     for match in matched:
         together = match.streamed or (match.grid and in_one_pass)
-        measured += measure_match(match, settings, preparation, baselines, together=together)
+        found = measure_match(match, settings, preparation, baselines, together=together)
+        measured += with_thumbnails(match, found)
     return TransferReport(
         meta=_meta(settings),
         networks=tuple(network.report for network in (inputs.teacher, *inputs.students)),

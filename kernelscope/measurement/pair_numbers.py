@@ -12,13 +12,7 @@ from kernelscope.kernels.distance.blocked import DEFAULT_MEMORY_BYTES
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
-from kernelscope.kernels.distance.tsqr import r_factor
 from kernelscope.kernels.nystrom.nystrom import partial
-from kernelscope.kernels.nystrom.spectrum import (
-    DifferenceSpectrum,
-    difference_spectrum,
-    difference_spectrum_of_gram,
-)
 from kernelscope.kernels.rows import Rows, storage_roundoff
 from kernelscope.kernels.scales import require_norms
 from kernelscope.kernels.similarity import ladder
@@ -29,6 +23,7 @@ from kernelscope.kernels.statistics.moments import Moments, both_moments
 from kernelscope.kernels.statistics.row_forms import row_forms
 from kernelscope.measurement.attribution import attribute, attribution_fields
 from kernelscope.measurement.chance_numbers import null_fields
+from kernelscope.measurement.difference_numbers import difference_fields
 from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
 from kernelscope.measurement.passes import MOST_SEARCHED, Sizes, neighbours_wanted, planned
 from kernelscope.measurement.similarity_numbers import similarity_fields, spectrum_fields_of
@@ -45,8 +40,6 @@ if TYPE_CHECKING:
     from kernelscope.kernels.statistics.sampling import LeaveOut, RowNorms
     from kernelscope.measurement.layer_pairs import LayerPair
     from kernelscope.measurement.rehearsal import Rates
-
-GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (docs/theory.md 3.1)
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     sums = partial(teacher=scaled.teacher, student=scaled.student, landmarks=chosen, sums=scaled.sums)
     attribution = attribute(scaled, forms, examples, loss.value)
     rungs = ladder.rungs(scaled, centred)
-    spectrum = _difference_spectrum(scaled, loss)
+    difference, spectrum_intervals = difference_fields(scaled, loss, examples)
     outliers = outliers_among(attribution.rows, scaled)
     null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
     companion = companion_fields(
@@ -122,11 +115,11 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         **companion,
         **attribution_fields(scaled, examples, attribution, settings.block_bytes),
         **landmark_fields(scaled, choice, sums, loss.norm_difference / scaled.unit),
-        difference_spectrum=spectrum_fields(spectrum, scaled.unit),
+        **difference,
         neighbours=_neighbours(scaled, settings),
         **similarity,
         outliers=outliers,
-        intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals(spectrum, scaled.unit),
+        intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals,
         warnings=(
             *pair.warnings,
             *cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head, outliers),
@@ -224,18 +217,6 @@ def ladder_intervals(rungs: ladder.Rungs) -> dict[str, fields.Interval]:
     return {f"ladder.{name}": rung.interval for name, rung in _by_name(rungs) if rung is not None}
 
 
-def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fields.Interval]:
-    """Estimated intervals of the difference's spectral and nuclear norm, by dotted field."""
-    both = (
-        ("spectral_norm", found.spectral_norm, found.spectral_error),
-        ("nuclear_norm", found.nuclear_norm, found.nuclear_error),
-    )
-    return {
-        f"difference_spectrum.{name}": (max(0.0, value - error) * unit, (value + error) * unit)
-        for name, value, error in both
-    }
-
-
 def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
     """The loss by the route asked for, and the Gram sums that everything else comes from.
 
@@ -279,21 +260,3 @@ def with_row_lengths(spectra: fields.FeatureSpectra, rows: RowNorms | None, unit
         length = float(np.sqrt(np.mean(np.maximum(k, 0.0)) * unit)) if equal else None
         found.append(dataclasses.replace(spectrum, row_length=length))
     return fields.FeatureSpectra(*found)
-
-
-def _difference_spectrum(scaled: ScaledSums, loss: TransferLoss) -> DifferenceSpectrum:
-    sums = scaled.sums
-    if loss.value >= GRAM_SHOWS_SPECTRUM:
-        return difference_spectrum_of_gram(sums.gram, sums.d_student)
-    return difference_spectrum(r_factor(scaled.student, scaled.teacher), sums.d_student)
-
-
-def spectrum_fields(found: DifferenceSpectrum, unit: float) -> fields.DifferenceSpectrum:
-    """In the units of the features as given."""
-    return fields.DifferenceSpectrum(
-        eigenvalues=tuple(value * unit for value in found.eigenvalues),
-        spectral_norm=found.spectral_norm * unit,
-        nuclear_norm=found.nuclear_norm * unit,
-        positive=found.positive,
-        negative=found.negative,
-    )

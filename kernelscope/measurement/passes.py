@@ -17,6 +17,7 @@ from kernelscope.kernels.nystrom.choosing import landmarks_asked
 from kernelscope.kernels.nystrom.landmarks import Landmarks
 from kernelscope.kernels.rows import numpy_block
 from kernelscope.kernels.similarity.class_blocks import MOST_CLASSES
+from kernelscope.kernels.similarity.difference_eigenvectors import STRONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,6 +131,7 @@ PASSES = (
         "sampling_interval, population_loss, worst, outliers, null, cka_debiased",
         lambda s: s.n * (s.d_student**2 / 2 + s.d_student * s.d_teacher + s.d_teacher**2 / 2),
     ),
+    Pass("strongest eigenvectors", "difference_eigenvectors", lambda s: 2 * s.n * s.p * STRONGEST),
     Pass("rows by landmarks", "nystrom, anova, paper", lambda s: s.n * s.p * (s.landmarks or 0)),
     Pass(
         "class by class",

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from kernelscope.errors import plain
 from kernelscope.rendering.comparisons import comparisons_in_words
+from kernelscope.rendering.difference_ends import difference_ends
 from kernelscope.rendering.page_figures import MOST_STUDENTS, sections
 from kernelscope.rendering.plots import canvas
 from kernelscope.rendering.ranking import headline, ranked, ranking, rows
@@ -52,6 +53,7 @@ def render(report: TransferReport) -> str:
         sections=sections(report),
         compared=comparisons_in_words(report, 0 if places else MOST_COMPARISONS),
         worst=_worst(report),
+        carriers=difference_ends(report),
         notes=notes_by_text(report),
         fingerprint=_fingerprint(report),
     )

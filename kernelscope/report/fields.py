@@ -15,6 +15,7 @@ from kernelscope.kernels.nystrom.intervals import Theorem2
 from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum as LandmarkSpectrum
 from kernelscope.kernels.similarity.neighbours import Neighbours
 from kernelscope.kernels.similarity.within_class import WithinClass
+from kernelscope.report.eigenvector_fields import DifferenceEigenvector
 from kernelscope.report.similarity_fields import Gulp, Outputs, Prefix
 
 Interval = tuple[float, float]
@@ -237,6 +238,7 @@ class PairReport:
     landmark_spectrum: LandmarkSpectra | None = None
     feature_spectrum: FeatureSpectra | None = None
     difference_spectrum: DifferenceSpectrum | None = None
+    difference_eigenvectors: tuple[DifferenceEigenvector, ...] | None = field(default=None, metadata=LATER)
     anova: Shares | None = None
     classes: Classes | None = None
     worst: tuple[WorstExample, ...] | None = None

@@ -72,6 +72,11 @@ def test_two_processes_print_one_report_within_the_interval_of_one(files):
     low, high = ks.transfer_loss(teacher=X_T, student=X_S).interval
     two = pair_of(run(files, "kernelscope", "measure", *NPY, "--json", "--nproc", 2))
     assert two["n"] == 20_001 and low <= two["transfer_loss"] <= high
+    one = ks.measure(teacher=X_T, student=X_S, neighbours=0).difference_eigenvectors
+    for ours, theirs in zip(one, two["difference_eigenvectors"], strict=True):
+        assert theirs["interval"][0] <= ours.eigenvalue <= theirs["interval"][1]
+        ends = ours.positive + ours.negative
+        assert [end.index for end in ends] == [end["index"] for end in theirs["positive"] + theirs["negative"]]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_rows_are_read_once_for_each_pass_of_the_plan(labelled):
     lines = []
     measure(teacher=T, student=S, labels=y if labelled else None, announce=lines.append)
     passes = len(lines) - 2
-    assert passes == (5 if labelled else 4)
+    assert passes == (6 if labelled else 5)
     # beside the passes: the first blocks, which show that networks differ; examples drawn for permutations, which are
     # a pass where rows only slice; means within classes, of examples that have company; and for k-means the sample
     # that it clusters and the rows that it assigns
@@ -60,7 +60,7 @@ def test_the_plan_is_printed_before_anything_is_measured(run):
     assert "(the report needs these sums)" in err
     assert re.search(r"pass 1, Gram sums: 2.5e\+04 multiply-adds, \d\S* s, for transfer_loss", err)
     assert re.search(r"in all: about \S+ s on this machine, \S+ [MG]B of memory at the peak", err)
-    assert "pass 5, nearest rows" in err
+    assert "pass 6, nearest rows" in err
     code, _, err = run("measure", "--teacher", "t.npy", "--student", "s.npy", "--plan", "--route", "tsqr", "--quiet")
     assert code == 0
     assert "route tsqr" in err
@@ -134,8 +134,10 @@ def test_costs_are_those_of_the_products_formed():
     assert costs["Gram sums"] == 1000 * 40**2 / 2
     assert costs["row by row"] == 1000 * (50 + 300 + 450)
     assert costs["rows by landmarks"] == 1000 * 40 * 7
-    assert not PASSES[5].wanted(dataclasses.replace(sizes, classes=201))
-    assert not PASSES[6].wanted(dataclasses.replace(sizes, neighbours=0))
+    assert costs["strongest eigenvectors"] == 1000 * 2 * 40 * 3
+    by_class = next(each for each in PASSES if each.name == "class by class")
+    assert not by_class.wanted(dataclasses.replace(sizes, classes=201))
+    assert not PASSES[-1].wanted(dataclasses.replace(sizes, neighbours=0))
 
 
 def lines_of(n=300, **options):

@@ -2,16 +2,18 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from kernelscope.rendering import page
+from kernelscope.rendering.difference_ends import difference_ends
 from kernelscope.report.digits import loss_in_digits, number, percent
 from kernelscope.report.fields import Warning
 from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import sentence, verdict
-from tests.report.sample_reports import ORDER, bare_report, full_page, full_report, renamed, with_pair
+from tests.report.sample_reports import ORDER, THUMBNAIL, bare_report, full_page, full_report, renamed, with_pair
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
@@ -70,7 +72,10 @@ def hostile() -> str:
 def assert_sound(parsed: Page) -> None:
     assert not parsed.unclosed
     assert not parsed.open
-    assert not {"script", "iframe", "object", "embed", "form", "base", "img"} & set(parsed.tags)
+    assert not {"script", "iframe", "object", "embed", "form", "base"} & set(parsed.tags)
+    sources = [value for key, value in parsed.attributes if key == "src"]
+    assert parsed.tags.count("img") == len(sources)
+    assert all(re.fullmatch("data:image/png;base64,[A-Za-z0-9+/=]+", source) for source in sources)
     assert not [key for key, _ in parsed.attributes if key.startswith("on")]
 
 
@@ -103,6 +108,34 @@ def test_hostile_names_are_text(hostile):
     assert "alert(2)" in parsed.text
     assert "{{ 7*7 }}" in parsed.text
     assert "javascript" not in " ".join(value or "" for key, value in parsed.attributes if key == "href")
+
+
+def test_ends_of_eigenvectors_are_shown_with_their_share_and_thumbnails(whole):
+    section = whole.split("What carries the difference</h2>")[1].split("</section>")[0]
+    text = Page(section).text
+    assert text.count("Similarity lost, 81.0% of the squared difference row 3 (3) row 4 (4)") == len(full_report()) // 2
+    assert "Similarity added, 4.0% of the squared difference, in 2 directions that rounding does not tell" in text
+    assert section.count(f'src="{THUMBNAIL}"') == 12 * len(full_report()) // 2
+    assert section.count(">against<") == len(full_report()) // 2  # a space has one end
+
+
+@pytest.mark.parametrize(
+    "thumbnail",
+    [
+        "data:text/html;base64,AAAA",
+        "https://example.org/x.png",
+        f"{THUMBNAIL}{EVIL}",
+        f"{THUMBNAIL[:-1]}{'A' * 20_000}",
+    ],
+)
+def test_a_thumbnail_that_is_none_is_left_out(thumbnail):
+    lost, added = full_report().pairs[0].difference_eigenvectors
+    positive = tuple(replace(each, thumbnail=thumbnail, label=EVIL) for each in lost.positive)
+    ends = difference_ends(
+        with_pair(full_report(), 0, difference_eigenvectors=(replace(lost, positive=positive), added))
+    )
+    assert [each["thumbnail"] for each in ends[0]["vectors"][0]["ends"][0]] == [None] * 4
+    assert [each["thumbnail"] for each in ends[0]["vectors"][0]["ends"][1]] == [THUMBNAIL] * 4
 
 
 def test_hostile_names_are_text_in_a_notebook():
@@ -142,7 +175,8 @@ def test_every_number_of_the_table_is_on_the_page(whole):
 def test_the_answer_comes_first_and_the_fingerprint_last(whole):
     order = [
         "How much of the teacher&#39;s kernel did", "What was measured", "The numbers", "How to read it",
-        "Where the teacher&#39;s kernel goes", "The landmarks&#39; own kernel", "The paper&#39;s theory",
+        "Where the teacher&#39;s kernel goes", "What carries the difference", "The landmarks&#39; own kernel",
+        "The paper&#39;s theory",
         "How they were trained", "Warnings and notes", "Fingerprint", ORDER,
     ]  # fmt: skip
     places = [whole.index(words, whole.index("<h1>")) for words in order]

@@ -13,6 +13,7 @@ from kernelscope.kernels.nystrom.spectrum import LandmarkSpectrum
 from kernelscope.kernels.similarity.neighbours import Neighbours
 from kernelscope.kernels.similarity.outputs import Calibration, ClassFlips, Flips, TopK
 from kernelscope.kernels.similarity.within_class import WithinClass
+from kernelscope.report.eigenvector_fields import DifferenceEigenvector, EndExample
 from kernelscope.report.fields import (
     BoundValue,
     Classes,
@@ -41,6 +42,11 @@ TEACHER = "out/teacher.pt"
 EXAMPLES = 450
 NORM_TEACHER = 31_000.0
 ORDER = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+#: an image of two by two pixels
+THUMBNAIL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAA"
+    "BX3VL4AAAADklEQVR42mNsYGBiYAAAApIAhOoU7S4AAAAASUVORK5CYII="
+)
 TEACHER_W = (615.3, 157.6, 118.3, 117.9, 86.9, 64.0, 49.8, 31.2, 29.2, 15.8)
 
 # student -> layer -> loss, after a scalar, means removed, after a head, chance, CKA
@@ -224,6 +230,7 @@ def _pair(student: str, layer: str) -> PairReport:
         landmark_spectrum=spectra,
         feature_spectrum=FeatureSpectra(FeatureSpectrum(width, 6.35, 0.461), FeatureSpectrum(width, 7.34, 0.441)),
         difference_spectrum=_difference_spectrum(norm_difference, width),
+        difference_eigenvectors=_difference_eigenvectors(norm_difference),
         anova=Shares(0.8808, 0.1151, 0.0041),
         classes=_classes(),
         worst=tuple(
@@ -273,6 +280,18 @@ def _difference_spectrum(norm: float, width: int) -> DifferenceSpectrum:
     added = [0.2 * norm * 0.6**i for i in range(width)]
     values = tuple(sorted(lost + added, key=abs, reverse=True))
     return DifferenceSpectrum(values, abs(values[0]), sum(map(abs, values)), width, width)
+
+
+def _difference_eigenvectors(norm: float) -> tuple[DifferenceEigenvector, ...]:
+    def end(first: int, sign: int) -> tuple[EndExample, ...]:
+        rows = range(first, first + 4)
+        return tuple(EndExample(f"{i:032x}", i, str(i % 10), sign * (0.2 - 0.001 * i), THUMBNAIL) for i in rows)
+
+    lost, added = -0.9 * norm, 0.2 * norm
+    return (
+        DifferenceEigenvector(lost, (lost * (1 + 1e-12), lost * (1 - 1e-12)), 0.81, 1, end(3, 1), end(17, -1)),
+        DifferenceEigenvector(added, (added * (1 - 1e-12), added * (1 + 1e-12)), 0.04, 2, end(40, 1), ()),
+    )
 
 
 def _classes() -> Classes:

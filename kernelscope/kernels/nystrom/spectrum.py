@@ -154,6 +154,46 @@ class DifferenceSpectrum:
     nuclear_error: float
 
 
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """``R J Rᵀ = U diag(values) Uᵀ`` with ``RᵀR = ZᵀZ``, ``Z = [X_S, X_T]``: values ascending, those of ``K_S − K_T``.
+
+    ``kept``: which are not 0 within rounding; ``errors`` estimates what rounding may have cost each, and
+    ``error_of_sum`` what it may have cost the sum of the sizes of those kept. ``R`` (k, d_S + d_T), ``U`` (k, k).
+    """
+
+    R: np.ndarray
+    values: np.ndarray
+    U: np.ndarray
+    kept: np.ndarray
+    errors: np.ndarray
+    error_of_sum: float
+
+    def spectrum(self) -> DifferenceSpectrum:
+        """What a report lists of it."""
+        return _spectrum(self.values, self.kept, self.errors, self.error_of_sum)
+
+
+def decomposed(R: np.ndarray, d_student: int, *, floor: float = 0.0) -> Decomposition:
+    """Of any R, ``RᵀR = ZᵀZ`` (docs/theory.md 2.3); see :func:`difference_spectrum`."""
+    values, U = np.linalg.eigh(signed_product(R, d_student))
+    tolerance = max(estimated_bar(R[:, :d_student], R[:, d_student:]), floor)
+    kept = np.abs(values) > tolerance
+    return Decomposition(R, values, U, kept, np.full(len(values), tolerance), math.sqrt(len(values)) * tolerance)
+
+
+def decomposed_gram(gram: np.ndarray, d_student: int, *, floor: float = 0.0) -> Decomposition:
+    """The same from the Gram ``ZᵀZ``; see :func:`difference_spectrum_of_gram`."""
+    R, largest = _root(gram)
+    noise = _noise(gram, largest)
+    values, U = np.linalg.eigh(signed_product(R, d_student))
+    lengths = np.linalg.norm(R.T @ U, axis=0)
+    limits = math.sqrt(noise) * lengths
+    kept = (np.abs(values) > limits) & (np.abs(values) > floor)
+    errors = np.where(kept, noise * lengths**2 / np.where(kept, np.abs(values), 1.0), limits)
+    return Decomposition(R, values, U, kept, errors, float(errors[kept].sum()))
+
+
 def difference_spectrum(R: np.ndarray, d_student: int, *, floor: float = 0.0) -> DifferenceSpectrum:
     """Spectrum of ``K_S − K_T`` from any R, ``RᵀR = ZᵀZ``, ``Z = [X_S, X_T]``: that of ``R J Rᵀ`` (docs/theory.md 2.3).
 
@@ -164,10 +204,7 @@ def difference_spectrum(R: np.ndarray, d_student: int, *, floor: float = 0.0) ->
 
     Accurate to about u (‖K_S‖ + ‖K_T‖) whatever the loss; eigenvalues within that of 0 count as 0.
     """
-    values = np.linalg.eigvalsh(signed_product(R, d_student))
-    tolerance = max(estimated_bar(R[:, :d_student], R[:, d_student:]), floor)
-    kept = np.abs(values) > tolerance
-    return _spectrum(values, kept, np.full(len(values), tolerance), math.sqrt(len(values)) * tolerance)
+    return decomposed(R, d_student, floor=floor).spectrum()
 
 
 def difference_spectrum_of_gram(gram: np.ndarray, d_student: int, *, floor: float = 0.0) -> DifferenceSpectrum:
@@ -177,14 +214,7 @@ def difference_spectrum_of_gram(gram: np.ndarray, d_student: int, *, floor: floa
     it counts as 0 unless it exceeds that for δ the Gram's own rounding. Small losses make ‖Rᵀq‖ large beside λ:
     that is where the square root of u is lost.
     """
-    R, largest = _root(gram)
-    noise = _noise(gram, largest)
-    values, Q = np.linalg.eigh(signed_product(R, d_student))
-    lengths = np.linalg.norm(R.T @ Q, axis=0)
-    limits = math.sqrt(noise) * lengths
-    kept = (np.abs(values) > limits) & (np.abs(values) > floor)
-    errors = np.where(kept, noise * lengths**2 / np.where(kept, np.abs(values), 1.0), limits)
-    return _spectrum(values, kept, errors, float(errors[kept].sum()))
+    return decomposed_gram(gram, d_student, floor=floor).spectrum()
 
 
 def _root(gram: np.ndarray) -> tuple[np.ndarray, float]:
