@@ -31,7 +31,9 @@ quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 paper = click.option(
     "--paper", is_flag=True, help="Also print the table of the paper's theory; the page always has it."
 )
-explain = click.option("--explain", is_flag=True, help="Also print what each column of the tables means.")
+explain = click.option(
+    "--explain", is_flag=True, help="Also print what columns mean, and which examples carry the difference."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 device = click.option(

@@ -35,6 +35,26 @@ def difference_ends(report: TransferReport) -> list[dict[str, object]]:
     ]
 
 
+def difference_in_lines(report: TransferReport) -> list[str]:
+    """The same for a terminal: rows of either end, a line for each eigenvector."""
+    names, lines = short_names(report), []
+    for pair in first_pairs(report)[:MOST_STUDENTS]:
+        if pair.difference_eigenvectors:
+            lines.append(f"what carries the difference of {names[pair.student]} {layer_name(pair)}:")
+        for each in pair.difference_eigenvectors or ():
+            ends = " against ".join(_rows(end) for end in (each.positive, each.negative) if end)
+            lines.append(f"  {_words(each).lower()}: rows {ends}")
+    return lines
+
+
+def _rows(examples: tuple[EndExample, ...]) -> str:
+    return ", ".join(_name(each) for each in examples)
+
+
+def _name(example: EndExample) -> str:
+    return f"{example.index}{f' ({plain(example.label)})' if example.label is not None else ''}"
+
+
 def _words(vector: DifferenceEigenvector) -> str:
     """``Similarity lost, 31.2% of the squared difference``."""
     done = "added" if vector.eigenvalue > 0 else "lost"
@@ -45,7 +65,7 @@ def _words(vector: DifferenceEigenvector) -> str:
 def _end(examples: tuple[EndExample, ...]) -> list[dict[str, str | None]]:
     return [
         {
-            "words": f"row {each.index}{f' ({plain(each.label)})' if each.label is not None else ''}",
+            "words": f"row {_name(each)}",
             "thumbnail": _sound(each.thumbnail),
         }
         for each in examples

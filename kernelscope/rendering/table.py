@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kernelscope.errors import plain
 from kernelscope.rendering.asides import asides
 from kernelscope.rendering.comparisons import comparisons_in_words
+from kernelscope.rendering.difference_ends import difference_in_lines
 from kernelscope.rendering.ranking import Place, headline, ranked, ranking, rows
 from kernelscope.rendering.wording import (
     first_pairs,
@@ -40,7 +41,7 @@ GAP = 2
 def text(report: TransferReport, width: int = 100, *, paper: bool = False, explain: bool = False) -> str:
     """The report as plain text, at most ``width`` wide unless the numbers need more.
 
-    ``paper``: with its theory; ``explain``: with what each column means.
+    ``paper``: with its theory; ``explain``: with what each column means, and which examples carry the difference.
     """
     from rich.console import Console
 
@@ -80,7 +81,7 @@ def _parts(report: TransferReport, console: Console, paper: bool, explain: bool)
     parts += [Text(), Text(headline(report, places)), _ranking(report, places)] if places else []
     compared = comparisons_in_words(report, 0 if places else MOST_COMPARISONS)
     parts += [Text(), Text("\n".join(compared))] if compared else []
-    beside = asides(report)
+    beside = asides(report) + (difference_in_lines(report) if explain else [])
     parts += [Text(), Text("\n".join(beside))] if beside else []
     if paper and any(has_theory(pair) for pair in report):
         columns = columns_on("terminal", THEORY_COLUMNS, report)

@@ -63,6 +63,15 @@ def test_every_number_of_the_theory_table_stands_whole_at_any_width(width):
     ]
 
 
+def test_what_carries_the_difference_is_printed_where_it_is_to_be_explained():
+    report = with_pair(full_report(), 0, difference_eigenvectors=None)
+    text = flat(tables.text(report, explain=True))
+    said = "similarity lost, 81.0% of the squared difference: rows 3 (3), 4 (4), 5 (5), 6 (6) against 17 (7), 18 (8)"
+    assert text.count(said) == len(first_pairs(report)) - 1
+    assert "in 2 directions that rounding does not tell apart: rows 40 (0), 41 (1), 42 (2), 43 (3)" in text
+    assert "what carries" not in tables.text(report)
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_no_line_is_wider_than_the_terminal(width):
     report = with_pair(full_report(), 1, resolved=False, rounding_interval=(1.234e-12, 4.56e-9))
