@@ -13,7 +13,7 @@ test test-long test-libraries coverage fuzz: export OMP_NUM_THREADS = 1
 test test-long test-libraries coverage fuzz: export OPENBLAS_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-libraries coverage check format docs bench fuzz clean
+.PHONY: help install demo test test-long test-libraries coverage check format docs bench fuzz package clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,15 @@ fuzz: $(READY)  ## every reader of strangers' files under atheris, SECONDS for e
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	for target in $$($(BIN)/python -c "from tests.fuzz.targets import TARGETS; print(*TARGETS)"); do \
 		$(BIN)/python -m tests.fuzz.run $$target $(SECONDS) $(OUT)/fuzz/$$target || exit 1; done
+
+package: $(READY)  ## sdist and wheel in out/dist, the same bits twice, and the demo in an environment that has only the wheel
+	rm -rf $(OUT)/dist $(OUT)/again $(OUT)/empty $(OUT)/from-wheel
+	$(BIN)/python -m hatchling build -d $(OUT)/dist
+	$(BIN)/python -m hatchling build -d $(OUT)/again
+	diff -r $(OUT)/dist $(OUT)/again
+	$(PYTHON) -m venv $(OUT)/empty
+	$(OUT)/empty/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $(OUT)/dist/*.whl
+	$(OUT)/empty/bin/kernelscope demo --out $(OUT)/from-wheel
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) $(LIBRARIES) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from kernelscope.checkpoints import containers, fitting, recognition, weights_file
 from kernelscope.checkpoints.checkpoint import Checkpoint, checkpoint_in, may_be_named
 from kernelscope.checkpoints.choice import Choice, different
 from kernelscope.checkpoints.dense import require_dense
-from kernelscope.checkpoints.loaded import Loaded, weights_sha256
+from kernelscope.checkpoints.loaded import Loaded, loaded_module, weights_sha256
 from kernelscope.checkpoints.pretrained_folder import HUB, load_pretrained, stated_architecture
 from kernelscope.checkpoints.sentence_folder import load_sentence_encoder
 from kernelscope.checkpoints.stated_sizes import stated_sizes
@@ -18,11 +21,6 @@ from kernelscope.errors import Mismatch, UnreadableInput, UsageError, one_line
 from kernelscope.file_parts import split
 from kernelscope.networks import libraries
 from kernelscope.networks.sentence_encoder import is_sentence_folder
-
-if TYPE_CHECKING:
-    import os
-
-    from torch import nn
 
 
 def load(
@@ -33,6 +31,12 @@ def load(
     role: str | None = None,
 ) -> Loaded:
     """The network in a file.
+
+    Examples:
+        >>> import kernelscope as ks
+        >>> path = ks.train(ks.recipe(arch="resnet8x0.25", epochs=1)).save("net.pt")
+        >>> ks.load(path).arch
+        'resnet8x0.25'
 
     Args:
         path: our checkpoint, or weights of any origin: a state dict, bare or inside other dicts, with or without
@@ -75,6 +79,21 @@ def load(
         else:
             fit = _asked_for(arch, arch_kwargs or {}, contents.document, choice)
     return _filled(fit, contents, checkpoint, choice)
+
+
+def as_loaded(given: object, name: str) -> Loaded:
+    """A network given as a checkpoint's path, as what :func:`load` gives, or as a module in memory.
+
+    Raises:
+        UsageError: it is none of these, or a module that cannot be run. UnreadableInput, Mismatch: see :func:`load`.
+    """
+    if isinstance(given, Loaded):
+        return given
+    if isinstance(given, nn.Module):
+        return loaded_module(given, name=name)
+    if not isinstance(given, (str, os.PathLike, Checkpoint)):
+        raise UsageError(f"{name} is a {type(given).__name__}, expected a path, what ks.load gives, or a module")
+    return load(given, role=name if name in ("teacher", "student") else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import click
 
 from kernelscope.cli import signals, streams
 from kernelscope.errors import KernelscopeError, ResourceError, Stopped, one_line, write_options
+from kernelscope.version import __version__
 
 #: under each heading, the verbs with the line that the list of verbs has for them, so that it imports none of them
 HEADINGS = {
@@ -62,7 +63,7 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="kernelscope", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="kernelscope", message="%(prog)s %(version)s")
 def kernelscope() -> None:
     """How much of the teacher's kernel did the student inherit, where, and can the number be trusted?
 

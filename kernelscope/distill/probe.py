@@ -23,9 +23,8 @@ from torch.nn.parameter import is_lazy
 from kernelscope import devices, processes
 from kernelscope.activations.resolving import resolve_layers
 from kernelscope.activations.undisturbed import rows_of, undisturbed
-from kernelscope.checkpoints.checkpoint import Checkpoint
-from kernelscope.checkpoints.loaded import Loaded, loaded_module, unwrapped
-from kernelscope.checkpoints.loading import load
+from kernelscope.checkpoints.loaded import Loaded, unwrapped
+from kernelscope.checkpoints.loading import as_loaded
 from kernelscope.datasets import foreign, sources
 from kernelscope.datasets.reading import Reading
 from kernelscope.distill import callbacks
@@ -35,6 +34,7 @@ from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.snapshot import Teacher
 
 if TYPE_CHECKING:
+    from kernelscope.checkpoints.checkpoint import Checkpoint
     from kernelscope.datasets.examples import Batch, Examples
     from kernelscope.datasets.preprocess import Operations
 
@@ -47,6 +47,15 @@ class Probe:
     The teacher runs once, here; its rows and Gram are kept and the network is let go. A look forwards the probe's
     examples through the student in eval mode, in the precision of its weights, outside autocast, and leaves modes,
     buffers, gradients and random generators as they were. Its numbers are those of ``measure`` on the same examples.
+
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> teacher, student = (torch.nn.Sequential(torch.nn.Linear(6, w), torch.nn.Linear(w, 3)) for w in (8, 4))
+        >>> probe = ks.Probe(teacher=teacher, data=torch.randn(64, 6), every=10)
+        >>> for step in range(20):
+        ...     record = probe(student, step)  # None between looks
+        >>> len(probe.trajectory)
+        2
 
     Args:
         teacher: a checkpoint's path, what ``ks.load`` gives, or a module.
@@ -211,15 +220,10 @@ class Probe:
 
 
 def _loaded(teacher: object, device: str) -> Loaded:
-    if isinstance(teacher, Loaded):
-        return teacher
-    if isinstance(teacher, nn.Module):
-        return loaded_module(teacher, name="teacher")
-    if not isinstance(teacher, (str, os.PathLike, Checkpoint)):
-        raise UsageError(f"teacher is a {type(teacher).__name__}, expected a path, what ks.load gives, or a module")
-    loaded = load(teacher, role="teacher")
-    with devices.faults(f"teacher {loaded.name}"):
-        loaded.module.to(device)
+    loaded = as_loaded(teacher, "teacher")
+    if not isinstance(teacher, (Loaded, nn.Module)):  # what is in memory stays where it is
+        with devices.faults(f"teacher {loaded.name}"):
+            loaded.module.to(device)
     return loaded
 
 

@@ -23,6 +23,11 @@ class Recipe:
     The defaults are the ``quick`` preset: seconds to minutes on two cores. SGD with momentum, a linear learning-rate
     warm-up and a cosine to 0, as in the paper; batch, epochs and rate are for small images.
 
+    Examples:
+        >>> import kernelscope as ks
+        >>> ks.Recipe(arch="resnet8x0.5", method="kda", epochs=3).lr > 0
+        True
+
     Attributes:
         arch, arch_kwargs: a built-in architecture, as ``zoo.build`` takes it.
         method: what ``methods.losses_of`` takes; cross-entropy at weight 1 is always part of the sum.
@@ -131,6 +136,11 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
 
 def recipe(preset: str = "quick", **changes: Any) -> Recipe:
     """A preset with changes; ``None`` leaves the preset's value. ``sources`` holds where each value comes from.
+
+    Examples:
+        >>> import kernelscope as ks
+        >>> ks.recipe("quick", arch="resnet8", epochs=2).epochs
+        2
 
     Raises:
         UsageError: an unknown preset or field, or a shift for a crop that has none.

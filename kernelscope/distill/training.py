@@ -33,7 +33,15 @@ Data = str | Parts
 
 
 def train(recipe: Recipe, *, data: Data = "digits", **options: Any) -> Trained:
-    """Train one network as ``recipe`` says: :func:`train_cohort` of one."""
+    """Train one network as ``recipe`` says: :func:`train_cohort` of one.
+
+    Examples:
+        >>> import kernelscope as ks
+        >>> teacher = ks.train(ks.recipe(arch="resnet8x0.25", epochs=1)).save("teacher.pt")
+        >>> student = ks.train(ks.recipe(arch="resnet8x0.25", method="kda", epochs=1), teacher=ks.load(teacher))
+        >>> ks.measure(teacher=teacher, student=student.save("student.pt"), layers="embedding").n
+        450
+    """
     return train_cohort([recipe], data=data, **options)[0]
 
 
@@ -55,6 +63,12 @@ def train_cohort(
     A student ends in the same bits as if it had been trained alone: order of examples and augmentation are drawn from
     (seed, stream, epoch), initial weights from its own seed. Under torchrun every process takes its share of each
     batch; losses see the global one.
+
+    Examples:
+        >>> import kernelscope as ks
+        >>> recipes = [ks.recipe(arch="resnet8x0.25", init_seed=seed, epochs=1) for seed in (0, 1)]
+        >>> [trained.last.training["epoch"] for trained in ks.train_cohort(recipes)]
+        [1, 1]
 
     Args:
         recipes: of each student; they agree in what :data:`kernelscope.distill.recipe.SHARED` names.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from kernelscope import devices, exchange
 from kernelscope.activations.accuracy import require_stated_accuracy
 from kernelscope.activations.example_rows import BatchRows, ExampleRows, ForwardPass, top1
 from kernelscope.activations.units import unit_of
+from kernelscope.checkpoints.loading import as_loaded
+from kernelscope.datasets import foreign, sources
+from kernelscope.datasets.reading import Reading
 from kernelscope.errors import encodable
 from kernelscope.features.fingerprint import fingerprint
 from kernelscope.features.header import Samples
@@ -23,7 +27,6 @@ from kernelscope.features.writing import FeatureWriter, feature_writer, reopen
 from kernelscope.version import __version__
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Sequence
 
     from kernelscope.checkpoints.loaded import Loaded
@@ -34,8 +37,8 @@ RULES = 2  #: of what a layer's name stands for and what notes say of it; featur
 
 
 def extract(
-    loaded: Loaded,
-    examples: Examples,
+    model: object,
+    data: object,
     *,
     layers: str | Sequence[str] | None = None,
     out: str | os.PathLike[str],
@@ -48,11 +51,19 @@ def extract(
     memory_bytes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
-    """Layer features of a network over examples, in eval mode and in order, written to ``out``.
+    """Layer features of a network over data, in eval mode and in order, written to ``out``.
 
     Interrupted, the same call goes on at the last whole batch and ends with the same bits.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+        >>> ks.extract(net, torch.randn(40, 6), layers="1,2", out="rows.h5").layers
+        ('1', '2')
+
     Args:
+        model: a checkpoint's path, what :func:`kernelscope.load` gives, or a module.
+        data: examples to run it on: a data set's name, ``(x, y)``, a tensor, a Dataset, a DataLoader in order.
         layers: names or globs (see ``activations/tap.py``); ``embedding,logits`` by default.
         pooling: how maps and tokens become rows (``activations/pooling.py``).
         dtype: storage type, float32 or float16.
@@ -77,7 +88,9 @@ def extract(
         memory_bytes=memory_bytes,
         progress=None if progress is None else lambda name, done, total: progress(done, total),
     )
-    return Extraction(loaded, examples, request).write(out, overwrite=overwrite)
+    named = isinstance(data, (str, os.PathLike))
+    examples = sources.load(str(data)) if named else foreign.given(data, Reading(), None)
+    return Extraction(as_loaded(model, "model"), examples, request).write(out, overwrite=overwrite)
 
 
 class Extraction:

@@ -55,6 +55,14 @@ def write_map(path: str | os.PathLike[str], found: QueryMap, similarity: str) ->
 def load_map(path: str | os.PathLike[str]) -> QueryMap:
     """A map that ``adapt`` wrote: call it with the student's queries ``(q, d_S)`` for the teacher's space ``(q, d_T)``.
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> X = np.random.default_rng(0).standard_normal((400, 16))
+        >>> found = ks.adapt(teacher=X, student=2 * X[:, ::-1], queries=100, out="map.safetensors")
+        >>> queries = ks.load_map("map.safetensors")(2 * X[:3, ::-1])
+        >>> queries.shape
+        (3, 16)
+
     Raises:
         UnreadableInput: no such file, or none of a map.
     """

@@ -83,6 +83,13 @@ class CheckedRows(ForwardRows):
 class FeatureStore:
     """A complete feature file, open for reading. A context manager; closes with its last use otherwise.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+        >>> store = ks.extract(net, torch.randn(40, 6), out="features.h5")
+        >>> store.layers, store.n, store.features("embedding")[:2].shape
+        (('embedding', 'logits'), 40, (2, 5))
+
     Attributes:
         path, layers, n, labels, classes, order_sha256, checkpoint_sha256, arch, top1: as in the layout above.
         ids: ``(n, 16)`` bytes, read as they are sliced: held, they would take as much memory as n is large.

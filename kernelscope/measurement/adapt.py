@@ -73,6 +73,14 @@ def adapt(
     on others, and judged on the queries alone. What can be had is what embedding all documents again with the student
     would find.
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.standard_normal((400, 16))
+        >>> rotation = np.linalg.qr(rng.standard_normal((16, 16)))[0]
+        >>> ks.adapt(teacher=X, student=X @ rotation, queries=100, out="map.npy").answer
+        'yes'
+
     Args:
         teacher, student: features of the same documents, or networks; see
             :func:`kernelscope.measurement.measure.measure`.

@@ -65,6 +65,13 @@ def audit(
 ) -> AuditReport:
     """Theorem 1, Corollaries 1 and 2, Lemma 1, Theorem 2, the eigenvalue assumption and the estimate, on real pairs.
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> X = np.random.default_rng(0).standard_normal((100, 8))
+        >>> audited = ks.audit(teacher=X, student=X[:, :4], labels=np.arange(100) % 4)
+        >>> [claim.name for claim in audited.pairs[0].claims][:3]
+        ['theorem1_teacher', 'theorem1_student', 'corollary1']
+
     Args:
         landmarks: by default class means where labels are known, else k-means cells.
         device: a torch device for forward passes and Grams.

@@ -60,6 +60,14 @@ def blame(
 ) -> Blame:
     """Which layers of a quantised, pruned or otherwise compressed network differ from the original's, each by itself.
 
+    Examples:
+        >>> import copy, torch, kernelscope as ks
+        >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
+        >>> broken = copy.deepcopy(net)
+        >>> _ = broken[2].weight.data.mul_(1.5)
+        >>> ks.blame(teacher=net, student=broken, data=torch.randn(200, 6)).named
+        ('2',)
+
     Args:
         teacher: the network as it was: a checkpoint or a module. student: the same, compressed; its layers have the
             original's names. Layers of one network alone are passed over, with a note.

@@ -52,6 +52,13 @@ def drift(
 ) -> Drift:
     """How far a network is from pinned rows, and whether that is more than re-runs of the pinned one would be.
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> X = np.random.default_rng(0).standard_normal((100, 8))
+        >>> pinned = ks.pin(X, at_most=["loss=0.01"])
+        >>> ks.drift(pinned=pinned, student=X).drifted, ks.drift(pinned=pinned, student=1.1 * X).drifted
+        (False, True)
+
     Args:
         pinned: a file that :func:`kernelscope.measurement.pin.pin` wrote, or what it gave.
         student: a network, which is run on the pinned examples, or features of them.

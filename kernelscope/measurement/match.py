@@ -67,6 +67,14 @@ def match(
 ) -> Matching:
     """Every teacher layer as a candidate for every student layer, and one pairing of all that is monotone in depth.
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> rng = np.random.default_rng(0)
+        >>> X, Y = rng.standard_normal((2, 400, 8))
+        >>> found = ks.match(teacher={"early": X, "late": Y}, student={"only": Y[:, :6]})
+        >>> [(c.teacher_layer, c.student_layer) for c in found.recommended]
+        [('late', 'only')]
+
     Args:
         teacher, student: networks, or features of several layers each; depth is the order in which layers ran, in files
             and dicts the order in which they stand.

@@ -106,16 +106,28 @@ def measure(
 ) -> TransferReport:
     """How much of the teacher's kernel the student inherited, layer by layer, and how far the numbers can be trusted.
 
-    Args:
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> X = np.random.default_rng(0).standard_normal((200, 16))
+        >>> report = ks.measure(teacher=X, student=2 * X)
+        >>> round(report.transfer_loss, 6), round(report.ladder.scaled, 6)  # all of it is a factor
+        (3.0, 0.0)
+
+    Args: What to compare
         teacher: a checkpoint or feature file (path, or ``FILE::part``), several as a folder or ``shards:PATTERN``, an
             array, tensor or HDF5 dataset of shape ``(n, d_T)``, a dict of them by layer name, a table that offers an
             Arrow stream, a FeatureStore, or a module (with ``data``).
         student: the same for the student, or several: a list, a dict by name whose values are no arrays, a pattern of
             files (``"run_*.pt"``). names: of the students, one each, in the report.
-        labels: class of each example, ``(n,)`` whole numbers from 0 on or words, in an array, a tensor, a list or a
-            file (``.npy``, ``.npz``, ``.pt``, HDF5, a column of text); known already for checkpoints.
-        groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
-            same form; sampling intervals then leave out whole groups.
+        references: by name, other networks or features to read the loss by, such as a reseeded teacher.
+        untrained: also measure an untrained copy of each student.
+        dims: also compare the first k features of both networks (all of a narrower one), for each k of ``(64, 128)``.
+        kernel: ``linear``, ``cosine``, ``ridge[:rho]``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000
+            examples the last two are estimated from drawn pairs unless ``route="blocked"``.
+        centre: take off each layer's mean first. normalize: then scale every row to length 1.
+        neighbours: how many nearest neighbours to compare, 0 for none; by default 10 of up to 10,000 examples.
+
+    Args: Which rows and layers
         data: examples to run networks on: a data set's name (see ``docs/data.md``), ``(X, y)``, a Dataset, a DataLoader
             that does not shuffle, an iterable, a function that makes one of these; by default what checkpoints state.
         split, limit: which part of the data, and how many of its first examples.
@@ -124,6 +136,10 @@ def measure(
             features and arrays the same rows on all sides. Labels and groups stand beside all examples.
         skip_unreadable: leave out examples that cannot be read, with a note.
         preprocess: operations in the place of those that data and checkpoints state.
+        labels: class of each example, ``(n,)`` whole numbers from 0 on or words, in an array, a tensor, a list or a
+            file (``.npy``, ``.npz``, ``.pt``, HDF5, a column of text); known already for checkpoints.
+        groups: where examples were drawn in groups (frames of a film, patches of an image), the group of each, in the
+            same form; sampling intervals then leave out whole groups.
         align: ``"ids"`` to pair re-ordered feature files by example id. join: ``"inner"`` to leave out, beside that,
             rows that one side alone has.
         layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``. A glob may match in one
@@ -135,35 +151,32 @@ def measure(
             position a row, ``grid:7x7`` every cell of maps averaged down to 7 x 7.
         landmarks: a specification such as ``class-means:2`` or ``kmeans:50``, or a Landmarks value; by default class
             means where labels are known, else k-means cells.
-        kernel: ``linear``, ``cosine``, ``ridge[:rho]``, ``rbf[:gamma]`` or ``poly[:degree[,offset]]``. Above 20,000
-            examples the last two are estimated from drawn pairs unless ``route="blocked"``.
-        centre: take off each layer's mean first. normalize: then scale every row to length 1.
-        neighbours: how many nearest neighbours to compare, 0 for none; by default 10 of up to 10,000 examples.
-        dims: also compare the first k features of both networks (all of a narrower one), for each k of ``(64, 128)``.
-        references: by name, other networks or features to read the loss by, such as a reseeded teacher.
-        untrained: also measure an untrained copy of each student.
+        sums: files of sums (a path, a pattern, a sequence), written by ``sums_out``; with a teacher and a student their
+            rows are added to them, without they are all that is measured.
+        expect: how many rows the sums must have, or the fingerprints of their shards (a sequence, or a file that lists
+            them).
+
+    Args: How to compute
         route, rtol, device: see :func:`kernelscope.kernels.distance.exact.transfer_loss`.
         memory_bytes: the most that this process may have resident at its peak, what it holds already included; what
             cannot fit is refused. By default blocks take up to 512 MB, and the rest what it takes.
         dtype: storage type of extracted features; arithmetic is in float64.
         seed: of landmarks and of a sample that are drawn.
         cache: keep extracted features for the next call.
-        features: False runs networks straight into the sums, once: no file, memory independent of n, and only the
-            numbers that one pass gives.
         accuracy_check: refuse a network whose top-1 is more than half a point from what its checkpoint states for the
             same examples.
-        sums: files of sums (a path, a pattern, a sequence), written by ``sums_out``; with a teacher and a student their
-            rows are added to them, without they are all that is measured.
-        sums_out: where to write the sums of everything measured, in the place of a file that exists.
-        expect: how many rows the sums must have, or the fingerprints of their shards (a sequence, or a file that lists
-            them).
+        features: False runs networks straight into the sums, once: no file, memory independent of n, and only the
+            numbers that one pass gives.
         reproducible: round every column to 30 bits and add without rounding, so that every number is the same bits in
             any order of rows and shards; only what sums give. Two passes, the first for the largest entries.
         grid: files of reproducible sums whose largest entries decide how columns are rounded, for shards to add up.
-        progress: called with a network's name, examples done and their number while features are extracted.
         announce: called with one line per pair before it is computed: route, arithmetic, bytes read, memory.
         plan: announce all of them with seconds, from a short rehearsal, and how many examples ± 1 % would take, and
             measure none; networks run over two batches, and the report has no pairs.
+        progress: called with a network's name, examples done and their number while features are extracted.
+
+    Args: What to write
+        sums_out: where to write the sums of everything measured, in the place of a file that exists.
 
     Raises:
         UnreadableInput, Mismatch, NumericalError, ResourceError, UsageError: see :mod:`kernelscope.errors`.

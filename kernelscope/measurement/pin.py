@@ -63,6 +63,12 @@ def pin(
 ) -> Pinned:
     """Rows of a network on fixed examples, which later releases are held against without it (docs/drift.md).
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> X = np.random.default_rng(0).standard_normal((100, 8))
+        >>> ks.pin(X, out="release.ksref", at_most=["loss=0.01"]).n
+        100
+
     Args:
         model: a network, or features; features have no re-runs, so that limits are to be given.
         out: where to write the file, in the place of one that exists.

@@ -33,6 +33,13 @@ class TransferReport:
 
     With one pair its fields read straight off the report (``report.transfer_loss``); with several, iterate or
     choose with :meth:`sel`.
+
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> X = np.random.default_rng(0).standard_normal((100, 8))
+        >>> report = ks.measure(teacher=X, student=[X[:, :4], X], names=["half", "whole"])
+        >>> [round(pair.transfer_loss, 6) < 0.8 for pair in report], report.sel(student="whole").transfer_loss
+        ([True, True], 0.0)
     """
 
     meta: dict[str, Any]

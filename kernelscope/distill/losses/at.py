@@ -18,6 +18,12 @@ class AT(Loss):
     is averaged down to the smaller where sizes differ. At 1 × 1 every q is 1 and there is nothing to compare, so that
     is refused.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> maps = torch.rand(4, 6, 8, 8)
+        >>> float(ks.losses.AT()(maps[:, :, ::2, ::2], maps)) > 0  # the larger one is averaged down
+        True
+
     Args:
         weight: 1000, as in the authors' code. The mean runs over positions too, so ‖q_S − q_T‖² of an example weighs
             1000 / (h w).

@@ -12,6 +12,12 @@ class CKA(Loss):
 
     CKA is the biased one. Blind to the student's scale.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> X = torch.randn(8, 5)
+        >>> bool(abs(ks.losses.CKA()(3 * X, X)) < 1e-4)
+        True
+
     Args:
         weight: 1; ours.
     """

@@ -17,6 +17,13 @@ class FullKernel(Loss):
     Grams of X are needed, as ‖x_S X_Sᵀ − x_T X_Tᵀ‖² = ⟨x_S G_SS, x_S⟩ − 2 ⟨x_S G_ST, x_T⟩ + ⟨x_T G_TT, x_T⟩: O(r d²) a
     batch, d × d memory.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> X = torch.randn(8, 5)
+        >>> loss = ks.losses.FullKernel(window=8)
+        >>> bool(loss(2 * X, X) > loss(X, X))
+        True
+
     Args:
         weight: 10; ours, there is no published one.
         window: in batches; Grams are multiplied by 1 − 1/window before each batch is added.

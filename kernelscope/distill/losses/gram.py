@@ -12,6 +12,11 @@ class Gram(Loss):
 
     What Qian, Li and Hu's equation 1 is on a mini-batch, "the sub-matrix" they set their landmarks against.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> round(float(ks.losses.Gram(weight=1)(2 * torch.eye(4), torch.eye(4))), 4)  # K_S = 4 K_T
+        3.0
+
     Args:
         weight: 10; ours, there is no published one.
     """

@@ -26,6 +26,15 @@ class KDA(Loss):
     ``warm_up`` epochs only collect them (Algorithm 1), and :meth:`begin_epoch` goes before every epoch. Classes are
     counted anew every epoch, and one that did not occur is left out of the sum. In ``eval()`` mode none is collected.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> loss, X, y = ks.losses.KDA(warm_up=1), torch.randn(8, 5), torch.arange(8) % 2
+        >>> for epoch in range(2):
+        ...     loss.begin_epoch(epoch, epochs=2)
+        ...     value = loss(2 * X, X, y)  # 0 in the first epoch, which collects landmarks
+        >>> float(value) > 0
+        True
+
     Args:
         weight: 0.04 in the authors' code, for batches of 256, 100 classes and their feature scale.
         normalization: ``batch`` divides by ‖x_T D_Tᵀ‖_F of the batch, as the authors' code does: the term then grows

@@ -12,6 +12,12 @@ class Procrustes(Loss):
 
     Half the squared distance of the two configurations, each at size 1, after the best rotation; blind to scale.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> X = torch.randn(8, 5)
+        >>> bool(abs(ks.losses.Procrustes()(X.flip(1), X)) < 1e-4)  # a rotation
+        True
+
     Args:
         weight: 1; ours.
     """

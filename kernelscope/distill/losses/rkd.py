@@ -21,6 +21,12 @@ class RKD(Loss):
     ⟨x_j − x_i, x_k − x_i⟩ = G_jk − G_ij − G_ik + G_ii with G about the mean: no r × r × d tensor is formed, and beyond
     256 examples no r × r × r one either. RKD is therefore a function of the kernel, as KDA is.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> X = torch.randn(8, 5)
+        >>> bool(abs(ks.losses.RKD()(3 * X, X)) < 1e-4)  # blind to scale
+        True
+
     Args:
         distance, angle: 25 and 50, the weights of published classification code beside cross-entropy at 1.
     """

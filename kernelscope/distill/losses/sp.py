@@ -14,6 +14,12 @@ class SP(Loss):
 
     Q are the layer's outputs of r examples, flattened; in the paper what goes into the last pooling.
 
+    Examples:
+        >>> import torch, kernelscope as ks
+        >>> X = torch.randn(8, 5)
+        >>> bool(abs(ks.losses.SP()(3 * X, X)) < 1e-4)  # blind to scale
+        True
+
     Args:
         weight: 3000, as in published code beside cross-entropy at 1.
     """

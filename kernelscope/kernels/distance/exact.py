@@ -72,6 +72,11 @@ def transfer_loss(
 ) -> TransferLoss:
     """Exact ‖K_S − K_T‖_F / ‖K_T‖_F over all examples, with its interval (paper eq. 1, relative).
 
+    Examples:
+        >>> import numpy as np, kernelscope as ks
+        >>> ks.transfer_loss(teacher=np.eye(10), student=2 * np.eye(10)).value
+        3.0
+
     Args:
         teacher: features ``X_T``, shape ``(n, d_T)``: array, tensor, memmap or HDF5 dataset.
         student: features ``X_S``, shape ``(n, d_S)``, of the same n examples in the same order.
