@@ -35,6 +35,8 @@ def _measure(given: dict[str, Any]) -> None:
     from kernelscope.measurement.measure import measure
 
     paper, explain, outputs = given.pop("paper"), given.pop("explain"), Outputs.take(given)
+    if explain:
+        outputs.require_table("--explain")
     given["student"] = given["student"] or None
     if given["sums_out"] is not None:
         refuse_existing(given["sums_out"], overwrite=outputs.overwrite)

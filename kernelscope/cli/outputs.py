@@ -50,6 +50,17 @@ class Outputs:
         if self.files:
             raise UsageError(f"{option} makes no report to write to {self.files[0]}; drop one of the two")
 
+    def require_table(self, option: str) -> None:
+        """Refuse an option that adds to the tables where none is printed.
+
+        Raises:
+            UsageError: beside ``--json``.
+        """
+        from kernelscope.errors import UsageError
+
+        if self.as_json:
+            raise UsageError(f"{option} adds to the tables and --json prints none; drop one of the two")
+
     def write(self, report: TransferReport, *, table: bool = True, paper: bool = False, explain: bool = False) -> None:
         """Write the files asked for, then the JSON, or the tables on stdout (``paper``, ``explain`` as of ``show``)."""
         from kernelscope.files import write_text

@@ -25,6 +25,8 @@ def command(path: Path, paper: bool, explain: bool, **given: Any) -> None:
     from kernelscope.report.report import TransferReport
 
     outputs = Outputs.take(given)
+    if explain:
+        outputs.require_table("--explain")
     report = TransferReport.load(path)
     try:
         outputs.write(report, paper=paper, explain=explain)

@@ -75,7 +75,7 @@ def _parts(report: TransferReport, console: Console, paper: bool, explain: bool)
     report, places = ranked(report), ranking(report)
     names = short_names(report)
     columns = columns_on("terminal", LOSS_COLUMNS, report)
-    parts: list[RenderableType] = [_opening(report, names), Text(), _table(report, names, console, columns), Text()]
+    parts: list[RenderableType] = [_opening(report, names), Text(), *_tables(report, names, console, columns), Text()]
     parts += [_prose(caption(columns) if explain else MEANINGS, console), Text()]
     parts += [_verdicts(report, names, console)]
     parts += [Text(), Text(headline(report, places)), _ranking(report, places)] if places else []
@@ -86,7 +86,7 @@ def _parts(report: TransferReport, console: Console, paper: bool, explain: bool)
     if paper and any(has_theory(pair) for pair in report):
         columns = columns_on("terminal", THEORY_COLUMNS, report)
         parts += [Text(), Text("the paper's theory on these pairs", style="bold"), Text()]
-        parts += [_table(report, names, console, columns)]
+        parts += _tables(report, names, console, columns)
         parts += [Text(), _prose(caption(columns), console)] if explain else []
     warnings = warnings_by_text(report)
     parts += [Text()] if warnings else []
@@ -141,19 +141,42 @@ def _prose(words: str, console: Console) -> RenderableType:
     return Padding(Text(words, style="dim"), (0, max(0, console.width - PROSE_WIDTH), 0, 0), expand=False)
 
 
-def _table(report: TransferReport, names: dict[str, str], console: Console, columns: Sequence[Column]) -> Table:
-    """One row per pair; names fold where the terminal is narrow, numbers never do."""
+def _tables(
+    report: TransferReport, names: dict[str, str], console: Console, columns: Sequence[Column]
+) -> list[RenderableType]:
+    """One row per pair, in as many tables as the columns need where the terminal is narrow."""
+    from rich.text import Text
+
+    # an interval takes two lines, so that it is no wider than a number
+    cells = [[column.cell(report, pair).replace(" to ", "\nto ") for pair in report] for column in columns]
+    widths = [
+        max(len(line) for cell in (column.heading, *found) for line in cell.split("\n"))
+        for column, found in zip(columns, cells)
+    ]
+    room = console.width - 2 * (NARROWEST_NAME + GAP)  # for numbers, beside the names
+    parts: list[list[tuple[str, int, list[str]]]] = [[]]
+    used = 0
+    for column, width, found in zip(columns, widths, cells):
+        if parts[-1] and used + width > room:
+            parts.append([])
+            used = 0
+        parts[-1].append((column.heading, width, found))
+        used += width + GAP
+    tables: list[RenderableType] = []
+    for part in parts:
+        tables += [*([Text()] if tables else []), _table(report, names, console, part)]
+    return tables
+
+
+def _table(
+    report: TransferReport, names: dict[str, str], console: Console, columns: Sequence[tuple[str, int, list[str]]]
+) -> Table:
+    """Columns as heading, width and cells; names fold where the terminal is narrow, numbers never do."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    # an interval takes two lines, so that it is no wider than a number
-    rows = [[column.cell(report, pair).replace(" to ", "\nto ") for column in columns] for pair in report]
-    headings = [column.heading for column in columns]
-    widths = [
-        max(len(line) for cell in (heading, *column) for line in cell.split("\n"))
-        for heading, *column in zip(headings, *rows)
-    ]
+    widths = [width for _, width, _ in columns]
     for_names = console.width - sum(widths) - GAP * (len(widths) + 1)
     layers = max(len("layer"), *(cell_len(layer_name(pair)) for pair in report))
     students = max(len("student"), *(cell_len(names[pair.student]) for pair in report))
@@ -164,10 +187,10 @@ def _table(report: TransferReport, names: dict[str, str], console: Console, colu
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), width=whole)
     table.add_column("student", width=students, overflow="fold", vertical="top")
     table.add_column("layer", width=layers, overflow="fold")
-    for heading, width in zip(headings, widths):
+    for heading, width, _ in columns:
         table.add_column(heading, width=width, justify="right", no_wrap=True)
     before = None
-    for pair, row in zip(report, rows):
+    for pair, *row in zip(report, *(cells for _, _, cells in columns)):
         student = names[pair.student] if pair.student != before else ""
         table.add_row(
             Text(folded(student, students), style="bold"), Text(folded(layer_name(pair), layers)), *map(Text, row)

@@ -114,6 +114,9 @@ def test_the_columns_are_explained_where_it_is_asked_for(tmp_path, capsys):
         said[len(words)] = " ".join(capsys.readouterr().out.split())
     assert meanings not in said[0] and "kernelscope help columns" in said[0]
     assert meanings in said[1] and "kernelscope help columns" not in said[1]
+    with pytest.raises(SystemExit) as stop:
+        main(["measure", "--teacher", "none.npy", "--student", "none.npy", "--explain", "--json"])
+    assert stop.value.code == 2 and "drop one of the two" in capsys.readouterr().err
 
 
 def test_without_a_terminal_progress_is_a_line_a_minute(capsys, monkeypatch):
