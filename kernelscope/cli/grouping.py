@@ -14,8 +14,8 @@ GROUPS = {
         "teacher_queries student_queries queries similarity by allow"
     ),
     "Which rows and layers": (
-        "data split limit n sample skip_unreadable preprocess labels groups align join layers teacher_layers "
-        "student_layers pairs pool landmarks shape sums expect every"
+        "data split limit n sample skip_unreadable preprocess labels groups teacher_ids student_ids align join "
+        "layers teacher_layers student_layers pairs pool landmarks shape sums expect every"
     ),
     "How to train": "epochs lr weight_decay momentum lr_warm_up pad flip amp deterministic seeds size",
     "How to compute": (

@@ -50,7 +50,7 @@ sums = together(
 
 
 def _what_is_compared() -> Callable[[F], F]:
-    """What is done to rows before kernels are formed."""
+    """What rows are known by, and what is done to them before kernels are formed."""
     return together(
         click.option(
             "--kernel",
@@ -59,6 +59,8 @@ def _what_is_compared() -> Callable[[F], F]:
             metavar="K",
             help="linear, cosine, ridge[:RHO], rbf[:GAMMA] or poly[:P[,C]].",
         ),
+        click.option("--teacher-ids", type=PATH, metavar="FILE", help="Id of each row of a teacher that has none."),
+        click.option("--student-ids", type=PATH, metavar="FILE", help="The same for the student."),
         click.option("--centre", is_flag=True, help="Take off each layer's mean first."),
         click.option("--normalize", is_flag=True, help="Scale every row to length 1 first."),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import UnreadableInput, one_line, shown
 from kernelscope.features import text_table
+from kernelscope.features.arrays import ID_NAMES
 from kernelscope.features.kinds import HDF5_MAGIC, is_npz
 from kernelscope.file_parts import split
 from kernelscope.files import reading, require_readable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: what the arrays of a file are called, of which one holds the values
-NAMES = {"labels": ("labels", "label", "y", "targets"), "groups": ("groups", "group")}
+NAMES = {"labels": ("labels", "label", "y", "targets"), "groups": ("groups", "group"), "ids": ID_NAMES}
 NOUNS = {"labels": "class", "groups": "group"}
 
 
@@ -54,15 +55,21 @@ def per_example(given: object, n: int, what: str, classes: Sequence[str] = ()) -
     """
     notes: tuple[str, ...] = ()
     if isinstance(given, (str, os.PathLike)):
-        given, notes = _read(Path(given), n, what)
+        given, notes = read_values(Path(given), n, what)
     numbers, words = one_per_example(given, n, what, NOUNS[what])
     if words and classes and set(words) <= set(classes):
         return PerExample(renumbered(numbers, words, classes, what), tuple(classes), notes=notes)
     return PerExample(numbers, words, ordered=not words, notes=notes)
 
 
-def _read(path: Path, n: int, what: str) -> tuple[Any, tuple[str, ...]]:
-    """The values of a file, told apart by content; ``FILE:NAME`` chooses a dataset or a column of it."""
+def read_values(path: Path, n: int, what: str) -> tuple[Any, tuple[str, ...]]:
+    """The values of a file of ``labels``, ``groups`` or ``ids`` (``what``), told apart by content, and notes.
+
+    ``FILE:NAME`` chooses a dataset or a column of it.
+
+    Raises:
+        UnreadableInput: a file that holds none, or several that may be they.
+    """
     file, name = split(path)
     path = require_readable(file)
     with reading(path), path.open("rb") as stream:

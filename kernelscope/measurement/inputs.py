@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kernelscope.errors import UsageError, encodable
 from kernelscope.measurement.drawing import drawn_of_features
 from kernelscope.measurement.evaluation_data import examples_for, require_inputs, with_operations
+from kernelscope.measurement.given_ids import with_ids
 from kernelscope.measurement.layer_choice import LayerChoice, Words
 from kernelscope.measurement.opening import Arch, Network, NetworkInput, Ran, is_stream, opened, untrained_copy
 from kernelscope.measurement.students import Student, students_of
@@ -30,6 +31,7 @@ class Given:
     Attributes:
         teacher_arch, student_archs: architectures that files do not state, one for every student.
         references: by name, networks or features to read the students' losses by.
+        teacher_ids, student_ids: of rows that carry none, the latter of one student.
         untrained: the seed of an untrained copy of every student that is a network; None for none.
         choice: which layers are compared.
     """
@@ -40,6 +42,8 @@ class Given:
     student_archs: Sequence[Arch] = ()
     references: Mapping[str, Any] = field(default_factory=dict)
     untrained: int | None = None
+    teacher_ids: Any = None
+    student_ids: Any = None
     choice: LayerChoice = field(default_factory=LayerChoice)
 
     @classmethod
@@ -52,6 +56,7 @@ class Given:
         student_arch: tuple[Any, Any],
         references: Mapping[str, Any] | None = None,
         untrained: int | None = None,
+        ids: tuple[Any, Any] = (None, None),
         choice: LayerChoice | None = None,
         names: str | Sequence[str] | None = None,
     ) -> Given:
@@ -65,6 +70,8 @@ class Given:
             student_archs=list(zip(archs, archs_kwargs)),
             references=references or {},
             untrained=untrained,
+            teacher_ids=ids[0],
+            student_ids=ids[1],
             choice=choice or LayerChoice(),
         )
 
@@ -108,6 +115,10 @@ def open_inputs(given: Given, request: Request) -> Inputs:
         opened(each.given, role, arch).renamed(each.name)
         for each, role, arch in zip(given.students, roles, given.student_archs, strict=True)
     ]
+    if given.student_ids is not None and len(students) > 1:
+        raise UsageError("--student-ids is about one student; measure them one by one, or store ids in their files")
+    teacher = with_ids(teacher, given.teacher_ids, "teacher")
+    students = [with_ids(each, given.student_ids, "student") for each in students]
     references = {name: opened(each, name, given.teacher_arch) for name, each in given.references.items()}
     fresh = [None if given.untrained is None else untrained_copy(each, given.untrained) for each in students]
     everything = [teacher, *students, *references.values()]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HEADINGS = {"label", "labels", "class", "classes", "target", "targets", "y", "group", "groups", "category"}
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 BYTES_EACH = 60  #: of memory for a byte of text, when every line is a letter
+WRITTEN = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)  #: the one way to write a whole number
 INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.ASCII | re.IGNORECASE)
 
@@ -30,7 +31,8 @@ def read_column(path: Path, n: int, what: str) -> tuple[list[int] | list[float] 
     first, rest = cells[0], cells[1:]
     numbers_follow = all(map(NUMBER.fullmatch, rest))
     notes: tuple[str, ...] = ()
-    if rest and not NUMBER.fullmatch(first) and _is_heading(first, rest, numbers_follow, n):
+    is_heading = len(rest) == n if what == "ids" else _is_heading(first, rest, numbers_follow, n)
+    if rest and not NUMBER.fullmatch(first) and is_heading:
         if not numbers_follow:
             notes = (f"the first line of the {what}, {one_line(first, 40)!r}, was taken as their heading",)
         cells = rest
@@ -38,12 +40,14 @@ def read_column(path: Path, n: int, what: str) -> tuple[list[int] | list[float] 
 
 
 def values_of(cells: list[str], path: Path, what: str) -> list[int] | list[float] | list[str]:
-    """Cells as numbers if all are, else as words.
+    """Cells as numbers if all are, else as words; of ids only whole numbers as these are written.
 
     Raises:
         Mismatch: both words and numbers.
     """
     cells = [cell.strip() for cell in cells]
+    if what == "ids":
+        return [int(cell) for cell in cells] if all(map(WRITTEN.fullmatch, cells)) else cells
     numeric = [NUMBER.fullmatch(cell) is not None for cell in cells]
     if all(numeric):
         whole = all(INTEGER.fullmatch(cell) for cell in cells)
@@ -91,7 +95,7 @@ def _cells(path: Path, text: str, what: str) -> list[str]:
         except csv.Error as error:
             raise UnreadableInput(f"{shown(path)} is no CSV ({one_line(str(error), 40)}); save it again") from error
     columns = max(map(len, rows))
-    if columns == 1:
+    if columns == 1 and what != "ids":  # which may have blanks and commas, as names of files
         columns = _hidden_columns([row[0] for row in rows])
     if columns > 1:
         raise UnreadableInput(f"{shown(path)} has {columns} columns, expected one; name it, as {path.name}:COLUMN")

@@ -68,6 +68,8 @@ def measure(
     preprocess: list[dict[str, Any]] | None = None,
     align: str | None = None,
     join: str | None = None,
+    teacher_ids: Any = None,
+    student_ids: Any = None,
     layers: str | Sequence[str] | None = None,
     teacher_layers: str | Sequence[str] | None = None,
     student_layers: str | Sequence[str] | None = None,
@@ -142,6 +144,8 @@ def measure(
             same form; sampling intervals then leave out whole groups.
         align: ``"ids"`` to pair re-ordered feature files by example id. join: ``"inner"`` to leave out, beside that,
             rows that one side alone has.
+        teacher_ids, student_ids: ids of features that carry none, ``(n,)`` whole numbers or texts, in memory or a file
+            of the kinds that labels have.
         layers: names or globs, comma-separated or a sequence; by default ``embedding,logits``. A glob may match in one
             of the networks only.
         teacher_layers, student_layers: the same for one side alone; layers are paired in their order.
@@ -204,6 +208,7 @@ def measure(
         student_arch=(student_arch, student_arch_kwargs),
         references=references,
         untrained=seed if untrained else None,
+        ids=(teacher_ids, student_ids),
         choice=taking(LayerChoice, asked),
         names=names,
     )
