@@ -5,6 +5,7 @@ pairs, or an error.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ ROWS = 2 * 4096 + 1001
 OF_THREE = (
     "classes",
     "reproducible",
+    "two runs",
+    "sums",
     "nearly equal",
     "grid",
     "one row",
@@ -69,6 +72,12 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "rbf", {"teacher": T[:1101], "student": S[:1101], "kernel": "rbf", "route": "blocked"}
     yield "ridge", {"teacher": T, "student": S, "kernel": "ridge", **no}
     yield "neighbours", {"teacher": T[:5001], "student": S[:5001], "neighbours": 3}
+    yield "sums", {"teacher": T, "student": S, "labels": y, "sums_out": Path(os.environ["JOINT_SUMS"]) / "sums.kss"}
+    torch.manual_seed(0)
+    networks = {"teacher": torch.nn.Linear(6, 5), "student": torch.nn.Linear(6, 5), "data": (T, y), "layers": "logits"}
+    once = {**networks, "features": False, "batch_size": 100, "groups": np.arange(ROWS) // 3000}
+    yield "one run", once
+    yield "two runs", {**once, "passes": 2, "groups": np.arange(ROWS) // 30 % 200}
     yield "one row", {"teacher": T[:1], "student": S[:1]}
     yield "fewer rows than processes", {"teacher": T[:2], "student": S[:2]}
     yield "tiny", {"teacher": T * np.float64(1e-120), "student": S * np.float64(1e-120), **no}
@@ -92,6 +101,7 @@ def answers() -> dict[str, Any]:
         found["kernel of wide rows"] = own_kernel(wide, memory_bytes=2**17).K[::7, ::9].tolist()
         norms = blocked_norms(teacher=narrow, student=narrow[:, :5], memory_bytes=2**18)
         found["norms by blocks"] = [norms.difference, norms.student, norms.teacher, norms.trace_teacher]
+    found["shards"] = ks.measure(sums=Path(os.environ["JOINT_SUMS"]) / "sums.kss").meta["shards"]
     if distributed.is_initialized():  # as it was
         total = torch.ones(1)
         distributed.all_reduce(total)
@@ -100,6 +110,7 @@ def answers() -> dict[str, Any]:
 
 
 def main(folder: str) -> None:
+    os.environ["JOINT_SUMS"] = folder
     one = answers()
     many = {count: results(Path(folder) / str(count), count, answers) for count in (2, 3)}
     found = {name: [one[name]] for name in one}

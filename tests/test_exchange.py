@@ -20,6 +20,7 @@ REFUSED = {
 BY_BLOCKS = ("kernel of wide rows", "norms by blocks")
 MEASURED = (
     "classes", "reproducible", "nearly equal", "equal", "far from 0", "split classes", "leverage", "grid",
+    "sums", "one run", "two runs",
     "empty share", "rbf", "ridge", "neighbours", "one row", "fewer rows than processes", "tiny", "again",
 )  # fmt: skip
 
@@ -49,7 +50,12 @@ def flat(value, at=""):
 
 
 def test_every_case_is_looked_at(told):
-    assert set(told) == {*REFUSED, *MEASURED, *BY_BLOCKS}
+    assert set(told) == {*REFUSED, *MEASURED, *BY_BLOCKS, "shards"}
+
+
+def test_a_shard_has_one_fingerprint_however_many_processes_sum_it(told):
+    one, *many = told["shards"]
+    assert one[0]["fingerprint"].startswith("rows:") and all(each == one for ranks in many for each in ranks)
 
 
 @pytest.mark.parametrize("name", BY_BLOCKS)

@@ -19,8 +19,8 @@ GROUPS = {
     ),
     "How to train": "epochs lr weight_decay momentum lr_warm_up pad flip amp deterministic seeds size",
     "How to compute": (
-        "device dtype seed batch_size memory_bytes nproc cache accuracy_check features route rtol reproducible grid "
-        "announce k rank jobs resume dry_run reruns verify"
+        "device dtype seed batch_size memory_bytes nproc cache accuracy_check features passes route rtol reproducible "
+        "grid announce k rank jobs resume dry_run reruns verify"
     ),
     "What must hold": "at_most at_least no_worse_than sampling alarm enough synthetic",
     "What to write": "out paper explain as_json save csv html figure junit sums_out overwrite quiet debug",

@@ -114,6 +114,13 @@ def _how_it_is_computed() -> Callable[[F], F]:
             help="Straight from the networks into the sums: no file, fewer numbers.",
         ),
         click.option(
+            "--passes",
+            type=click.IntRange(1, 2),
+            default=1,
+            show_default=True,
+            help="With --no-features: 2 runs the networks once more, for nearly all numbers.",
+        ),
+        click.option(
             "--reproducible",
             is_flag=True,
             help="The same bits in any order of rows: two passes, columns rounded to 30 bits, fewer numbers.",

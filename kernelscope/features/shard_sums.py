@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kernelscope.kernels.nystrom.class_sums import ClassSums
     from kernelscope.kernels.nystrom.from_sums import LandmarkRows
     from kernelscope.kernels.rows import Key, Rows
+    from kernelscope.kernels.shares import Share
     from kernelscope.kernels.similarity.diagonals import Diagonals
 
 MORE = " …"  #: ends the name of the first of several files
@@ -135,18 +136,22 @@ class ShardSums:
 
 
 class RowFingerprint:
-    """A hash over blocks of rows as they are read, to be told ``beside`` a pass."""
+    """A hash over the hashes of blocks of rows, which are taken as they are read, to be told ``beside`` a pass."""
 
     def __init__(self) -> None:
-        self._digest = hashlib.blake2b(digest_size=16)
+        self._blocks: list[bytes] = []
 
     def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
+        digest = hashlib.blake2b(digest_size=16)
         for key, rows in sorted(block.items()):
-            self._digest.update(repr((start, key, rows.shape, rows.dtype.str)).encode())
-            self._digest.update(np.ascontiguousarray(rows).tobytes())
+            digest.update(repr((start, key, rows.shape, rows.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(rows).tobytes())
+        self._blocks.append(digest.digest())
 
-    def hex(self) -> str:
-        return self._digest.hexdigest()
+    def of_all(self, share: Share) -> str:
+        """In hex, once every process has seen its share: the same for any number of them."""
+        (blocks,) = share.gathered(np.frombuffer(b"".join(self._blocks), np.uint8))
+        return hashlib.blake2b(blocks.tobytes(), digest_size=16).hexdigest()
 
 
 def kept_ids(ids: Rows | None) -> np.ndarray | None:

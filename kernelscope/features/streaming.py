@@ -122,10 +122,10 @@ class StreamedFeatures:
         return self._last[1]
 
     def _score(self, number: int, batch: BatchRows, stop: int) -> None:
+        self._request.report(self._loaded.name, stop, self._examples.n)
         if number in self._predicted:  # read again: scored already
             return
         self._predicted[number] = batch.predicted
-        self._request.report(self._loaded.name, stop, self._examples.n)
         if stop == self._examples.n and exchange.count() == 1:
             self._require_accuracy()
 

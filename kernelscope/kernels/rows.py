@@ -148,6 +148,10 @@ def identical(teacher: Rows, student: Rows) -> bool:
     return share.all(all(np.array_equal(a, b) for (_, a), (_, b) in both))
 
 
+class RowsGoneError(UsageError):
+    """Rows that were added up and are not kept were to be read again."""
+
+
 class Summed:
     """Rows that were added up and are not kept: how many, how wide, and of which type."""
 
@@ -155,7 +159,7 @@ class Summed:
         self.shape, self.dtype = shape, dtype
 
     def __getitem__(self, rows: slice, /) -> NoReturn:
-        raise UsageError("these rows were added up and not kept; keep them to read them again")
+        raise RowsGoneError("these rows were added up and not kept; keep them to read them again")
 
 
 def storage_roundoff(X: Rows) -> float:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelscope import exchange
 from kernelscope.errors import (
     DegenerateKernel,
     KernelscopeError,
@@ -97,13 +96,10 @@ def summed(matched: Sequence[Match] | None, *, given: Any, how: Summation) -> Sh
     """
     if matched is not None and len(matched) > 1:
         raise UsageError(f"sums are of one student, and {len(matched)} were given; sum each to a file of its own")
-    alone = how.reproducible and given is how.sums_out is None
-    if matched is not None and exchange.count() > 1 and not alone:  # a shard's fingerprint is of its rows in order
-        raise UsageError("rows are summed by one process; drop --nproc, or sum a shard in each process by itself")
     found = sums_in(given)
     if matched is not None:
         own = sums_of(matched[0], how, found)
-        _require_moderate(own.sums)
+        require_moderate(own.sums)
         found = own if found is None else found.added(own)
     if found is None:
         raise UsageError("no sums given; pass one file at least")
@@ -134,28 +130,28 @@ def sums_of(
     landmarks: Landmarks | None = None,
     *,
     once: bool = True,
+    onlookers: Sequence[Onlooker] = (),
 ) -> ShardSums:
     """One pass over the rows of a teacher and a student, after one for their grid.
 
     ``before``: what they are added to; ``landmarks``: single rows, to be caught as they pass; ``once``: as of
-    :func:`kernelscope.kernels.distance.layer_grid.layer_sums`, which sums that are to be added to others need.
+    :func:`kernelscope.kernels.distance.layer_grid.layer_sums`, which sums that are to be added to others need;
+    ``onlookers``: see every block of rows too.
 
     Raises:
         Mismatch: an entry beyond the grid. NumericalError: NaN or infinite features.
     """
     pairs = list(match.pairs())
-    teacher = {pair.names["teacher_layer"]: pair.teacher for pair in sorted(pairs, key=_teacher_layer)}
-    student = {pair.names["student_layer"]: pair.student for pair in sorted(pairs, key=_student_layer)}
-    rows: dict[Key, Rows] = {("teacher", name): X for name, X in teacher.items()}
-    rows |= {("student", name): X for name, X in student.items()}
+    rows = rows_by_layer(pairs)
+    teacher, student = ({name: X for (of, name), X in rows.items() if of == role} for role in ("teacher", "student"))
     streams = read_together(match)
     grid = how.grid_for(rows, before)
     examples, digest, diagonals = match.examples, RowFingerprint(), DiagonalSummation(rows, grid)
     by_class = None if examples.labels is None else ClassSummation(examples.labels, rows, grid)
     order = examples.order_sha256
-    beside: list[Onlooker] = [diagonals, *([] if order else [digest]), *([] if by_class is None else [by_class])]
     caught = None if landmarks is None else LandmarkRows(landmarks, rows)
-    beside += [] if caught is None else [caught]
+    wanted = (diagonals, None if order else digest, by_class, caught)
+    beside: list[Onlooker] = [*onlookers, *(each for each in wanted if each is not None)]
     second = None if grid is None else halves_by_id(examples.ids)
     sums = layer_sums(teacher=teacher, student=student, once=once, beside=beside, grid=grid, second=second)
     share = Share.of(sums.n)
@@ -163,6 +159,7 @@ def sums_of(
         stream.take_in_others()
     if caught is not None:
         caught.take_in_others(share)
+    fingerprint = f"ids:{order}" if order else f"rows:{digest.of_all(share)}"
     ran = match.student.ran is not None and how.sums_out is not None
     name = Path(how.sums_out).name if ran and how.sums_out is not None else match.student.name
     sides = {"teacher": match.teacher, "student": match.student}
@@ -171,14 +168,14 @@ def sums_of(
         teacher=_network(match.teacher.report),
         student=_network(match.student.report),
         layers=tuple(
-            SummedLayer(role, layer, X.shape[1], _stored_type(X, grid), sides[role].features.pool(layer))
+            SummedLayer(role, layer, X.shape[1], stored_type(X, grid), sides[role].features.pool(layer))
             for (role, layer), X in rows.items()
         ),
         pairs=match.layers,
         unit=match.unit(match.layers[0][1]),
         split=examples.split,
         classes=examples.classes if by_class is not None else (),
-        shards=(Shard(name, sums.n, f"ids:{order}" if order else f"rows:{digest.hex()}", kept_ids(examples.ids)),),
+        shards=(Shard(name, sums.n, fingerprint, kept_ids(examples.ids)),),
         sums=sums,
         diagonals=diagonals.total().of_all(share),
         by_class=None if by_class is None else by_class.total().of_all(share),
@@ -187,26 +184,25 @@ def sums_of(
     )
 
 
-def _teacher_layer(pair: LayerPair) -> str:
-    return pair.names["teacher_layer"]
-
-
-def _student_layer(pair: LayerPair) -> str:
-    return pair.names["student_layer"]
+def rows_by_layer(pairs: Sequence[LayerPair]) -> dict[Key, Rows]:
+    """Every layer's rows once, by role and name: the teacher's first, each network's by name."""
+    teacher = {("teacher", pair.names["teacher_layer"]): pair.teacher for pair in pairs}
+    student = {("student", pair.names["student_layer"]): pair.student for pair in pairs}
+    return dict(sorted(teacher.items())) | dict(sorted(student.items()))
 
 
 def _network(report: NetworkReport) -> SummedNetwork:
     return SummedNetwork(report.name, report.sha256, report.arch, report.top1)
 
 
-def _stored_type(X: Rows, grid: Grid | None) -> str:
+def stored_type(X: Rows, grid: Grid | None = None) -> str:
     """By which :func:`storage_roundoff` of rows that are gone is that of these rows; on a grid they lose as float32."""
     kinds = ("float64", "float32", "float16", "bfloat16")
     kind = next(kind for kind in kinds if storage_roundoff(Summed((0, 0), kind)) == storage_roundoff(X))
     return "float32" if grid is not None and kind == "float64" else kind
 
 
-def _require_moderate(sums: LayerSums) -> None:
+def require_moderate(sums: LayerSums) -> None:
     """Files are added without knowing one another, so that no common factor can be chosen for them."""
     for (role, name), norm in immoderate(sums).items():
         raise DegenerateKernel(

@@ -117,11 +117,12 @@ class Known:
 
 def measure_summed(pair: LayerPair, sums: LayerSums, settings: PairSettings) -> tuple[Measured, ScaledSums]:
     """What sums alone give of a pair whose rows are gone, and the sums of these two layers."""
-    scaled = _of_layers(pair, sums, once=True)
+    scaled = sums_of_pair(pair, sums)
     return _from_sums(pair, scaled, Known(None, {}, {}), settings, None, None, SUMMED), scaled
 
 
-def _of_layers(pair: LayerPair, sums: LayerSums, *, once: bool) -> ScaledSums:
+def sums_of_pair(pair: LayerPair, sums: LayerSums, *, once: bool = True) -> ScaledSums:
+    """The sums of these two layers; ``once``: whether their rows must not be read again."""
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     return ScaledSums(
         pair.teacher,
@@ -139,7 +140,7 @@ def _measure(
 ) -> Measured:
     t, s = pair.names["teacher_layer"], pair.names["student_layer"]
     if sums.comfortable:
-        scaled = _of_layers(pair, sums, once=known.moments is None)
+        scaled = sums_of_pair(pair, sums, once=known.moments is None)
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         try:
             scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)

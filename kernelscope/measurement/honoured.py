@@ -28,7 +28,6 @@ def _needing_more(preparation: Preparation, asked: Mapping[str, Any]) -> dict[st
         "landmarks": asked["landmarks"] is not None,
         "neighbours": bool(asked["neighbours"]),
         "baselines": bool(asked["references"]) or asked["untrained"],
-        "groups": asked["groups"] is not None,
         "prefixes": asked["dims"] is not None,
     }
 
@@ -40,9 +39,28 @@ def require_one_pass(preparation: Preparation, asked: Mapping[str, Any]) -> None
             **_needing_more(preparation, asked),
             "landmarks": not before_rows(asked["landmarks"]),
             "alignment by ids": asked["align"] is not None or asked["join"] is not None,
+            "groups of all pairs of layers": asked["groups"] is not None and asked["pairs"] == "all",
         },
         "cannot come from one pass; leave out --no-features",
     )
+
+
+def require_passes(passes: int, asked: Mapping[str, Any]) -> None:
+    """Refuse a number of passes that is not to be had, or means nothing.
+
+    Raises:
+        UsageError: naming it.
+    """
+    if passes not in (1, 2):
+        raise UsageError(f"--passes {passes} is not to be had; pass 1 or 2")
+    if passes == 1:
+        return
+    if asked["features"]:
+        raise UsageError("--passes 2 is about networks whose features are not kept; pass --no-features too")
+    if asked["pairs"] == "all":
+        raise UsageError("--passes 2 is about pairs of layers by name, not all of them; pass --pairs T=S")
+    if asked["sums"] is not None or asked["sums_out"] is not None or asked["reproducible"]:
+        raise UsageError("--passes 2 leaves no sums; leave out --sums, --sums-out and --reproducible, or --passes")
 
 
 def require_sums(preparation: Preparation, asked: Mapping[str, Any]) -> None:
@@ -54,6 +72,7 @@ def require_sums(preparation: Preparation, asked: Mapping[str, Any]) -> None:
     _refuse(
         {
             **_needing_more(preparation, asked),
+            "groups": asked["groups"] is not None,
             "a plan": asked["plan"],
         },
         "cannot be had from sums, which need one pass; leave out --sums, --sums-out and --reproducible, or this",

@@ -26,6 +26,7 @@ from kernelscope.measurement.honoured import (
     require_inputs,
     require_of_kernel,
     require_one_pass,
+    require_passes,
     require_sums,
 )
 from kernelscope.measurement.inputs import Given, networks_among, open_inputs
@@ -92,6 +93,7 @@ def measure(
     batch_size: int = 256,
     cache: bool = True,
     features: bool = True,
+    passes: int = 1,
     accuracy_check: bool = True,
     sums: Any = None,
     sums_out: str | os.PathLike[str] | None = None,
@@ -170,7 +172,8 @@ def measure(
         accuracy_check: refuse a network whose top-1 is more than half a point from what its checkpoint states for the
             same examples.
         features: False runs networks straight into the sums, once: no file, memory independent of n, and only the
-            numbers that one pass gives.
+            numbers that one pass gives. passes: 2 runs them once more, for what needs sums first and then each row;
+            memory then grows by some 256 bytes for each example.
         reproducible: round every column to 30 bits and add without rounding, so that every number is the same bits in
             any order of rows and shards; only what sums give. Two passes, the first for the largest entries.
         grid: files of reproducible sums whose largest entries decide how columns are rounded, for shards to add up.
@@ -188,6 +191,7 @@ def measure(
     device = devices.require_device(device)
     asked = dict(locals())  # each value below takes the keywords that it has fields for
     by_sums = sums is not None or sums_out is not None or reproducible
+    require_passes(passes, asked)
     require_inputs(asked, inspect.signature(measure).parameters)
     expected = Expected(expect)
     if teacher is None:
@@ -251,7 +255,9 @@ def _from_sums(matched: Sequence[Match] | None, asked: Mapping[str, Any], expect
         expected.require(sums)
     reports = [report_of(sums, settings) for sums in found]
     if asked["sums_out"] is not None:
-        write_sums(asked["sums_out"], found[0])
+        with exchange.alike():
+            if exchange.rank() == 0:
+                write_sums(asked["sums_out"], found[0])
     return TransferReport(
         meta={**_meta(settings), "shards": [each.described for sums in found for each in sums.shards]},
         networks=(reports[0][1][0], *(students for _, (_, students) in reports)),

@@ -78,8 +78,21 @@ def within_grid(match: Match, settings: PairSettings, *, in_two: bool = False) -
     """The same while all pairs of layers are measured together. Raises as :func:`left_beside`."""
     n, (teacher, student) = match.features.n, grid_widths(match)
     what = f"{n:,} examples of {len(teacher)} + {len(student)} layers"
-    left = _left(settings.memory_bytes, bytes_of_grid(n, teacher, student, in_two=in_two), what)
-    return replace(settings, block_bytes=left)
+    needed = bytes_of_grid(n, teacher, student, in_two=in_two)
+    if settings.passes == 2:
+        needed += bytes_of_second_run(second_run_sizes(match, settings))
+    return replace(settings, block_bytes=_left(settings.memory_bytes, needed, what))
+
+
+def second_run_sizes(match: Match, settings: PairSettings) -> list[Sizes]:
+    """Of every pair of layers that networks run again for."""
+    return [Sizes.of(pair, settings.landmarks, 0) for pair in match.pairs()]
+
+
+def bytes_of_second_run(pairs: Sequence[Sizes]) -> int:
+    """What pairs that are filled together take beside blocks, and the drawn rows of both networks."""
+    drawn = sum(8 * min(sizes.n, MOST_EXAMPLES) * sizes.p for sizes in pairs)
+    return drawn + sum(bytes_of_pair(replace(sizes, wide=0)) - BUFFERS for sizes in pairs)
 
 
 def _left(memory_bytes: int | None, needed: int, what: str) -> int:

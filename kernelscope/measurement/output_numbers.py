@@ -38,21 +38,37 @@ def output_fields(pair: LayerPair) -> tuple[fields.Outputs | None, tuple[str, ..
         of_inputs = () if given.examples.labels is None else (NOT_OF_ROWS,)
         answered = outputs.outputs(teacher=rows[0], student=rows[1])
         return fields.Outputs(answered.agreement, answered.kl, answered.changed, answered.top_k), (note, *of_inputs)
-    if given.teacher.shape != given.student.shape:
-        classes = given.teacher.shape[1], given.student.shape[1]
+    running, notes = running_answers(given)
+    if running is None:
+        return None, notes
+    found = outputs.outputs(teacher=given.teacher, student=given.student, labels=running.labels)
+    answers, on_flips = answer_fields(found, given.examples)
+    return answers, (*notes, *on_flips)
+
+
+def running_answers(pair: LayerPair) -> tuple[outputs.RunningOutputs | None, tuple[str, ...]]:
+    """What rows of logits fill as they pass, and notes; None unless both layers are logits of equal classes by row."""
+    if pair.positions is not None or not all(_are_logits(pair.names[s]) for s in ("teacher_layer", "student_layer")):
+        return None, ()
+    if pair.teacher.shape != pair.student.shape:
+        classes = pair.teacher.shape[1], pair.student.shape[1]
         return None, (f"logits are of {classes[0]} and {classes[1]} classes, so answers are not compared",)
-    labels, notes = _marks(given)
-    found = outputs.outputs(teacher=given.teacher, student=given.student, labels=labels)
-    grouped = found.flips is not None and given.examples.groups is not None
+    labels, notes = _marks(pair)
+    return outputs.RunningOutputs(pair.teacher.shape, labels), notes
+
+
+def answer_fields(found: outputs.Outputs, examples: Examples) -> tuple[fields.Outputs, tuple[str, ...]]:
+    """As a report has them, and notes."""
+    grouped = found.flips is not None and examples.groups is not None
     answers = fields.Outputs(
         agreement=found.agreement,
         kl=found.kl,
         changed=found.changed,
         top_k=found.top_k,
-        flips=None if found.flips is None else _flips(found.flips, given.examples, grouped),
+        flips=None if found.flips is None else _flips(found.flips, examples, grouped),
         calibration=found.calibration,
     )
-    return answers, (*notes, *([NO_INTERVAL] if grouped else []))
+    return answers, (NO_INTERVAL,) if grouped else ()
 
 
 def _are_logits(layer: str) -> bool:

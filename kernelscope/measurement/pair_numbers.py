@@ -13,7 +13,7 @@ from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, transfer_loss, well_scaled_sums
 from kernelscope.kernels.distance.own_kernel import narrowed
 from kernelscope.kernels.nystrom.nystrom import partial
-from kernelscope.kernels.rows import Rows, storage_roundoff
+from kernelscope.kernels.rows import Rows, columns, storage_roundoff, take_rows
 from kernelscope.kernels.scales import require_norms
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.alignment import Norms, alignment, optimal_scale, scale_ratio
@@ -27,7 +27,7 @@ from kernelscope.measurement.difference_numbers import difference_fields
 from kernelscope.measurement.landmark_numbers import choose_landmarks, landmark_fields
 from kernelscope.measurement.passes import MOST_SEARCHED, Sizes, neighbours_wanted, planned
 from kernelscope.measurement.similarity_numbers import similarity_fields, spectrum_fields_of
-from kernelscope.measurement.warnings import cautions, outliers_among, sampling_cautions
+from kernelscope.measurement.warnings import cautions, head_cautions, outliers_among, sampling_cautions
 from kernelscope.report import fields
 from kernelscope.report.fields import PairReport
 
@@ -47,7 +47,8 @@ class PairSettings:
     """How a pair is measured.
 
     ``memory_bytes``: what the process may have resident at its peak, None for no limit; ``block_bytes``: what is left
-    of it for blocks (:mod:`kernelscope.measurement.memory_limit`).
+    of it for blocks (:mod:`kernelscope.measurement.memory_limit`); ``passes``: how often networks run whose features
+    are not kept.
     """
 
     landmarks: str | Landmarks | None
@@ -59,6 +60,7 @@ class PairSettings:
     announce: Callable[[str], None] | None = None
     neighbours: int | None = None
     dims: tuple[int, ...] | None = None
+    passes: int = 1
     block_bytes: int = DEFAULT_MEMORY_BYTES
 
 
@@ -97,7 +99,10 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
     attribution = attribute(scaled, forms, examples, loss.value)
     rungs = ladder.rungs(scaled, centred)
     difference, spectrum_intervals = difference_fields(scaled, loss, examples)
-    outliers = outliers_among(attribution.rows, scaled)
+    outliers = outliers_among(
+        attribution.rows, lambda heavy: (take_rows(scaled.student, heavy), take_rows(scaled.teacher, heavy))
+    )
+    on_head = head_cautions(scaled.sums.n, columns(scaled.student), rungs.head)
     null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
     companion = companion_fields(
         loss,
@@ -122,7 +127,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         intervals=loss_intervals(loss) | ladder_intervals(rungs) | spectrum_intervals,
         warnings=(
             *pair.warnings,
-            *cautions(loss, scaled, attribution.rows, sums, examples.labels, rungs.head, outliers),
+            *cautions(loss, scaled, attribution.rows, sums, examples.labels, on_head, outliers),
             *sampling_cautions(attribution.estimate, examples),
         ),
         notes=(

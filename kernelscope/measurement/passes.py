@@ -151,6 +151,17 @@ PASSES = (
 )
 
 
+SECOND_RUN = tuple(each for each in PASSES if each.name in ("row by row", "rows by landmarks"))
+
+
+def planned_second_run(pairs: Sequence[Sizes], rates: Rates) -> tuple[str, float]:
+    """A line about what networks run again for, and the seconds that it takes beside their running."""
+    adds = sum(each.multiply_adds(sizes) for sizes in pairs for each in SECOND_RUN)
+    seconds = sum(each.seconds(sizes, rates) for sizes in pairs for each in SECOND_RUN)
+    gives = ", ".join(each.gives for each in SECOND_RUN)
+    return f"  second run: {adds:.2g} multiply-adds, {in_seconds(seconds)}, for {gives}, outputs", seconds
+
+
 def seconds_of_pair(sizes: Sizes, rates: Rates) -> float:
     """Of all passes and of what is made of their sums."""
     passes = sum(each.seconds(sizes, rates) for each in PASSES if each.wanted(sizes))

@@ -24,11 +24,13 @@ from kernelscope.measurement.memory_limit import (
     bytes_of_blocks,
     bytes_of_grid,
     bytes_of_pair,
+    bytes_of_second_run,
+    second_run_sizes,
     within_grid,
     within_pair,
 )
 from kernelscope.measurement.pair_numbers import announce_pair
-from kernelscope.measurement.passes import Sizes, grid_widths, seconds_of_grid, seconds_of_pair
+from kernelscope.measurement.passes import Sizes, grid_widths, planned_second_run, seconds_of_grid, seconds_of_pair
 from kernelscope.measurement.rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -85,7 +87,9 @@ def _networks(inputs: Inputs, settings: PairSettings, *, kept: bool) -> None:
         takes = features.n * width * features.dtype.itemsize
         size += takes if kept else 0
         where = f"{in_bytes(takes)} of features unless the cache has them" if kept else "no features are kept"
-        _say(settings, f"{network.name} runs over the data first: about {in_seconds(features.seconds())}, {where}")
+        when, seconds = ("first", 1) if settings.passes == 1 else ("twice", 2)
+        time = in_seconds(seconds * features.seconds())
+        _say(settings, f"{network.name} runs over the data {when}: about {time}, {where}")
     if size:
         from kernelscope.features.cache import cache_folder  # loads torch, as networks have done already
 
@@ -95,11 +99,14 @@ def _networks(inputs: Inputs, settings: PairSettings, *, kept: bool) -> None:
 def _grid(match: Match, settings: PairSettings) -> None:
     plan_grid(match, within_grid(match, settings))
     n, widths, first = match.features.n, grid_widths(match), next(iter(match.pairs()))
-    _totals(
-        settings,
-        seconds_of_grid(n, *widths, rehearse(first, reads=not match.streamed)),
-        bytes_of_grid(n, *widths),
-    )
+    rates = rehearse(first, reads=not match.streamed)
+    seconds, needed = seconds_of_grid(n, *widths, rates), bytes_of_grid(n, *widths)
+    if settings.passes == 2:
+        sizes = second_run_sizes(match, settings)
+        line, more = planned_second_run(sizes, rates)
+        _say(settings, line)
+        seconds, needed = seconds + more, needed + bytes_of_second_run(sizes)
+    _totals(settings, seconds, needed)
 
 
 def _pair(pair: LayerPair, settings: PairSettings, preparation: Preparation, *, streamed: bool) -> None:

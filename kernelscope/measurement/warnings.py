@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope.kernels.distance.gram import gram_sums
-from kernelscope.kernels.rows import columns, take_rows
+from kernelscope.kernels.rows import columns
 from kernelscope.report.fields import Outliers, Warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from kernelscope.kernels.distance.answers import TransferLoss
     from kernelscope.kernels.distance.exact import ScaledSums
@@ -34,12 +34,12 @@ def cautions(
     loss: TransferLoss,
     scaled: ScaledSums,
     rows: RowNorms | None,
-    sums: NystromSums,
+    sums: NystromSums | None,
     labels: np.ndarray | None,
-    head: Head,
+    on_head: Iterable[Warning],
     outliers: Outliers | None,
 ) -> Iterator[Warning]:
-    """Every warning that applies to this pair, the gravest first."""
+    """Every warning that applies to this pair, the gravest first; ``sums``: None where there are no landmarks."""
     if not loss.resolved:
         low, high = loss.interval
         yield Warning("unresolved", f"the loss is only known to lie between {low:.2g} and {high:.2g}; see the interval")
@@ -62,12 +62,18 @@ def cautions(
             "few-examples",
             f"{s.n} examples for {max(d_S, d_T)} features: even unrelated networks look alike",
         )
-    yield from head_cautions(s.n, d_S, head)
+    yield from on_head
     if labels is not None and len(np.unique(labels)) < 3:
         yield Warning(
             "few-classes", f"{len(np.unique(labels))} classes: class centres see little; try --landmarks kmeans:50"
         )
-    for name, network, width in (("teacher", sums.teacher, s.d_teacher), ("student", sums.student, s.d_student)):
+    if sums is not None:
+        yield from _on_landmarks(sums, s.d_teacher, s.d_student)
+    yield from _mean_direction(scaled)
+
+
+def _on_landmarks(sums: NystromSums, d_teacher: int, d_student: int) -> Iterator[Warning]:
+    for name, network, width in (("teacher", sums.teacher, d_teacher), ("student", sums.student, d_student)):
         # the default without labels is many k-means cells: more than features, so dependent by their number alone
         if network.rank < (min(sums.m, width) if sums.strategy.startswith("kmeans") else sums.m):
             yield Warning(
@@ -75,7 +81,6 @@ def cautions(
                 f"the {name}'s {sums.m} landmarks span {network.rank} dimensions, so W has eigenvalues 0 and the "
                 "paper's assumption fails",
             )
-    yield from _mean_direction(scaled)
 
 
 def head_cautions(n: int, d_student: int, head: Head) -> Iterator[Warning]:
@@ -124,8 +129,13 @@ def _counts_by_class(labels: np.ndarray, groups: np.ndarray | None) -> tuple[np.
     return np.unique(labels, return_counts=True)
 
 
-def outliers_among(rows: RowNorms | None, scaled: ScaledSums) -> Outliers | None:
-    """Few rows carrying most of ‖K_T‖²: with them and without them are two different answers."""
+def outliers_among(
+    rows: RowNorms | None, of: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]
+) -> Outliers | None:
+    """Few rows carrying most of ‖K_T‖²: with them and without them are two different answers.
+
+    ``of``: X_S and X_T of rows by number; None where they are not known, and with them not the loss without them.
+    """
     if rows is None or rows.n < 100:
         return None
     order = np.argsort(-rows.teacher, kind="stable")
@@ -138,14 +148,16 @@ def outliers_among(rows: RowNorms | None, scaled: ScaledSums) -> Outliers | None
     share = rows.teacher[order] / rows.teacher.sum()
     few = max(few, min(int(np.count_nonzero(share > HEAVY / rows.n)), math.floor(MOST_LEFT_OUT * rows.n)))
     heavy = np.sort(order[:few])
-    among = gram_sums(
-        teacher=take_rows(scaled.teacher, heavy), student=take_rows(scaled.student, heavy), may_vanish=True
-    )
+    count = int(np.searchsorted(carried, half)) + 1
+    found = of(heavy)
+    if found is None:
+        return Outliers(count, few, None)
+    among = gram_sums(teacher=found[1], student=found[0], may_vanish=True)
     # leaving rows out takes off their rows and columns, and puts back the block where these cross
     difference = rows.difference.sum() - 2 * rows.difference[heavy].sum() + max(0.0, among.difference_squared)
     teacher = rows.teacher.sum() - 2 * rows.teacher[heavy].sum() + among.norm_teacher**2
     without = math.sqrt(max(0.0, difference) / teacher) if teacher > 0 else None
-    return Outliers(int(np.searchsorted(carried, half)) + 1, few, without)
+    return Outliers(count, few, without)
 
 
 def _mean_direction(scaled: ScaledSums) -> Iterator[Warning]:

@@ -117,7 +117,6 @@ def test_an_iterable_is_read_forwards_once_for_both_networks(networks):
         {"landmarks": "kmeans:5"},
         {"neighbours": 3},
         {"untrained": True},
-        {"groups": np.arange(450)},
     ],
     ids=lambda asked: next(iter(asked)),
 )

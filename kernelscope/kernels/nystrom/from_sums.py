@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelscope.kernels.caught_rows import CaughtRows
 from kernelscope.kernels.nystrom.class_sums import ClassSums
-from kernelscope.kernels.nystrom.landmarks import MEAN_ROUNDINGS, Landmarks
+from kernelscope.kernels.nystrom.landmarks import MEAN_ROUNDINGS, Landmarks, LandmarkVectors
 from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.nystrom.running_sums import RunningSide, cancels
 from kernelscope.kernels.nystrom.spectrum import landmark_basis
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.rows import Key, Rows
-    from kernelscope.kernels.shares import Share
 
 LEAST_LEFT = 1e-6  #: share of what a difference of Grams is formed from that it must leave: ten digits, or more
 
@@ -34,29 +34,36 @@ def sides(scaled: ScaledSums, classes: ClassSums, keys: tuple[tuple[str, str], t
     """The student's and the teacher's side, ``keys`` being their layers: landmarks, and what the Gram gives of them."""
     found = []
     for X, key, gram in zip((scaled.student, scaled.teacher), keys, (scaled.sums.G_SS, scaled.sums.G_TT)):
-        D, roundoff = classes.means(key), storage_roundoff(X)
-        lengths = np.sqrt(classes.squares[key][0] / classes.counts)  # at least the mean of row norms
-        noise = max(MEAN_ROUNDINGS * UNIT_ROUNDOFF, roundoff) * float(np.linalg.norm(lengths))
-        found.append(RunningSide(X, D, D, gram, landmark_basis(D, roundoff, noise), None, LEAST_LEFT))
+        D, noise = _means(classes, X, key)
+        found.append(RunningSide(X, D, D, gram, landmark_basis(D, storage_roundoff(X), noise), None, LEAST_LEFT))
     return found
 
 
-class LandmarkRows:
+def _means(classes: ClassSums, X: Rows, key: Key) -> tuple[np.ndarray, float]:
+    """Class means ``(L, d)``, and what rounding may have added to them in ‖·‖_2."""
+    lengths = np.sqrt(classes.squares[key][0] / classes.counts)  # at least the mean of row norms
+    relative = max(MEAN_ROUNDINGS * UNIT_ROUNDOFF, storage_roundoff(X))
+    return classes.means(key), relative * float(np.linalg.norm(lengths))
+
+
+def class_vectors(classes: ClassSums, labels: np.ndarray, scaled: ScaledSums, keys: tuple[Key, Key]) -> LandmarkVectors:
+    """Class means as landmark vectors of the student's and the teacher's layer, for the rows with these ``labels``."""
+    (D_S, noise_S), (D_T, noise_T) = (_means(classes, X, key) for X, key in zip((scaled.student, scaled.teacher), keys))
+    assignment = np.where(labels < 0, -1, np.searchsorted(classes.labels, labels))
+    return LandmarkVectors(D_T, D_S, assignment, exact_centres=True, strategy="class-means", noise=(noise_S, noise_T))
+
+
+class LandmarkRows(CaughtRows):
     """Rows that serve as landmarks, taken as :func:`kernelscope.kernels.distance.layer_grid.layer_sums` passes them."""
 
     def __init__(self, landmarks: Landmarks, layers: Mapping[Key, Rows]) -> None:
+        super().__init__(landmarks.rows, layers)
         self.landmarks = landmarks
-        self.vectors = {key: np.zeros((landmarks.m, X.shape[1])) for key, X in layers.items()}
 
-    def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
-        at = self.landmarks.rows - start
-        for key, rows in block.items():
-            inside = (at >= 0) & (at < len(rows))
-            self.vectors[key][inside] = rows[at[inside]]
-
-    def take_in_others(self, share: Share) -> None:
-        """The rows that other processes have seen."""
-        self.vectors = dict(zip(self.vectors, share.summed(*self.vectors.values())))
+    def of(self, keys: tuple[Key, Key]) -> LandmarkVectors:
+        """Landmark vectors of the student's and the teacher's layer."""
+        D_S, D_T = (self.vectors[key] for key in keys)
+        return LandmarkVectors(D_T, D_S, strategy=self.landmarks.strategy, repeats=self.landmarks.repeats)
 
     def sides(self, scaled: ScaledSums, keys: tuple[Key, Key]) -> list[RunningSide]:
         """As :func:`sides`."""

@@ -24,7 +24,6 @@ from kernelscope.kernels.rows import (
     numpy_block,
     require_finite,
     require_same_examples,
-    step_rows,
     storage_roundoff,
 )
 from kernelscope.kernels.shares import Share
@@ -69,22 +68,22 @@ def partial_with(
     share = Share.of(require_same_examples(teacher, student))
     _require_fit(teacher, student, landmarks)
     sums = sums or gram_sums(teacher=teacher, student=student, means=False, may_vanish=True)
-    both = _empty_sums(teacher, student, landmarks, sums, rank)
+    both = empty_sums(teacher, student, landmarks, sums, rank)
     both.require_usable()
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found in the sums
-        for start, stop in share.steps(step_rows(landmarks.m + student.shape[1] + teacher.shape[1])):
-            groups = None if landmarks.assignment is None else landmarks.assignment[start:stop]
+        for start, stop in share.steps(both.step):
             X_S, X_T = (numpy_block(X, start, stop).astype(np.float64, copy=False) for X in (student, teacher))
-            both.add(X_S, X_T, groups)
+            both.add(start, X_S, X_T)
     both.take_in_others(share)
     both.require_usable()
     # two reads of the first block, as a rule
     return both.result(same=np.array_equal(landmarks.student, landmarks.teacher) and identical(teacher, student))
 
 
-def _empty_sums(
-    teacher: Rows, student: Rows, landmarks: LandmarkVectors, sums: GramSums, rank: int | None
+def empty_sums(
+    teacher: Rows, student: Rows, landmarks: LandmarkVectors, sums: GramSums, rank: int | None = None
 ) -> RunningSums:
+    """What :func:`partial_with` fills by one pass over the rows; of exact centres it needs none before."""
     vectors = means = (landmarks.student, landmarks.teacher)
     if landmarks.assignment is not None and not landmarks.exact_centres:
         assignment, m = landmarks.assignment, landmarks.m

@@ -20,7 +20,7 @@ from kernelscope.kernels.nystrom.nystrom_sums import NetworkSums, NystromSums
 from kernelscope.kernels.nystrom.spectrum import Basis, landmark_spectrum
 from kernelscope.kernels.rounding import frobenius
 from kernelscope.kernels.row_views import LessGroupMeans, Mapped, less_group_means
-from kernelscope.kernels.rows import Rows, require_finite, row_steps
+from kernelscope.kernels.rows import Rows, require_finite, row_steps, step_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,8 @@ class RunningSums:
 
     Args:
         gram: of ``Z = [X_S, X_T]``. What it gives is taken from it unless that would cancel: then rows give it.
+
+    ``step``: rows that are to be added at a time, at most.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class RunningSums:
     ) -> None:
         self.student, self.teacher, self.landmarks = student, teacher, landmarks
         self.d_S, self.r_S = student.X.shape[1], student.basis.rank
+        self.step = step_rows(landmarks.m + len(gram))
         self.dC_squares, self.dC_sums = np.zeros(landmarks.m), np.zeros(landmarks.m)
         self._take_coordinates(gram)
         self.within_squares = np.zeros(landmarks.m)
@@ -152,7 +155,10 @@ class RunningSums:
         if not self.F_by_rows:
             self.dC_means = S.means @ S.D.T - T.means @ T.D.T
 
-    def add(self, X_S: np.ndarray, X_T: np.ndarray, groups: np.ndarray | None) -> None:
+    def add(self, start: int, X_S: np.ndarray, X_T: np.ndarray) -> None:
+        """Take in float64 rows from row ``start``."""
+        assignment = self.landmarks.assignment
+        groups = None if assignment is None else assignment[start : start + len(X_S)]
         lengths_S, lengths_T = (np.einsum("ij,ij->i", X, X) for X in (X_S, X_T))
         C_S, C_T = self.student.add(X_S, lengths_S), self.teacher.add(X_T, lengths_T)
         dC = C_S - C_T

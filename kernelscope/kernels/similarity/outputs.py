@@ -98,41 +98,70 @@ def outputs(*, teacher: Rows, student: Rows, labels: np.ndarray | None = None) -
     """
     if teacher.shape != student.shape:
         raise Mismatch(f"logits have shapes {tuple(teacher.shape)} and {tuple(student.shape)}; compare equal classes")
-    n, classes = teacher.shape
-    if labels is not None and not are_classes(labels, n, classes):
-        raise Mismatch(f"labels are not {n} whole numbers from 0 to {classes - 1}, the logits' classes; leave them out")
-    k = TOP if classes >= 2 * TOP else 0
-    divergence = shared = 0.0
-    same, right = np.zeros(n), (np.zeros(n), np.zeros(n))
-    reliability, share = (_Reliability(), _Reliability()), Share.of(n)
-    step = max(16, min(BLOCK_ROWS, MOST_NUMBERS // classes))
-    for (start, Z_T), (_, Z_S) in zip(row_blocks(teacher, step, share), row_blocks(student, step, share)):
+    running, share = RunningOutputs(teacher.shape, labels), Share.of(teacher.shape[0])
+    for (start, Z_T), (_, Z_S) in zip(
+        row_blocks(teacher, running.step, share), row_blocks(student, running.step, share)
+    ):
+        running.add(start, Z_T, Z_S)
+    return running.result(share)
+
+
+class RunningOutputs:
+    """The same, a block of at most ``step`` rows at a time.
+
+    Args:
+        shape: ``(n, classes)`` of either network's logits.
+        labels: see :func:`outputs`.
+
+    Raises:
+        Mismatch: labels that are not among the classes.
+    """
+
+    def __init__(self, shape: tuple[int, ...], labels: np.ndarray | None = None) -> None:
+        n, classes = shape
+        if labels is not None and not are_classes(labels, n, classes):
+            raise Mismatch(
+                f"labels are not {n} whole numbers from 0 to {classes - 1}, the logits' classes; leave them out"
+            )
+        self.n, self.classes, self.labels = n, classes, labels
+        self.step = max(16, min(BLOCK_ROWS, MOST_NUMBERS // classes))
+        self._k = TOP if classes >= 2 * TOP else 0
+        self._divergence = self._shared = 0.0
+        self._same, self._right = np.zeros(n), (np.zeros(n), np.zeros(n))
+        self._reliability = _Reliability(), _Reliability()
+
+    def add(self, start: int, Z_T: np.ndarray, Z_S: np.ndarray) -> None:
+        """Take in float64 logits from row ``start``."""
         rows = slice(start, start + len(Z_T))
         best = [Z.max(axis=1, keepdims=True) == Z for Z in (Z_T, Z_S)]
-        same[rows] = (best[0] & best[1]).sum(axis=1) / np.maximum(*(b.sum(axis=1) for b in best))
+        self._same[rows] = (best[0] & best[1]).sum(axis=1) / np.maximum(*(b.sum(axis=1) for b in best))
         log_T, log_S = _log_softmax(Z_T), _log_softmax(Z_S)
-        divergence += float(np.sum(np.exp(log_T) * (log_T - log_S)))
-        if k:
-            shared += float(np.minimum(_places(Z_T, k), _places(Z_S, k)).sum())
-        if labels is not None:
-            own = np.arange(len(Z_T)), labels[rows]
-            for into, seen, b, log_p in zip(right, reliability, best, (log_T, log_S)):
+        self._divergence += float(np.sum(np.exp(log_T) * (log_T - log_S)))
+        if self._k:
+            self._shared += float(np.minimum(_places(Z_T, self._k), _places(Z_S, self._k)).sum())
+        if self.labels is not None:
+            own = np.arange(len(Z_T)), self.labels[rows]
+            for into, seen, b, log_p in zip(self._right, self._reliability, best, (log_T, log_S)):
                 into[rows] = b[own] / b.sum(axis=1)
                 seen.add(np.exp(log_p.max(axis=1)), into[rows])
-    divergence, shared = share.numbers(divergence, shared)
-    same, *both = share.summed(same, *right)  # 0 in the rows of others
-    right = both[0], both[1]
-    for seen in reliability:
-        (seen.sums,) = share.summed(seen.sums)
-    agreement = float(same.sum()) / n
-    return Outputs(
-        agreement=agreement,
-        kl=max(0.0, divergence / n),
-        changed=1 - agreement,
-        top_k=TopK(k, shared / (n * k), k / classes) if k else None,
-        flips=None if labels is None else _flips(1 - same, *right, labels),
-        calibration=None if labels is None else Calibration(BINS, *(seen.error() for seen in reliability)),
-    )
+
+    def result(self, share: Share) -> Outputs:
+        """Of all rows, once every process has added its share."""
+        n, k, labels = self.n, self._k, self.labels
+        divergence, shared = share.numbers(self._divergence, self._shared)
+        same, *right = share.summed(self._same, *self._right)  # 0 in the rows of others
+        for seen in self._reliability:
+            (seen.sums,) = share.summed(seen.sums)
+        agreement = float(same.sum()) / n
+        errors = [] if labels is None else [seen.error() for seen in self._reliability]
+        return Outputs(
+            agreement=agreement,
+            kl=max(0.0, divergence / n),
+            changed=1 - agreement,
+            top_k=TopK(k, shared / (n * k), k / self.classes) if k else None,
+            flips=None if labels is None else _flips(1 - same, right[0], right[1], labels),
+            calibration=None if labels is None else Calibration(BINS, *errors),
+        )
 
 
 def are_classes(labels: np.ndarray, n: int, classes: int) -> bool:

@@ -47,11 +47,16 @@ def shuffled(*, teacher: Rows, student: Rows, seed: int, kernel: Kernel | None =
     """
     drawn = drawn_examples(student.shape[0], seed)
     K_S, K_T = (drawn_kernel(X, drawn, kernel, seed) for X in (student, teacher))
+    return shuffled_kernels(K_S, K_T, seed)
+
+
+def shuffled_kernels(K_S: np.ndarray | None, K_T: np.ndarray | None, seed: int) -> Shuffled | None:
+    """The same of kernels of the drawn examples, as :func:`drawn_kernel` gives them."""
     if K_S is None or K_T is None:
         return None
-    permutations = Permutations(len(drawn), seed)
+    permutations = Permutations(len(K_S), seed)
     (scores,) = permutations.scores(K_S, [permutations.fixed(K_T)])
-    return Shuffled(share_as_high(scores, scores[0], TIED), len(scores) - 1, len(drawn))
+    return Shuffled(share_as_high(scores, scores[0], TIED), len(scores) - 1, len(K_S))
 
 
 def share_as_high(scores: np.ndarray, observed: float, slack: float) -> float:
@@ -70,23 +75,27 @@ def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed:
     ``kernel``: None where it is that of the rows as they are.
     """
     if kernel is None or kernel.has_features:
-        rows = shared_rows(X, drawn)
-        seen = Constancy(X)
-        seen.see(rows)
-        if seen.so_far:
-            return None
-        # a large offset goes first, which rounds little; a copy, since rows[0] becomes 0 on the way
-        rows -= rows[0].copy()
-        rows -= rows.mean(axis=0)
-        rows /= np.abs(rows).max()  # so that no square over- or underflows
-        K: np.ndarray = rows @ rows.T
-        K /= np.linalg.norm(K)
-        return K
+        return kernel_of_rows(shared_rows(X, drawn), X)
     side = KernelBlocks(X, kernel, seed)
     rows, squares = shared_rows(side.X, drawn) - side.shift, side.squares[drawn]
     K = side.between(rows, squares, rows, squares)
     np.fill_diagonal(K, side.diagonal()[drawn])
     return centred_kernel(K)
+
+
+def kernel_of_rows(rows: np.ndarray, X: Rows) -> np.ndarray | None:
+    """The same of float64 rows of X, which are written over."""
+    seen = Constancy(X)
+    seen.see(rows)
+    if seen.so_far:
+        return None
+    # a large offset goes first, which rounds little; a copy, since rows[0] becomes 0 on the way
+    rows -= rows[0].copy()
+    rows -= rows.mean(axis=0)
+    rows /= np.abs(rows).max()  # so that no square over- or underflows
+    K: np.ndarray = rows @ rows.T
+    K /= np.linalg.norm(K)
+    return K
 
 
 def centred_kernel(K: np.ndarray) -> np.ndarray | None:

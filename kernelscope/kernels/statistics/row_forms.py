@@ -58,18 +58,37 @@ def row_forms(scaled: ScaledSums, centred: ScaledSums) -> RowForms:
     Args:
         centred: what :func:`kernelscope.kernels.distance.centring.centre` makes of ``scaled``.
     """
-    H = centred.sums
-    student = _Side(mean_taken_off(centred.student, scaled.student), H.G_SS, H.n)
-    teacher = _Side(mean_taken_off(centred.teacher, scaled.teacher), H.G_TT, H.n)
-    to_teacher, to_student = H.G_ST @ teacher.mean, student.mean @ H.G_ST
-    constant, cross, share = float(student.mean @ to_teacher), [], Share.of(H.n)
+    running, share = RunningForms(scaled, centred), Share.of(scaled.sums.n)
     for (start, c_S), (_, c_T) in zip(
         row_blocks(centred.student, share=share), row_blocks(centred.teacher, share=share)
     ):
-        toward_S, toward_T = student.add(start, c_S), teacher.add(start, c_T)
-        form = np.einsum("ij,ij->i", c_S @ H.G_ST, c_T)
-        cross.append(form + (c_S @ to_teacher) + (c_T @ to_student) + constant + H.n * toward_S * toward_T)
-    return RowForms(student.result(share), teacher.result(share), *share.gathered(np.concatenate(cross)))
+        running.add(start, c_S, c_T)
+    return running.result(share)
+
+
+class RunningForms:
+    """The same, a block of centred rows at a time."""
+
+    def __init__(self, scaled: ScaledSums, centred: ScaledSums) -> None:
+        H = self._sums = centred.sums
+        self._student = _Side(mean_taken_off(centred.student, scaled.student), H.G_SS, H.n)
+        self._teacher = _Side(mean_taken_off(centred.teacher, scaled.teacher), H.G_TT, H.n)
+        self._to_teacher, self._to_student = H.G_ST @ self._teacher.mean, self._student.mean @ H.G_ST
+        self._constant = float(self._student.mean @ self._to_teacher)
+        self._cross: list[np.ndarray] = []
+
+    def add(self, start: int, c_S: np.ndarray, c_T: np.ndarray) -> np.ndarray:
+        """Take in rows from row ``start``; returns ‖K_T,i‖² of each."""
+        toward_S, toward_T = self._student.add(start, c_S), self._teacher.add(start, c_T)
+        form = np.einsum("ij,ij->i", c_S @ self._sums.G_ST, c_T)
+        means = self._sums.n * toward_S * toward_T
+        self._cross.append(form + (c_S @ self._to_teacher) + (c_T @ self._to_student) + self._constant + means)
+        return self._teacher.squares
+
+    def result(self, share: Share) -> RowForms:
+        """Of all rows, once every process has added its share."""
+        cross = share.gathered(np.concatenate(self._cross))
+        return RowForms(self._student.result(share), self._teacher.result(share), *cross)
 
 
 class _Side:
@@ -96,6 +115,11 @@ class _Side:
         for column, values in zip(self.columns, (k + 2 * along + self.square, raw, k, q)):
             column.append(values)
         return np.asarray(toward)
+
+    @property
+    def squares(self) -> np.ndarray:
+        """``‖K_i‖²`` of the rows taken in last."""
+        return self.columns[1][-1]
 
     def result(self, share: Share) -> OwnForms:
         diagonal, squares, centred_diagonal, centred_squares = share.gathered(*map(np.concatenate, self.columns))

@@ -159,7 +159,7 @@ def whole_groups(rows: RowNorms, scaled: ScaledSums, groups: np.ndarray) -> Leav
         X_S, X_T = take_rows(scaled.student, members), take_rows(scaled.teacher, members)
         cuts = np.cumsum(sizes[first:last])
         for g, (S, T) in enumerate(zip(np.split(X_S, cuts), np.split(X_T, cuts)), first):
-            blocks[:, g] = _own_block(S, T)
+            blocks[:, g] = own_block(S, T)
     (blocks,) = dealt.summed(blocks)
     return groups_with_blocks(rows, groups, blocks)
 
@@ -180,7 +180,7 @@ def _batches(ends: np.ndarray) -> Iterator[tuple[int, int]]:
         first = last + 1
 
 
-def _own_block(S: np.ndarray, T: np.ndarray) -> tuple[float, float]:
+def own_block(S: np.ndarray, T: np.ndarray) -> tuple[float, float]:
     """‖S Sᵀ − T Tᵀ‖² and ‖T Tᵀ‖² of one group's rows, over whichever is smaller, rows or features."""
     if few_examples(len(S), S.shape[1] + T.shape[1]):
         K_T = T @ T.T
