@@ -23,7 +23,7 @@ GROUPS = {
         "grid announce k rank jobs resume dry_run reruns verify"
     ),
     "What must hold": "at_most at_least no_worse_than sampling alarm enough synthetic",
-    "What to write": "out paper explain as_json save csv html figure junit sums_out overwrite quiet debug",
+    "What to write": "out paper explain as_json save csv html card figure junit sums_out overwrite quiet debug",
 }
 HEADING = {name: heading for heading, names in GROUPS.items() for name in names.split()}
 LAST = [*GROUPS][-1]  #: of click's own, which is --help

@@ -159,6 +159,9 @@ outputs = together(
     click.option("--save", type=PATH, metavar="FILE", help="Write the report as JSON."),
     click.option("--csv", type=PATH, metavar="FILE", help="Write one line per pair as CSV."),
     click.option("--html", type=PATH, metavar="FILE", help="Write the page: one file, no script, no network."),
+    click.option(
+        "--card", type=PATH, metavar="FILE", help="Write what was kept and lost, as Markdown for a model card."
+    ),
     overwrite,
     quiet,
     debug,

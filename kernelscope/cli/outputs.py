@@ -23,6 +23,7 @@ class Outputs:
     save: Path | None
     csv: Path | None
     html: Path | None
+    card: Path | None
     overwrite: bool
     quiet: bool
 
@@ -37,7 +38,7 @@ class Outputs:
 
     @property
     def files(self) -> list[Path]:
-        return [path for path in (self.save, self.csv, self.html) if path is not None]
+        return [path for path in (self.save, self.csv, self.html, self.card) if path is not None]
 
     def require_none(self, option: str) -> None:
         """Refuse files beside an option that makes no report.
@@ -71,6 +72,8 @@ class Outputs:
             report.to_csv(self.csv)
         if self.html is not None:
             write_text(self.html, report.to_html())
+        if self.card is not None:
+            write_text(self.card, report.card())
         if self.as_json:
             say_json(report.to_json())
         elif table:

@@ -41,10 +41,14 @@ def difference_in_lines(report: TransferReport) -> list[str]:
     for pair in first_pairs(report)[:MOST_STUDENTS]:
         if pair.difference_eigenvectors:
             lines.append(f"what carries the difference of {names[pair.student]} {layer_name(pair)}:")
-        for each in pair.difference_eigenvectors or ():
-            ends = " against ".join(_rows(end) for end in (each.positive, each.negative) if end)
-            lines.append(f"  {_words(each).lower()}: rows {ends}")
+        lines += [f"  {in_a_line(each)}" for each in pair.difference_eigenvectors or ()]
     return lines
+
+
+def in_a_line(vector: DifferenceEigenvector) -> str:
+    """One eigenvector with the rows at its ends, in words."""
+    ends = " against ".join(_rows(end) for end in (vector.positive, vector.negative) if end)
+    return f"{_words(vector).lower()}: rows {ends}"
 
 
 def _rows(examples: tuple[EndExample, ...]) -> str:

@@ -11,11 +11,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from kernelscope.errors import plain
+from kernelscope.rendering.class_table import class_tables
 from kernelscope.rendering.comparisons import comparisons_in_words
 from kernelscope.rendering.difference_ends import difference_ends
 from kernelscope.rendering.page_figures import MOST_STUDENTS, sections
 from kernelscope.rendering.plots import canvas
 from kernelscope.rendering.ranking import headline, ranked, ranking, rows
+from kernelscope.rendering.statement import TITLE, statements, whole
 from kernelscope.rendering.wording import (
     first_pairs,
     layer_name,
@@ -53,6 +55,9 @@ def render(report: TransferReport) -> str:
         sections=sections(report),
         compared=comparisons_in_words(report, 0 if places else MOST_COMPARISONS),
         worst=_worst(report),
+        class_tables=class_tables(report),
+        statement_title=TITLE,
+        statements=statements(report),
         carriers=difference_ends(report),
         notes=notes_by_text(report),
         fingerprint=_fingerprint(report),
@@ -73,7 +78,7 @@ def _content(report: TransferReport) -> dict[str, object]:
                 "student": names[pair.student],
                 "layer": layer_name(pair),
                 "loss": loss_in_digits(pair),
-                "sentence": _sentence(plain(sentence(pair))),
+                "sentence": whole(plain(sentence(pair))),
                 "colour": students.index(pair.student) % len(canvas.COLOURS),
             }
             for pair in first_pairs(report)
@@ -187,10 +192,6 @@ def _fingerprint(report: TransferReport) -> list[tuple[str, str]]:
     said = (f"{key.removesuffix('_asked')} {plain(value)}" for key, value in asked if value is not None)
     found += [("asked for", ", ".join(said))]
     return [(term, value) for term, value in found if value]
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _listed(values: Iterable[str]) -> str:

@@ -14,5 +14,6 @@ TWO_RUNS = (
 #: of rows that were added up, here or elsewhere
 SUMMED = "from sums alone: what needs the rows once more was left out; measure the rows themselves for the rest"
 NOT_SAMPLED = "no sampling interval: "  #: begins the note whose rest is the reason that a gate repeats
+ONE_BY_ONE = "sampling interval by jackknife over single "  #: begins the note of rows that were not grouped
 
 ROWS_TELL = 1e-5  #: below this loss single rows of K_S − K_T drown in rounding

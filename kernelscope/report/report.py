@@ -172,6 +172,12 @@ class TransferReport:
 
         return page.render(self)
 
+    def card(self) -> str:
+        """The Distillation Loss Statement of every student, as Markdown for a model card."""
+        from kernelscope.rendering import card
+
+        return card.markdown(self)
+
     def _repr_html_(self) -> str:
         from kernelscope.rendering import page
 
