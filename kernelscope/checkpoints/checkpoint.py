@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +54,14 @@ class Checkpoint:
 
     arch: str
     arch_kwargs: dict[str, Any]
-    state_dict: dict[str, torch.Tensor]
+    state_dict: dict[str, torch.Tensor] = field(repr=False)
     layers: dict[str, Any]
     input: dict[str, Any]
     preprocess: list[dict[str, Any]]
     classes: list[str]
     data: dict[str, Any]
     metrics: dict[str, Any]
-    training: dict[str, Any]
+    training: dict[str, Any] = field(repr=False)
     versions: dict[str, Any]
     created: str
     path: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,8 +27,8 @@ class Loaded:
         notes: what was done to read it: container and prefix found, classes stubbed, numbers converted.
     """
 
-    module: nn.Module
-    checkpoint: Checkpoint | None
+    module: nn.Module = field(repr=False)
+    checkpoint: Checkpoint | None = field(repr=False)
     name: str
     arch: str
     sha256: str

@@ -36,6 +36,11 @@ class Trained:
     best: Checkpoint
     correct: np.ndarray
 
+    def __repr__(self) -> str:
+        last = self.last
+        epochs, top1 = last.training["epoch"], last.metrics["top1"]
+        return f"<Trained: {last.arch}, {epochs} epochs, {top1:.1%} of {last.data['n']:,} test examples right>"
+
     def save(self, path: str | os.PathLike[str], *, best: bool = False, overwrite: bool = False) -> Path:
         """Write the last checkpoint to ``path``, or the best one, and return the path; it is written atomically.
 

@@ -29,6 +29,7 @@ from kernelscope.datasets import foreign, sources
 from kernelscope.datasets.reading import Reading
 from kernelscope.distill import callbacks
 from kernelscope.distill.logbook import Logbook, plain
+from kernelscope.distill.looks import Looks
 from kernelscope.errors import DegenerateKernel, Mismatch, NumericalError, UsageError, one_line
 from kernelscope.kernels.distance.gram import ZERO_TEACHER
 from kernelscope.kernels.snapshot import Teacher
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 SHARDED = {"FullyShardedDataParallel", "DTensor"}  #: types of modules and weights that all processes run together
 
 
-class Probe:
+class Probe(Looks):
     """How near a student's kernel is to its teacher's, at every so many steps of a training that is not ours.
 
     The teacher runs once, here; its rows and Gram are kept and the network is let go. A look forwards the probe's

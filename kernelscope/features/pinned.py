@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,8 +85,8 @@ class Pinned:
     pool: str
     dtype: str
     layers: tuple[PinnedLayer, ...]
-    rows: dict[str, np.ndarray]
-    ids: np.ndarray | None
+    rows: dict[str, np.ndarray] = field(repr=False)
+    ids: np.ndarray | None = field(repr=False)
     gates: tuple[tuple[str, float, bool], ...]
     alarm: float | None
     reruns: tuple[Rerun, ...]

@@ -138,6 +138,9 @@ class FeatureStore:
 
     kept = True
 
+    def __repr__(self) -> str:
+        return f"<FeatureStore {self.path}: {self.n:,} examples, layers {', '.join(self.layers)}>"
+
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(self._stated)

@@ -98,6 +98,17 @@ class Adaptation(JsonAnswer):
         found = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         return {**found, "best": self.best.kind, "answer": self.answer, "verdict": self.verdict}
 
+    def to_records(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": way.kind,
+                "rank": way.rank,
+                **_columns("recall", way.recall),
+                **_columns("of_reembedding", way.of_reembedding),
+            }
+            for way in self.ways
+        ]
+
     def __str__(self) -> str:
         from kernelscope.rendering import adaptation_table
 
@@ -107,3 +118,8 @@ class Adaptation(JsonAnswer):
 def _shown(share: Share) -> str:
     low, high = share.interval
     return f"{share.value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _columns(name: str, share: Share | None) -> dict[str, float | None]:
+    low, high = (None, None) if share is None else share.interval
+    return {name: None if share is None else share.value, f"{name}_low": low, f"{name}_high": high}

@@ -53,7 +53,27 @@ class AuditReport(JsonAnswer):
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """One for each claim on each pair."""
+        return [
+            {
+                "student": pair.student,
+                "teacher_layer": pair.teacher_layer,
+                "student_layer": pair.student_layer,
+                "claim": claim.name,
+                "assumption": claim.assumption,
+                **_columns("printed", claim.printed),
+                **_columns("corrected", claim.corrected),
+            }
+            for pair in self.pairs
+            for claim in pair.claims
+        ]
+
     def __str__(self) -> str:
         from kernelscope.rendering import audit_table
 
         return audit_table.text(self)
+
+
+def _columns(name: str, said: Statement | None) -> dict[str, Any]:
+    return {f"{name}_{key}": None if said is None else getattr(said, key) for key in ("holds", "slack", "vacuous")}

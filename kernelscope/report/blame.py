@@ -83,6 +83,9 @@ class Blame(JsonAnswer):
         found = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         return {**found, "named": list(self.named), "verdict": self.verdict}
 
+    def to_records(self) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(layer) for layer in self.layers]
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw own and total loss over depth and return matplotlib's axes."""
         from kernelscope.rendering.plots import blame

@@ -120,6 +120,9 @@ class Drift(JsonAnswer):
         failed = [each.failure for each in self.judged if each.failure is not None]
         return {**found, "drifted": self.drifted, "failed": failed, "verdict": self.verdict}
 
+    def to_records(self) -> list[dict[str, Any]]:
+        return [{k: v for k, v in dataclasses.asdict(layer).items() if k != "worst"} for layer in self.layers]
+
     def __str__(self) -> str:
         return "\n".join([each.failure for each in self.judged if each.failure is not None] + [self.verdict])
 

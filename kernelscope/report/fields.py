@@ -8,6 +8,7 @@ JSON, the report holds that value: renaming a field there renames a key of the r
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from kernelscope.kernels.nystrom import spectrum
 from kernelscope.kernels.nystrom.anova import Shares
@@ -259,6 +260,11 @@ class PairReport:
     verdict: str | None = field(default=None, metadata=LATER)
     warnings: tuple[Warning, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """In IPython and Jupyter: which pair it is, its loss and its sentence; the rest by name."""
+        layers = f"{self.student_layer} against {self.teacher}, {self.teacher_layer}"
+        printer.text(f"<PairReport {self.student}, {layers}: loss {self.transfer_loss:.4g}; {self.verdict}>")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,20 @@ class JsonAnswer(ABC):
         """One JSON document; never NaN or Infinity."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
 
+    @abstractmethod
+    def to_records(self) -> list[dict[str, Any]]:
+        """One flat record for each row of the answer."""
+
+    def to_frame(self) -> Any:
+        """The records as a pandas DataFrame; needs pandas."""
+        import pandas
+
+        return pandas.DataFrame(self.to_records())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """In IPython and Jupyter: what ``print`` shows."""
+        printer.text(str(self))
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the JSON to ``path``, whole or not at all."""
         files.write_text(path, self.to_json() + "\n")

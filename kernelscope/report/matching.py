@@ -145,6 +145,13 @@ class Matching(JsonAnswer):
             found["lead"]["real"] = self.lead.real
         return {**found, "verdict": self.verdict, "caution": CAUTION}
 
+    def to_records(self) -> list[dict[str, Any]]:
+        chosen = set(self.recommended)
+        return [
+            {**dataclasses.asdict(each), "recommended": Paired(each.teacher_layer, each.student_layer) in chosen}
+            for each in self.candidates
+        ]
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the agreement of all candidates, the recommended ones framed, and return matplotlib's axes."""
         from kernelscope.rendering.plots import matching

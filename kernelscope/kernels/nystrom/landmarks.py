@@ -7,7 +7,7 @@ same groups serve both networks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -40,8 +40,8 @@ class Landmarks:
     n: int
     m: int
     seed: int | None = None
-    assignment: np.ndarray | None = None
-    indices: np.ndarray | None = None
+    assignment: np.ndarray | None = field(default=None, repr=False)
+    indices: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if (self.assignment is None) == (self.indices is None):

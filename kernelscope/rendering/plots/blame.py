@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernelscope.rendering.plots.canvas import COLOURS, INK, SOFT, STYLE
+from kernelscope.rendering.plots.canvas import COLOURS, INK, SOFT, STYLE, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +17,10 @@ MOST_NAMES = 40
 def draw(found: Blame, ax: Axes | None = None) -> Axes:
     """Bars of what each layer adds by itself, a line of what both networks' outputs differ by there."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         if ax is None:
-            width = min(14.0, 3.0 + 0.16 * len(found.layers))
-            ax = Figure(figsize=(max(4.8, width), 3.6), layout="constrained").add_subplot()
+            ax = new_axes(max(4.8, min(14.0, 3.0 + 0.16 * len(found.layers))), 3.6)
         places = range(len(found.layers))
         named = set(found.named)
         colours = [COLOURS[1] if each.layer in named else COLOURS[0] for each in found.layers]

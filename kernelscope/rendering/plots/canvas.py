@@ -77,9 +77,9 @@ def own_style() -> Iterator[None]:
 
 def new_axes(width: float = WIDTH, height: float = HEIGHT) -> Axes:
     """Axes on a figure of their own, which no window and no pyplot knows of."""
-    from matplotlib.figure import Figure
+    from kernelscope.rendering.plots.own_figure import OwnFigure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+    figure = OwnFigure(figsize=(width, height), layout="constrained", facecolor=PAPER)
     return figure.subplots()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.rendering.plots.canvas import COLOURS, GRID, INK, STYLE
+from kernelscope.rendering.plots.canvas import COLOURS, GRID, INK, STYLE, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,14 +20,13 @@ def draw(found: Matching, ax: Axes | None = None) -> Axes:
     """Teacher layers over depth to the right, student layers downwards; candidates at chance are grey."""
     import matplotlib as mpl
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     teacher, student = found.teacher_layers, found.student_layers
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         if ax is None:
             size = (min(14.0, 2.8 + 0.4 * len(teacher)), min(12.0, 1.9 + 0.4 * len(student)))
-            ax = Figure(figsize=size, layout="constrained").add_subplot()
+            ax = new_axes(*size)
         values = np.full((len(student), len(teacher)), np.nan)
         for each in found.candidates:
             if each.above_chance and each.agreement is not None:
