@@ -22,7 +22,7 @@ install: $(READY)  ## set up .venv with pinned versions (does nothing the second
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@touch $@
 
 demo: $(OUT)/report.html  ## train a teacher and three students on digits, measure, write out/report.html
@@ -52,18 +52,21 @@ coverage: $(READY)  ## branch coverage of all tests; at least 92 % in kernels, f
 	for room in kernels features checkpoints; do \
 		$(BIN)/python -m coverage report --include="kernelscope/$$room/*" --fail-under=92 --format=total || exit 1; done
 
-check: $(READY)  ## lint, format check, types
+check: $(READY)  ## lint, format check, types, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: $(READY)  ## apply the formatter and the safe lint fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write docs/cli.md and the tables of columns and figures from the program
+docs: $(READY)  ## write the pages that come from the program, and build the site into out/site
 	$(BIN)/python -m kernelscope.cli.reference docs/cli.md
 	$(BIN)/python -m kernelscope.rendering.documents docs
+	$(BIN)/python -m tests.docs.report_example
+	$(BIN)/python -m mkdocs build --strict --site-dir $(OUT)/site
 
 bench: $(READY)  ## every benchmark; each prints its table of ratios
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -18,7 +18,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """All tests with the pinned versions of constraints.txt."""
-    session.install("-c", "constraints.txt", ".[test]")
+    session.install("-c", "constraints.txt", ".[test,docs]")
     session.run(*PYTEST, *session.posargs, env=ONE_THREAD)
 
 
@@ -29,5 +29,5 @@ def oldest(session: nox.Session) -> None:
     block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert block is not None
     pinned = [f"{name}=={version}" for name, version in re.findall(r'"([\w-]+)>=([\d.]+)"', block[1])]
-    session.install(*pinned, ".[test]")
+    session.install(*pinned, ".[test,docs]")
     session.run(*PYTEST, *session.posargs, env=ONE_THREAD)
