@@ -38,22 +38,22 @@ class HeaviestRows:
     """Of both networks' rows those with the largest weights, at most ``most``; up to twice as many are held."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._least = most, -np.inf
+        self.most, self._least = most, -np.inf
         self._parts: list[tuple[np.ndarray, ...]] = []
 
     def add(self, start: int, weights: np.ndarray, X_S: np.ndarray, X_T: np.ndarray) -> None:
         """Take in rows from row ``start``; no weight is negative."""
         near = np.flatnonzero(weights > self._least)
         self._parts.append((start + near, weights[near], X_S[near], X_T[near]))
-        if sum(len(part[0]) for part in self._parts) > 2 * self._most:
+        if sum(len(part[0]) for part in self._parts) > 2 * self.most:
             self._cut()
 
     def _cut(self) -> None:
         held = [np.concatenate(arrays) for arrays in zip(*self._parts)]
-        if len(held[0]) > self._most:
+        if len(held[0]) > self.most:
             order = np.argsort(-held[1], kind="stable")
-            self._least = float(held[1][order[self._most]])
-            held = [array[order[: self._most]] for array in held]
+            self._least = float(held[1][order[self.most]])
+            held = [array[order[: self.most]] for array in held]
         self._parts = [tuple(held)]
 
     def of_all(self, share: Share) -> None:

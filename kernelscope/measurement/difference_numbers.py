@@ -15,7 +15,7 @@ from kernelscope.report.notes import ROWS_TELL
 if TYPE_CHECKING:
     from kernelscope.kernels.distance.answers import TransferLoss
     from kernelscope.kernels.distance.exact import ScaledSums
-    from kernelscope.kernels.similarity.difference_eigenvectors import End
+    from kernelscope.kernels.similarity.difference_eigenvectors import Eigenspace, End
     from kernelscope.measurement.layer_pairs import Examples
 
 GRAM_SHOWS_SPECTRUM = 1e-3  #: below this loss eigenvalues of K_S − K_T need the R-factor (docs/theory.md 3.1)
@@ -27,9 +27,12 @@ def difference_fields(
     """The fields of a :class:`PairReport`, and the intervals of two of them."""
     decomposition = _decomposition(scaled, loss)
     spectrum = decomposition.spectrum()
+    eigenvectors: tuple[DifferenceEigenvector, ...] | None = () if scaled.same else None
+    if not scaled.same and loss.value > ROWS_TELL:  # else single rows drown in rounding
+        eigenvectors = eigenvector_fields(difference_eigenvectors(scaled, decomposition), scaled, loss, examples)
     found = {
         "difference_spectrum": spectrum_fields(spectrum, scaled.unit),
-        "difference_eigenvectors": _eigenvectors(scaled, decomposition, loss, examples),
+        "difference_eigenvectors": eigenvectors,
     }
     return found, spectrum_intervals(spectrum, scaled.unit)
 
@@ -64,14 +67,10 @@ def spectrum_intervals(found: DifferenceSpectrum, unit: float) -> dict[str, fiel
     }
 
 
-def _eigenvectors(
-    scaled: ScaledSums, decomposition: Decomposition, loss: TransferLoss, examples: Examples
-) -> tuple[DifferenceEigenvector, ...] | None:
-    """Empty for equal features, None where single rows drown in rounding."""
-    if scaled.same:
-        return ()
-    if loss.value <= ROWS_TELL:
-        return None
+def eigenvector_fields(
+    found: list[Eigenspace], scaled: ScaledSums, loss: TransferLoss, examples: Examples
+) -> tuple[DifferenceEigenvector, ...]:
+    """As a report has them."""
     squared = (loss.norm_difference / scaled.unit) ** 2
     return tuple(
         DifferenceEigenvector(
@@ -82,7 +81,7 @@ def _eigenvectors(
             positive=_examples(each.positive, examples, 1),
             negative=_examples(each.negative, examples, -1),
         )
-        for each in difference_eigenvectors(scaled, decomposition)
+        for each in found
     )
 
 

@@ -19,9 +19,11 @@ from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import loss_from_sums
 from kernelscope.kernels.nystrom.from_sums import class_vectors
 from kernelscope.kernels.nystrom.nystrom import empty_sums
+from kernelscope.kernels.nystrom.spectrum import decomposed_gram
 from kernelscope.kernels.rows import BLOCK_ROWS, RowsGoneError, Summed, numpy_block
 from kernelscope.kernels.shares import Share
 from kernelscope.kernels.similarity.cka import cka_debiased
+from kernelscope.kernels.similarity.difference_eigenvectors import RunningEigenvectors
 from kernelscope.kernels.statistics.group_blocks import OpenGroups
 from kernelscope.kernels.statistics.moments import both_moments
 from kernelscope.kernels.statistics.permutations import Shuffled, drawn_examples, kernel_of_rows, shuffled_kernels
@@ -29,6 +31,7 @@ from kernelscope.kernels.statistics.row_forms import RunningForms, mean_taken_of
 from kernelscope.kernels.statistics.sampling import groups_with_blocks, row_norms, single_examples
 from kernelscope.measurement.attribution import Attribution, worst
 from kernelscope.measurement.chance_numbers import null_of_norms
+from kernelscope.measurement.difference_numbers import GRAM_SHOWS_SPECTRUM, eigenvector_fields
 from kernelscope.measurement.from_sums import rows_by_layer, stored_type
 from kernelscope.measurement.grid import sums_of_pair
 from kernelscope.measurement.landmark_numbers import landmark_fields
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from kernelscope.measurement.layer_pairs import LayerPair, Match
     from kernelscope.measurement.pair_numbers import PairSettings
     from kernelscope.report import fields
+    from kernelscope.report.eigenvector_fields import DifferenceEigenvector
 
 HEAVIEST_NOT_HELD = "the loss without the heaviest examples takes more of their rows than memory holds"
 GROUPS_NOT_HELD = "groups are so scattered among the examples that their rows do not fit in memory; sort by group"
@@ -80,7 +84,7 @@ def run_again(match: Match, sums: ShardSums, seen: BlockChecksums, settings: Pai
     pairs = list(match.pairs())
     layers, share = rows_by_layer(pairs), Share.of(sums.n)
     drawn = CaughtRows(drawn_examples(sums.n, settings.seed), layers)
-    runs = [PairRun(pair, sums, drawn, room_of(settings, len(pairs)), share) for pair in pairs]
+    runs = [PairRun(pair, sums, drawn, settings, room_of(settings, len(pairs)), share) for pair in pairs]
     onlookers: list[Onlooker] = [drawn, *runs]
     for start, stop in share.steps(BLOCK_ROWS):
         block = {key: numpy_block(X, start, stop) for key, X in layers.items()}
@@ -114,7 +118,10 @@ class PairRun:
         room: bytes for each kind of rows that are held.
     """
 
-    def __init__(self, pair: LayerPair, sums: ShardSums, drawn: CaughtRows, room: int, share: Share) -> None:
+    def __init__(
+        self, pair: LayerPair, sums: ShardSums, drawn: CaughtRows, settings: PairSettings, room: int, share: Share
+    ) -> None:
+        self._seed = settings.seed
         self._share, self._examples, self._drawn = share, pair.examples, drawn
         self._keys: tuple[Key, Key] = (
             ("student", pair.names["student_layer"]),
@@ -122,6 +129,7 @@ class PairRun:
         )
         X_T, X_S = (Summed(X.shape, stored_type(X)) for X in (pair.teacher, pair.student))  # not to be read in between
         self._scaled = sums_of_pair(replace(pair, teacher=X_T, student=X_S), sums.sums)
+        self._loss = loss_from_sums(self._scaled, rtol=settings.rtol)
         self._centred = centre(self._scaled)
         self._means = [
             mean_taken_off(centred, X) for centred, X in ((self._centred.student, X_S), (self._centred.teacher, X_T))
@@ -130,6 +138,7 @@ class PairRun:
         vectors = self._vectors(sums)
         self._nystrom = None if vectors is None else empty_sums(X_T, X_S, vectors, self._scaled.sums)
         self._answers, self._on_answers = running_answers(pair)
+        self._eigenvectors = self._strongest()
         row_bytes = 8 * (X_S.shape[1] + X_T.shape[1])
         self._heaviest = HeaviestRows(max(1, min(int(MOST_LEFT_OUT * share.n), room // (2 * row_bytes))))
         groups = self._examples.groups
@@ -144,6 +153,12 @@ class PairRun:
             return None
         return class_vectors(sums.by_class, self._examples.labels, self._scaled, self._keys)
 
+    def _strongest(self) -> RunningEigenvectors | None:
+        """What looks for examples at the ends of eigenvectors, where the Gram shows these."""
+        if self._scaled.same or self._loss.value < GRAM_SHOWS_SPECTRUM:
+            return None
+        return RunningEigenvectors(self._scaled, decomposed_gram(self._scaled.sums.gram, self._scaled.sums.d_student))
+
     def __call__(self, start: int, block: dict[Key, np.ndarray]) -> None:
         """Take in rows from row ``start``."""
         S, T = (block[key].astype(np.float64) for key in self._keys)
@@ -155,22 +170,22 @@ class PairRun:
                 self._answers.add(start + at.start, T[at], S[at])
         if self._groups is not None:
             self._groups.add(start, S, T)
+        if self._eigenvectors is not None:
+            self._eigenvectors.add(start, S, T)
         S -= self._means[0]
         T -= self._means[1]
         weights = self._forms.add(start, S, T)
         self._heaviest.add(start, weights, *(block[key] for key in self._keys))
 
-    def report(self, measured: Measured, settings: PairSettings, parts: LeaveOut | None) -> Measured:
+    def report(self, measured: Measured, parts: LeaveOut | None) -> Measured:
         """The report of one run with what two give; ``parts``: of groups that the run before has summed."""
         report, scaled, share = measured.report, self._scaled, self._share
-        loss = loss_from_sums(scaled, rtol=settings.rtol)
+        loss = self._loss
         forms = self._forms.result(share)
         self._heaviest.of_all(share)
         attribution, notes = self._attribution(forms, loss.value, loss.interval, parts)
         own = both_moments(self._centred, forms)
-        null, on_chance = null_of_norms(
-            scaled.sums, self._centred.sums, own, lambda: self._shuffled(settings.seed), None
-        )
+        null, on_chance = null_of_norms(scaled.sums, self._centred.sums, own, self._shuffled, None)
         outliers = outliers_among(attribution.rows, self._heaviest.rows)
         sums = self._nystrom_sums()
         by_landmarks: dict[str, Any] = {}
@@ -180,6 +195,10 @@ class PairRun:
         if self._answers is not None:
             answers, more = answer_fields(self._answers.result(share), self._examples)
             on_flips += more
+        eigenvectors: tuple[DifferenceEigenvector, ...] | None = () if scaled.same else None
+        if self._eigenvectors is not None:
+            eigenvectors = eigenvector_fields(self._eigenvectors.result(), scaled, loss, self._examples)
+        not_held = outliers is not None and outliers.left_out > self._heaviest.most
         filled = replace(
             report,
             **attribution.sampled(),
@@ -190,6 +209,7 @@ class PairRun:
             cka_debiased=None if own is None else cka_debiased(self._centred.sums, own[0].entries, own[1].entries),
             feature_spectrum=self._spectra(report, attribution.rows),
             outputs=answers,
+            difference_eigenvectors=eigenvectors,
             warnings=(
                 *cautions(loss, scaled, attribution.rows, sums, self._examples.labels, report.warnings, outliers),
                 *sampling_cautions(attribution.estimate, self._examples),
@@ -199,7 +219,7 @@ class PairRun:
                 *notes,
                 *on_chance,
                 *on_flips,
-                *((HEAVIEST_NOT_HELD,) if outliers is not None and outliers.loss_without is None else ()),
+                *((HEAVIEST_NOT_HELD,) if not_held else ()),
             ),
         )
         return Measured(filled, attribution.parts)
@@ -221,10 +241,10 @@ class PairRun:
             found = Attribution(rows, parts)
         return found, found.notes(self._examples, interval)
 
-    def _shuffled(self, seed: int) -> Shuffled | None:
+    def _shuffled(self) -> Shuffled | None:
         both = zip(self._keys, (self._scaled.student, self._scaled.teacher))
         K_S, K_T = (kernel_of_rows(self._drawn.vectors[key].copy(), X) for key, X in both)
-        return shuffled_kernels(K_S, K_T, seed)
+        return shuffled_kernels(K_S, K_T, self._seed)
 
     def _nystrom_sums(self) -> NystromSums | None:
         """None where there are no landmarks, or rows would be needed a third time."""

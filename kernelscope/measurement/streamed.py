@@ -87,7 +87,7 @@ def measure_streamed(match: Match, settings: PairSettings) -> list[Measured]:
     dropped, found = {*run.sums.notes, added_up(run.sums)}, []
     for number, (pair, measured) in enumerate(zip(match.pairs(), all_measured)):
         if again:
-            measured = again[number].report(measured, settings, _parts(run, pair))
+            measured = again[number].report(measured, _parts(run, pair))
         elif pair.examples.groups is not None:
             measured = _with_groups(measured, _parts(run, pair), pair.examples)
         report = measured.report

@@ -13,7 +13,6 @@ from kernelscope.measurement import second_run, streamed
 N = 4500  #: more than a block
 #: what two runs leave out, and what a file's report has from other roundings of a Gram
 LEFT_OUT = {"neighbours", "classes", "notes", "verdict", "intervals", "rounding_interval", "difference_spectrum"}
-LEFT_OUT |= {"difference_eigenvectors"}
 
 
 def mlp(hidden, seed):
@@ -62,7 +61,8 @@ def same(one, two, path, rel):
 
 @pytest.mark.parametrize("landmarks", [None, "uniform:12"])
 def test_two_runs_give_every_number_of_a_file_but_what_takes_all_pairs(data, landmarks):
-    for a, b in zip(by_file(data, landmarks=landmarks), in_two(data, landmarks=landmarks), strict=True):
+    given = {"landmarks": landmarks, "layers": None if landmarks is None else "embedding"}
+    for a, b in zip(by_file(data, **given), in_two(data, **given), strict=True):
         assert b.sampling_interval is not None and b.null.p_value is not None and len(b.worst) == 20
         assert b.nystrom is not None and (b.paper.theorem2 is None) == (landmarks is not None)
         same(a, b, "", 1e-7)
@@ -107,6 +107,15 @@ def test_heavy_examples_are_found_and_the_loss_without_them(data):
     for a, b in zip(by_file(heavy, **given), in_two(heavy, **given), strict=True):
         assert b.outliers == a.outliers or b.outliers.loss_without == pytest.approx(a.outliers.loss_without, rel=1e-9)
         assert b.outliers is not None and b.null.p_value == pytest.approx(a.null.p_value, rel=1e-9)
+
+
+def test_heavy_examples_that_memory_does_not_hold_are_counted_alone(data, monkeypatch):
+    monkeypatch.setattr(second_run, "room_of", lambda settings, pairs: 4000)
+    X = data[0].copy()
+    X[::450] *= 100
+    (report,) = in_two((X, data[1]), layers="logits")
+    assert report.outliers.count > 0 and report.outliers.loss_without is None
+    assert second_run.HEAVIEST_NOT_HELD in report.notes
 
 
 GROUPS = {"in order": np.arange(N) // 50, "few and scattered": np.arange(N) % 11}

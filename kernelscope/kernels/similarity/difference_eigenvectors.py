@@ -75,20 +75,64 @@ def difference_eigenvectors(
 
     One pass over the rows: ``2 n (d_S + d_T)`` multiply-adds for each eigenvector.
     """
-    spaces = _spaces(found, strongest)
-    if not spaces:
-        return []
-    columns = np.concatenate(spaces)
-    signs = np.where(np.arange(len(scaled.sums.gram)) < scaled.sums.d_student, 1.0, -1.0)
-    W = signs[:, None] * (found.R.T @ found.U[:, columns]) / found.values[columns]
-    share = Share.of(scaled.sums.n)
-    if share.parts > 1:  # eigenvectors have a sign, and planes a basis, that processes need not agree on
-        W, *_ = (of_rank for (of_rank,) in exchange.in_turn([W]))
-    ends = np.cumsum([len(space) for space in spaces])
-    places = [slice(end - len(space), end) for end, space in zip(ends, spaces)]
-    products, squares, extremes = _pass(scaled, W, places, at_an_end, share)
-    values, errors = _rayleigh(scaled, W, signs, products, squares, share)
-    return [_eigenspace(values[at], errors[at], *each) for at, each in zip(places, extremes)]
+    running = RunningEigenvectors(scaled, found, strongest=strongest, at_an_end=at_an_end)
+    share = running.share
+    if running.wanted:
+        both = zip(row_blocks(scaled.student, share=share), row_blocks(scaled.teacher, share=share))
+        for (start, X_S), (_, X_T) in both:
+            running.add(start, X_S, X_T)
+    return running.result()
+
+
+class RunningEigenvectors:
+    """The same, a block of float64 rows at a time; ``wanted``: whether there are eigenvectors to look at."""
+
+    def __init__(
+        self,
+        scaled: ScaledSums,
+        found: Decomposition,
+        *,
+        strongest: int = STRONGEST,
+        at_an_end: int = AT_AN_END,
+    ) -> None:
+        spaces = _spaces(found, strongest)
+        self._scaled, self._most, self.share = scaled, at_an_end, Share.of(scaled.sums.n)
+        self.wanted = bool(spaces)
+        columns = np.concatenate([*spaces, np.zeros(0, np.int64)])
+        self._signs = np.where(np.arange(len(scaled.sums.gram)) < scaled.sums.d_student, 1.0, -1.0)
+        W = self._signs[:, None] * (found.R.T @ found.U[:, columns]) / found.values[columns]
+        if self.share.parts > 1:  # eigenvectors have a sign, and planes a basis, that processes need not agree on
+            W, *_ = (of_rank for (of_rank,) in exchange.in_turn([W]))
+        self._W = W
+        ends = np.cumsum([len(space) for space in spaces])
+        self._places = [slice(end - len(space), end) for end, space in zip(ends, spaces)]
+        self._products, self._squares = BlockSum(lambda: np.zeros_like(W)), BlockSum(lambda: np.zeros(W.shape[1]))
+        self._running = [(_Extreme(at_an_end), _Extreme(at_an_end)) for _ in spaces]
+
+    def add(self, start: int, X_S: np.ndarray, X_T: np.ndarray) -> None:
+        """Take in rows from row ``start``."""
+        d_S = self._scaled.sums.d_student
+        V = X_S @ self._W[:d_S] + X_T @ self._W[d_S:]
+        self._products.add(np.vstack([X_S.T @ V, X_T.T @ V]))
+        self._squares.add(np.einsum("ij,ij->j", V, V))
+        for at, (positive, negative) in zip(self._places, self._running):
+            if at.stop - at.start > 1:
+                positive.add(start, np.linalg.norm(V[:, at], axis=1))
+            else:
+                positive.add(start, V[:, at.start])
+                negative.add(start, -V[:, at.start])
+
+    def result(self) -> list[Eigenspace]:
+        """Of all rows, once every process has added its share."""
+        if not self.wanted:
+            return []
+        products, squares = self.share.summed(self._products.total(), self._squares.total())
+        both = [each for pair in self._running for each in pair]
+        gathered = self.share.gathered(*(array for each in both for array in (each.rows, each.entries)))
+        each = [_Extreme(self._most, rows, entries).end() for rows, entries in zip(gathered[::2], gathered[1::2])]
+        extremes = [_with_sign(*pair) for pair in zip(each[::2], each[1::2])]
+        values, errors = _rayleigh(self._scaled, self._W, self._signs, products, squares, self.share)
+        return [_eigenspace(values[at], errors[at], *ends) for at, ends in zip(self._places, extremes)]
 
 
 def _spaces(found: Decomposition, strongest: int) -> list[np.ndarray]:
@@ -99,30 +143,6 @@ def _spaces(found: Decomposition, strongest: int) -> list[np.ndarray]:
     runs = np.split(kept, np.flatnonzero(apart | (np.diff(np.sign(values)) != 0)) + 1)
     runs.sort(key=lambda run: -float(np.abs(found.values[run]).max(initial=0.0)))
     return [run for run in runs[:strongest] if len(run)]
-
-
-def _pass(
-    scaled: ScaledSums, W: np.ndarray, places: list[slice], at_an_end: int, share: Share
-) -> tuple[np.ndarray, np.ndarray, list[tuple[End, End]]]:
-    """``Zᵀ V`` and the squared lengths of the columns of ``V = Z W``, and the ends of each space."""
-    d_S = scaled.sums.d_student
-    products, squares = BlockSum(lambda: np.zeros_like(W)), BlockSum(lambda: np.zeros(W.shape[1]))
-    running = [(_Extreme(at_an_end), _Extreme(at_an_end)) for _ in places]
-    both = zip(row_blocks(scaled.student, share=share), row_blocks(scaled.teacher, share=share))
-    for (start, X_S), (_, X_T) in both:
-        V = X_S @ W[:d_S] + X_T @ W[d_S:]
-        products.add(np.vstack([X_S.T @ V, X_T.T @ V]))
-        squares.add(np.einsum("ij,ij->j", V, V))
-        for at, (positive, negative) in zip(places, running):
-            if at.stop - at.start > 1:
-                positive.add(start, np.linalg.norm(V[:, at], axis=1))
-            else:
-                positive.add(start, V[:, at.start])
-                negative.add(start, -V[:, at.start])
-    summed = share.summed(products.total(), squares.total())
-    gathered = share.gathered(*(array for pair in running for each in pair for array in (each.rows, each.entries)))
-    each = [_Extreme(at_an_end, rows, entries).end() for rows, entries in zip(gathered[::2], gathered[1::2])]
-    return summed[0], summed[1], [_with_sign(*pair) for pair in zip(each[::2], each[1::2])]
 
 
 class _Extreme:
