@@ -174,6 +174,27 @@ def repsim(case: Case, estimator: str = "gretton") -> float:
     return float(cka(sides, kernel_type="linear", estimator=estimator)[0, 1])
 
 
+def rsatoolbox(case: Case) -> float:
+    from rsatoolbox.data import Dataset
+    from rsatoolbox.rdm import calc_rdm, compare
+
+    sides = [calc_rdm(Dataset(case.features(net).numpy()), method="euclidean") for net in (case.teacher, case.student)]
+    return float(compare(*sides, method="cosine_cov")[0, 0])
+
+
+def calibrated_similarity(case: Case) -> float:
+    """The p-value of linear CKA, which a user gives it; its score is 0 up to the 95 % quantile of the permutations."""
+    from calibrated_similarity import calibrate
+
+    def linear_cka(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+        X, Y = X - X.mean(0), Y - Y.mean(0)
+        return (X.T @ Y).square().sum() / ((X.T @ X).norm() * (Y.T @ Y).norm())
+
+    generator = torch.Generator().manual_seed(0)
+    _, p, _ = calibrate(case.features(case.teacher), case.features(case.student), linear_cka, generator=generator)
+    return float(p)
+
+
 @dataclass(frozen=True)
 class Way:
     """One way into a package: its name on the index, the call, what it estimates, whether it takes networks."""
@@ -203,6 +224,8 @@ WAYS = (
     Way("torch-cka", "CKA", "mini-batch", torch_cka, True),
     Way("repsim", "cka, gretton", "biased", repsim, False),
     Way("repsim", "cka, song", "debiased", lambda case: repsim(case, "song"), False),
+    Way("rsatoolbox", "compare, cosine_cov", "biased", rsatoolbox, False),
+    Way("calibrated-similarity", "calibrate", "p-value", calibrated_similarity, False),
 )
 
 

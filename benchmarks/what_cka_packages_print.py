@@ -8,12 +8,14 @@
     (e) two random networks, and a loader whose last batch holds three examples
 
 The truth is a dense float64 NumPy formula on the layers' float32 outputs: CKA from the biased HSIC, from the unbiased
-one, the unbiased one summed over mini-batches (Nguyen, Raghu and Kornblith 2021), and the transfer loss. A number off
+one, the unbiased one summed over mini-batches (Nguyen, Raghu and Kornblith 2021), and the transfer loss; p-values have
+none beside them. A number off
 by more than 0.001 from the truth of what its call estimates is marked *; "none" stands where a call gave no number.
 Packages run at their defaults, on the CPU, each call in a process of its own, in an environment of their own:
 
     python -m venv peers
     peers/bin/pip install torch pytorch-cka cka-pytorch ckatorch torch-cka repsim matplotlib tqdm
+    peers/bin/pip install rsatoolbox calibrated-similarity
     python benchmarks/what_cka_packages_print.py --peers peers/bin/python
 
 Without --peers this interpreter's packages are used; a package that is not installed is named and left out. A few
@@ -127,6 +129,8 @@ def our_rows(case_list: list[Case], true: list[dict[str, float]]) -> Table:
     for what, field in (("biased", "cka"), ("debiased", "cka_debiased"), ("loss", "transfer_loss")):
         cells = [shown(getattr(pair, field), t[what]) for pair, t in zip(pairs, true)]
         rows[label(f"kernelscope {ks.__version__} {field}", what)] = cells
+    chance = [shown(np.nan if pair.null.p_value is None else pair.null.p_value) for pair in pairs]
+    rows[label(f"kernelscope {ks.__version__} null.p_value", "p-value")] = chance
     for case, pair in zip(case_list, pairs):
         NOTES.append(f"kernelscope, {case.name}, warns: {', '.join(sorted({w.code for w in pair.warnings})) or 'none'}")
     return rows
@@ -141,7 +145,7 @@ def peer_row(python: str, way: Way, case_list: list[Case], true: list[dict[str, 
         reply = ask(python, str(WAYS.index(way)), str(folder / case.name))
         if "error" in reply:
             NOTES.append(f"{way.package} {way.call}, {case.name}: {reply['error']}")
-        cells.append("none " if "error" in reply else shown(reply["value"], t[way.estimates]))
+        cells.append("none " if "error" in reply else shown(reply["value"], t.get(way.estimates, np.nan)))
     return cells
 
 

@@ -183,6 +183,10 @@ class TransferReport:
 
         return page.notebook(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The text beside the table that notebooks keep: what ``print`` shows, and not every field."""
+        printer.text(str(self))
+
     def __str__(self) -> str:
         from kernelscope.rendering import table as tables
 

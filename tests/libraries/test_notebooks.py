@@ -1,10 +1,11 @@
 """The notebooks convert and run without a display, in a kernel of their own, as a reader of them would run them."""
 
-import jupytext
-import nbclient
 import pytest
 
 from tests.docs.blocks import ROOT
+
+jupytext = pytest.importorskip("jupytext")
+nbclient = pytest.importorskip("nbclient")
 
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.py"))
 

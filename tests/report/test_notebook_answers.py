@@ -62,7 +62,9 @@ def test_figures_are_pictures_in_a_notebook_without_pyplot(answers):
 
 
 def test_one_pair_is_a_line_and_not_eighty_fields(sides):
-    pair = ks.measure(**sides).sel(teacher_layer="a")
+    report = ks.measure(**sides)
+    assert pretty(report) == str(report)
+    pair = report.sel(teacher_layer="a")
     assert len(pretty(pair)) < 400
     assert pair.verdict in pretty(pair)
 
