@@ -1,7 +1,7 @@
 """What a newcomer waits for first, against ``python -c "import torch"``, in CPU seconds of whole processes.
 
-Claims: ``import kernelscope`` at most 0.02 of the time torch takes to import, ``kernelscope --help`` 0.05, the help of a
-verb 0.06, and ``measure`` of two small arrays 0.6.
+Claims: ``import kernelscope`` at most 0.02 of the time torch takes to import, ``kernelscope --help`` 0.05, the help of
+a verb 0.06, and ``measure`` of two small arrays 0.6.
 Run: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/help_is_instant.py
 """
 
