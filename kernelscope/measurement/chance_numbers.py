@@ -11,6 +11,8 @@ from kernelscope.report import fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
     from kernelscope.kernels.distance.exact import ScaledSums
     from kernelscope.kernels.similarity.alignment import Norms
     from kernelscope.kernels.statistics.best_of_many import Searched
@@ -23,13 +25,14 @@ def null_fields(
     own: tuple[Moments, Moments] | None,
     seed: int,
     searched: Searched | None = None,
+    groups: np.ndarray | None = None,
 ) -> tuple[fields.Null, tuple[str, ...]]:
     """Chance of one pair; ``searched`` where it is one of a grid, whose permutations then serve it too."""
 
     def shuffling() -> Shuffled | None:
-        return shuffled(teacher=scaled.teacher, student=scaled.student, seed=seed)
+        return shuffled(teacher=scaled.teacher, student=scaled.student, seed=seed, groups=groups)
 
-    return null_of_norms(scaled.sums, centred.sums, own, shuffling, searched)
+    return null_of_norms(scaled.sums, centred.sums, own, shuffling, searched, in_groups=groups is not None)
 
 
 def null_of_norms(
@@ -38,9 +41,12 @@ def null_of_norms(
     own: tuple[Moments, Moments] | None,
     shuffling: Shuffling,
     searched: Searched | None,
+    *,
+    in_groups: bool,
 ) -> tuple[fields.Null, tuple[str, ...]]:
     """The same from norms of kernels, as they are and centred."""
-    found = chance(norms, centred, own, shuffling if searched is None else lambda: searched.alone)
+    shuffle = shuffling if searched is None else lambda: searched.alone
+    found = chance(norms, centred, own, shuffle, in_groups=in_groups)
     null = fields.Null(
         transfer_loss=found.transfer_loss,
         cka_mean=found.cka_mean,
@@ -50,14 +56,21 @@ def null_of_norms(
         above_chance=found.above_chance,
         p_corrected=None if found.p_value is None or searched is None else searched.p_corrected,
     )
-    return null, tuple(chance_notes(null, norms.n, found.shuffled, searched))
+    return null, tuple(chance_notes(null, norms.n, found.shuffled, searched, in_groups=in_groups))
 
 
-def chance_notes(null: fields.Null, n: int, shuffled: Shuffled | None, searched: Searched | None) -> Iterator[str]:
+def chance_notes(
+    null: fields.Null, n: int, shuffled: Shuffled | None, searched: Searched | None, *, in_groups: bool
+) -> Iterator[str]:
     """Where p-values are from, if not from closed forms, and what the best of a grid is worth."""
     if null.p_value is None:
         return
-    if not tail_is_known(null.cka_skewness):
+    if in_groups and shuffled is not None:
+        yield (
+            f"chance of CKA (null) by {shuffled.permutations:,} permutations of {shuffled.examples:,} rows, one of "
+            "each group; the loss by chance is of shuffled single rows"
+        )
+    elif not tail_is_known(null.cka_skewness):
         why = "not known" if null.cka_skewness is None else f"{null.cka_skewness:.1f}"
         if shuffled is None:
             yield f"null.p_value is Cantelli's upper limit: the examples that were drawn are all alike (skewness {why})"

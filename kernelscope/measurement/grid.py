@@ -97,10 +97,11 @@ def read_together(match: Match) -> list[StreamedFeatures]:
 
 def search(pairs: Iterable[LayerPair], seed: int, kernel: Kernel | None = None) -> dict[tuple[str, str], Searched]:
     """Chance of each pair of a grid as one of those searched, by the teacher's and the student's layer."""
-    teacher, student = {}, {}
+    teacher, student, groups = {}, {}, None
     for pair in pairs:
+        groups = pair.examples.groups
         teacher[pair.names["teacher_layer"]], student[pair.names["student_layer"]] = pair.teacher, pair.student
-    return best_of_many(teacher=teacher, student=student, seed=seed, kernel=kernel)
+    return best_of_many(teacher=teacher, student=student, seed=seed, kernel=kernel, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _from_sums(
     centred = centre(scaled)
     rungs = ladder.rungs(scaled, centred, grams)
     own = None if known.moments is None else _moments(pair, centred, known.moments)
-    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
+    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched, pair.examples.groups)
     prefixes, on_prefixes = prefix_fields(scaled, settings.dims, settings.rtol)
     report = fields.PairReport(
         **identity_fields(pair, pair.kernel),

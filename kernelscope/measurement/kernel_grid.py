@@ -134,6 +134,7 @@ def measure_by_kernels(
         student={name: layer.drawn for (role, name), layer in layers.items() if role == "student"},
         n=next(iter(pairs.values())).teacher.shape[0],
         seed=settings.seed,
+        groups=next(iter(pairs.values())).examples.groups,
     )
     for (t, s), pair in pairs.items():
         yield _measure(pair, layers["teacher", t], layers["student", s], settings, searched.get((t, s)))
@@ -152,8 +153,9 @@ def _measure(
         both,
         centred,
         own,
-        lambda: shuffled(teacher=pair.teacher, student=pair.student, seed=settings.seed),
+        lambda: shuffled(teacher=pair.teacher, student=pair.student, seed=settings.seed, groups=pair.examples.groups),
         searched,
+        in_groups=pair.examples.groups is not None,
     )
     spectra = fields.FeatureSpectra(teacher.spectrum, student.spectrum)
     report = fields.PairReport(

@@ -16,8 +16,8 @@ from kernelscope.kernels.nonlinear.nonlinear import (
     kernel_sums,
     pairs_estimate,
 )
-from kernelscope.kernels.statistics.chance import above_chance, cka_under_permutation, p_value
-from kernelscope.kernels.statistics.permutations import LOST, Shuffled, shuffled
+from kernelscope.kernels.statistics.chance import above_chance, of_groups, p_value
+from kernelscope.kernels.statistics.permutations import LOST, Shuffled, cka_under_permutation, shuffled
 from kernelscope.measurement.attribution import Attribution, worst
 from kernelscope.measurement.chance_numbers import chance_notes
 from kernelscope.measurement.pair_numbers import Measured, PairSettings, identity_fields
@@ -152,8 +152,15 @@ def _chance(
     def shuffling() -> Shuffled | None:
         if searched is not None:
             return searched.alone
-        return shuffled(teacher=pair.teacher, student=pair.student, seed=seed, kernel=kernel)
+        return shuffled(
+            teacher=pair.teacher, student=pair.student, seed=seed, kernel=kernel, groups=pair.examples.groups
+        )
 
+    if pair.examples.groups is not None:
+        mean, sd, skewness, p, above, by = of_groups(shuffling())
+        corrected = None if p is None or searched is None else searched.p_corrected
+        null = fields.Null(loss, mean, sd, skewness, p, above, corrected)
+        return null, tuple(chance_notes(null, sums.n, by, searched, in_groups=True))
     cka = _cka(sums)
     k, l = sums.centred_diagonals()
     mean, sd = cka_under_permutation(k / math.sqrt(S), l / math.sqrt(T))
@@ -167,7 +174,7 @@ def _chance(
         above_chance=above_chance(cka, mean),
         p_corrected=None if p is None or searched is None else searched.p_corrected,
     )
-    return null, tuple(chance_notes(null, sums.n, by, searched))
+    return null, tuple(chance_notes(null, sums.n, by, searched, in_groups=False))
 
 
 def _left(cosine: float) -> float:

@@ -16,7 +16,7 @@ from kernelscope.kernels.nonlinear.functions import parse_kernel
 from kernelscope.kernels.similarity.depth_pairing import best_pairings
 from kernelscope.kernels.statistics.cka_sampling import HollowKernel, cka_without_each
 from kernelscope.kernels.statistics.jackknife import estimated
-from kernelscope.kernels.statistics.permutations import MOST_EXAMPLES, drawn_examples
+from kernelscope.kernels.statistics.permutations import drawn_examples
 from kernelscope.measurement.baselines import Baselines
 from kernelscope.measurement.inputs import Given, open_inputs
 from kernelscope.measurement.layer_choice import GRID, LayerChoice
@@ -236,12 +236,7 @@ def _lead(
 
 def _independent(compared: Match, seed: int) -> np.ndarray:
     """Up to 2,000 examples in a drawn order, one of each group where rows were drawn in groups."""
-    n, groups = compared.features.n, compared.examples.groups
-    if groups is None:
-        return drawn_examples(n, seed)
-    order = drawn_examples(n, seed, n)
-    _, first = np.unique(groups[order], return_index=True)
-    return order[np.sort(first)][:MOST_EXAMPLES]
+    return drawn_examples(compared.features.n, seed, groups=compared.examples.groups)
 
 
 def _state(student: NetworkInput) -> str:

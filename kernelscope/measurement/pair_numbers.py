@@ -103,7 +103,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
         attribution.rows, lambda heavy: (take_rows(scaled.student, heavy), take_rows(scaled.teacher, heavy))
     )
     on_head = head_cautions(scaled.sums.n, columns(scaled.student), rungs.head)
-    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched)
+    null, on_chance = null_fields(scaled, centred, own, settings.seed, searched, examples.groups)
     companion = companion_fields(
         loss,
         scaled.sums,

@@ -12,7 +12,8 @@ from kernelscope.kernels.nystrom.from_sums import LandmarkRows, nystrom_sums, si
 from kernelscope.kernels.nystrom.spectrum import difference_spectrum_of_gram
 from kernelscope.kernels.similarity.cka import cka_debiased_of
 from kernelscope.kernels.similarity.within_class import within_class_of_sums
-from kernelscope.kernels.statistics.chance import above_chance, cka_under_permutation_of
+from kernelscope.kernels.statistics.chance import above_chance
+from kernelscope.kernels.statistics.permutations import cka_under_permutation_of
 from kernelscope.measurement.difference_numbers import GRAM_SHOWS_SPECTRUM, spectrum_fields, spectrum_intervals
 from kernelscope.measurement.landmark_numbers import landmark_fields, landmark_spectra
 from kernelscope.measurement.similarity_numbers import distance_fields

@@ -8,7 +8,7 @@ import pytest
 import kernelscope as ks
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import well_scaled_sums
-from kernelscope.kernels.statistics.best_of_many import Searched
+from kernelscope.kernels.statistics.best_of_many import Searched, best_of_many
 from kernelscope.kernels.statistics.permutations import Shuffled, drawn_examples, shuffled
 from kernelscope.measurement.chance_numbers import null_fields
 
@@ -124,7 +124,7 @@ def test_a_constant_layer_of_a_grid_has_no_chance_and_is_not_counted():
 
 def test_no_p_has_no_corrected_p_either():
     scaled = well_scaled_sums(teacher=NORMAL, student=NORMAL[:, :2])
-    searched = Searched(Shuffled(0.2, 999, 90), 0.4, best=True, among=6)
+    searched = Searched(Shuffled(0.2, 999, 90, 0.3, 0.1, 0.1), 0.4, best=True, among=6)
     null, notes = null_fields(scaled, centre(scaled), None, 0, searched)
     assert (null.p_value, null.p_corrected, notes) == (None, None, ())
 
@@ -134,3 +134,47 @@ def test_a_report_without_the_corrected_p_is_read():
     for pair in document["pairs"]:
         del pair["null"]["p_corrected"]
     assert {pair.null.p_corrected for pair in ks.TransferReport.from_dict(document)} == {None}
+
+
+def in_groups(rng, groups, size, *, related):
+    """Rows that are nearly alike within groups, of two networks that share nothing but the groups, or all."""
+    codes = np.repeat(np.arange(groups), size)
+    T = rng.standard_normal((groups, 5))
+    S = T @ rng.standard_normal((5, 5)) if related else rng.standard_normal((groups, 5))
+    noise = 0.1 * rng.standard_normal((2, groups * size, 5))
+    return {"teacher": T[codes] + noise[0], "student": S[codes] + noise[1], "groups": codes, "neighbours": 0}
+
+
+def rejected(draws, groups, size, **how):
+    drawn = (in_groups(np.random.default_rng(seed), groups, size, related=False) for seed in range(draws))
+    return sum(ks.measure(**rows, **how).null.p_value < 0.05 for rows in drawn)
+
+
+@pytest.mark.parametrize("how", [{}, {"kernel": "rbf:0.1"}], ids=["linear", "rbf"])
+def test_rows_that_are_alike_within_groups_show_no_relation_of_networks(how):
+    assert rejected(12, 30, 6, **how) <= 3  # at 5 %, more than 3 of 12 has p = .002; single rows rejected all
+
+
+@pytest.mark.long
+def test_five_percent_of_unrelated_networks_are_rejected_in_groups():
+    assert 2 <= rejected(200, 300, 10) <= 19  # 3,000 rows; outside with p = .01
+
+
+def test_related_networks_are_found_in_groups_and_what_was_shuffled_is_said():
+    (pair,) = ks.measure(**in_groups(np.random.default_rng(0), 30, 6, related=True))
+    assert pair.null.p_value < 0.01 and pair.null.above_chance > 0.5
+    assert any("of 30 rows, one of each group" in note for note in pair.notes)
+
+
+def test_a_grid_of_grouped_rows_is_corrected_over_one_row_of_each_group():
+    found = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = [in_groups(rng, 30, 6, related=False) for _ in range(3)]
+        sides = {side: {f"{side[0]}{i}": each[side] for i, each in enumerate(rows)} for side in ("teacher", "student")}
+        searched = best_of_many(**sides, seed=0, groups=rows[0]["groups"])
+        found += min(pair.p_corrected for pair in searched.values()) < 0.05
+    assert found <= 4  # at 5 %, more than 4 of 20 has p = .003
+    report = ks.measure(**sides, groups=rows[0]["groups"], pairs="all")
+    assert {pair.null.p_corrected for pair in report} == {pair.p_corrected for pair in searched.values()}
+    assert all("30 rows, one of each group" in " ".join(pair.notes) for pair in report)

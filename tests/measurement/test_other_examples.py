@@ -92,7 +92,7 @@ def test_a_loss_outside_its_interval_is_noted_and_one_inside_is_not():
     ids=["a twentieth off", "the loss outside"],
 )
 def test_the_table_has_a_column_for_it_where_it_tells_more(change):
-    text = tables.text(with_pair(full_report(), 0, **change), 120)
+    text = tables.text(with_pair(full_report(), 0, **change), 120, explain=True)
     cells = [line.split() for line in text.splitlines()]
     rows = [row for row in cells if row[1:2] == ["embedding"] and len(row) > 8]
     assert rows[0][2:4] == ["0.753", f"{change['population_loss']:.3f}"]
@@ -241,7 +241,7 @@ def test_pixels_of_one_image_are_a_group_without_being_asked_for(pixels):
     (told,) = ks.measure(**pixels, groups=np.repeat(np.arange(30), 16), **ALIKE)
     assert pair.n == 480 and pair.unit == "patch"
     assert (pair.sampling_interval, pair.population_loss) == (told.sampling_interval, told.population_loss)
-    assert noted(pair, "30 whole groups") and not noted(pair, "single")
+    assert noted(pair, "30 whole groups") and not noted(pair, "by jackknife over single")
 
 
 def test_feature_files_of_pixels_keep_their_groups(pixels, tmp_path):

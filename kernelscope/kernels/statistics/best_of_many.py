@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelscope.kernels.statistics.chance import cka_under_permutation
 from kernelscope.kernels.statistics.permutations import (
     MOST_EXAMPLES,
     TIED,
@@ -46,13 +45,19 @@ class Searched:
 
 
 def best_of_many(
-    *, teacher: Mapping[str, Rows], student: Mapping[str, Rows], seed: int, kernel: Kernel | None = None
+    *,
+    teacher: Mapping[str, Rows],
+    student: Mapping[str, Rows],
+    seed: int,
+    kernel: Kernel | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[tuple[str, str], Searched]:
     """Every teacher layer against every student layer, by their names, under permutations common to all pairs.
 
     Args:
         teacher, student: features ``(n, d)`` by layer name, of the same n examples in the same order.
         kernel: None where it is that of the rows as they are.
+        groups: of rows that came in groups, shape ``(n,)``; one of each is drawn.
 
     Pairs without a chance level are left out: of layers that are constant over the examples, or whose CKA no
     permutation changes. Up to 2,000 examples are drawn, fewer for more than 32 teacher layers. Each layer costs n²d for
@@ -67,14 +72,20 @@ def best_of_many(
         student={name: drawing(X) for name, X in student.items()},
         n=next(iter(student.values())).shape[0],
         seed=seed,
+        groups=groups,
     )
 
 
 def best_of_drawings(
-    *, teacher: Mapping[str, Drawing], student: Mapping[str, Drawing], n: int, seed: int
+    *,
+    teacher: Mapping[str, Drawing],
+    student: Mapping[str, Drawing],
+    n: int,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> dict[tuple[str, str], Searched]:
     """The same of layers that give their kernel of drawn examples, centred over these and of norm 1, or None."""
-    drawn = drawn_examples(n, seed, _examples(len(teacher)))
+    drawn = drawn_examples(n, seed, _examples(len(teacher)), groups=groups)
     permutations = Permutations(len(drawn), seed)
     fixed, diagonals = {}, {}
     for name, drawing in teacher.items():
@@ -87,11 +98,11 @@ def best_of_drawings(
         if K is None or not fixed:
             continue
         for t, scores in zip(fixed, permutations.scores(K, fixed.values())):
-            mean, sd = cka_under_permutation(np.diag(K), diagonals[t])
+            alone = Shuffled.of(scores, np.diag(K), diagonals[t])
+            sd = alone.cka_sd
             if not sd:
                 continue
-            alone = Shuffled(share_as_high(scores, scores[0], TIED), len(scores) - 1, len(drawn))
-            z = (scores - mean) / sd
+            z = (scores - alone.cka_mean) / sd
             highest = z if highest is None else np.maximum(highest, z)
             found[t, s] = alone, float(z[0]), TIED / sd
     if highest is None:

@@ -15,14 +15,11 @@ from scipy.special import gammainc, gammaincc, ndtr
 
 from kernelscope.kernels.similarity.cka import cka
 from kernelscope.kernels.statistics.moments import Moments, skewness
-from kernelscope.kernels.statistics.permutations import Shuffled
+from kernelscope.kernels.statistics.permutations import Shuffled, cka_under_permutation
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from kernelscope.kernels.similarity.alignment import Norms
 
-NO_SPREAD = 1e-14  #: of the squared mean: a variance below it is rounding
 NEARLY_NORMAL = 1e-4  #: skewness below which a Pearson III tail is the normal one
 SKEWED = 1.0  #: |skewness| above which a Pearson III tail is off (benchmarks/how_often_chance_is_rejected.py)
 
@@ -50,6 +47,8 @@ def chance(
     centred_sums: Norms,
     own: tuple[Moments, Moments] | None,
     shuffling: Shuffling | None = None,
+    *,
+    in_groups: bool = False,
 ) -> Chance:
     """Permutation null of the loss (docs/theory.md 7.1) and of CKA (docs/theory.md 7.2), and CKA's place in it.
 
@@ -58,6 +57,8 @@ def chance(
         own: :func:`kernelscope.kernels.statistics.moments.moments` of the student and of the teacher; None where
             a kernel vanishes once centred.
         shuffling: see :func:`p_value`.
+        in_groups: rows came in groups, so that shuffling single rows shows nothing; what there is to say of CKA is what
+            ``shuffling`` says, of one row of each group.
 
     ``p_value`` is the probability that a shuffled student reaches this CKA; ``above_chance`` = (CKA − mean) /
     (1 − mean) is 0 at chance and 1 for equal kernels, whatever the scale of the features. Up to 2,048 examples mean,
@@ -66,6 +67,8 @@ def chance(
     observed = cka(centred_sums)
     if observed is None or own is None or sums.n < 2:
         return Chance(shuffled_loss(sums), None, None, None, None, None)
+    if in_groups:
+        return Chance(shuffled_loss(sums), *of_groups(None if shuffling is None else shuffling()))
     S, T = own
     mean, sd = cka_under_permutation(S.entries, T.entries)
     third = skewness(S, T, sd)
@@ -79,6 +82,15 @@ def chance(
         above_chance=above_chance(observed, mean),
         shuffled=shuffled,
     )
+
+
+def of_groups(
+    found: Shuffled | None,
+) -> tuple[float | None, float | None, None, float | None, float | None, Shuffled | None]:
+    """CKA's mean, deviation, skewness, p-value and place above chance over permutations, and these themselves."""
+    if found is None or not found.cka_sd:
+        return None, None, None, None, None, None
+    return found.cka_mean, found.cka_sd, None, found.p_value, above_chance(found.cka, found.cka_mean), found
 
 
 def p_value(z: float, skewness: float | None, shuffling: Shuffling | None) -> tuple[float, Shuffled | None]:
@@ -113,25 +125,6 @@ def shuffled_loss(sums: Norms) -> float | None:
     inner = t_S * t_T / n + (one_S - t_S) * (one_T - t_T) / (n * (n - 1))
     squared = sums.norm_student**2 + sums.norm_teacher**2 - 2 * inner
     return math.sqrt(max(0.0, squared)) / sums.norm_teacher
-
-
-def cka_under_permutation(k: np.ndarray, l: np.ndarray) -> tuple[float, float | None]:
-    """Mean and standard deviation (n >= 4) of CKA, from the diagonals of two centred kernels of norm 1."""
-    return cka_under_permutation_of(len(k), (float(k.sum()), float(k @ k)), (float(l.sum()), float(l @ l)))
-
-
-def cka_under_permutation_of(
-    n: int, student: tuple[float, float], teacher: tuple[float, float]
-) -> tuple[float, float | None]:
-    """The same from the sums and the sums of squares of these diagonals."""
-    (t, kk), (u, ll) = student, teacher
-    mean = t * u / (n - 1)
-    if n < 4:
-        return mean, None
-    first = 2 * ((n - 1) - t * t) * ((n - 1) - u * u) / ((n - 1) ** 2 * (n + 1) * (n - 2))
-    own = n * (n + 1) * kk - (n - 1) * (t * t + 2), n * (n + 1) * ll - (n - 1) * (u * u + 2)
-    variance = first + own[0] * own[1] / ((n + 1.0) * n * (n - 1) * (n - 2) * (n - 3))
-    return mean, math.sqrt(variance) if variance > NO_SPREAD * mean * mean else 0.0
 
 
 def upper_tail(z: float, skewness: float) -> float:

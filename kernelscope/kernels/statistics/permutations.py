@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,27 +25,46 @@ if TYPE_CHECKING:
 
 MOST_EXAMPLES = 2000  #: that are shuffled; of more, so many are drawn
 LEAST_ORDERS = 1000  #: of the examples, the given one among them
+NO_SPREAD = 1e-14  #: of the squared mean: a variance below it is rounding
 TIED = 1e-11  #: CKAs nearer than this are the same but for rounding
 LOST = 1e-12  #: share of a kernel's square that centring leaves, below which what is left is rounding
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """How chance does: ``p_value`` = (1 + permutations that score as much) / (1 + ``permutations``)."""
+    """How chance does: ``p_value`` = (1 + permutations that score as much) / (1 + ``permutations``).
+
+    ``cka``, ``cka_mean``, ``cka_sd``: of the ``examples`` that were drawn, and over all of their permutations.
+    """
 
     p_value: float
     permutations: int
     examples: int
+    cka: float = field(compare=False)
+    cka_mean: float = field(compare=False)
+    cka_sd: float | None = field(compare=False)
+
+    @classmethod
+    def of(cls, scores: np.ndarray, student: np.ndarray, teacher: np.ndarray) -> Shuffled:
+        """From the scores of all permutations, and the diagonals of both kernels, centred and of norm 1."""
+        mean, sd = cka_under_permutation(student, teacher)
+        p = share_as_high(scores, scores[0], TIED)
+        return cls(p, len(scores) - 1, len(student), min(1.0, float(scores[0])), mean, sd)
 
 
-def shuffled(*, teacher: Rows, student: Rows, seed: int, kernel: Kernel | None = None) -> Shuffled | None:
+def shuffled(
+    *, teacher: Rows, student: Rows, seed: int, kernel: Kernel | None = None, groups: np.ndarray | None = None
+) -> Shuffled | None:
     """CKA's p-value under permutations of the examples; of 2,000 drawn ones, if there are more.
+
+    Of rows that came in ``groups`` one of each is drawn: shuffled one by one, rows that are nearly alike would make any
+    two networks agree.
 
     A test of the examples that were drawn: exact for them, with ties counted against the student. None where one of
     the kernels is constant over them. 2,000 examples take 1,999 permutations and half a second at width 512 (one core),
     of which n²d multiply-adds for the kernels are the most; up to 6 examples, all permutations.
     """
-    drawn = drawn_examples(student.shape[0], seed)
+    drawn = drawn_examples(student.shape[0], seed, groups=groups)
     K_S, K_T = (drawn_kernel(X, drawn, kernel, seed) for X in (student, teacher))
     return shuffled_kernels(K_S, K_T, seed)
 
@@ -56,7 +75,26 @@ def shuffled_kernels(K_S: np.ndarray | None, K_T: np.ndarray | None, seed: int) 
         return None
     permutations = Permutations(len(K_S), seed)
     (scores,) = permutations.scores(K_S, [permutations.fixed(K_T)])
-    return Shuffled(share_as_high(scores, scores[0], TIED), len(scores) - 1, len(K_S))
+    return Shuffled.of(scores, np.diag(K_S), np.diag(K_T))
+
+
+def cka_under_permutation(k: np.ndarray, l: np.ndarray) -> tuple[float, float | None]:
+    """Mean and standard deviation (n >= 4) of CKA, from the diagonals of two centred kernels of norm 1."""
+    return cka_under_permutation_of(len(k), (float(k.sum()), float(k @ k)), (float(l.sum()), float(l @ l)))
+
+
+def cka_under_permutation_of(
+    n: int, student: tuple[float, float], teacher: tuple[float, float]
+) -> tuple[float, float | None]:
+    """The same from the sums and the sums of squares of these diagonals."""
+    (t, kk), (u, ll) = student, teacher
+    mean = t * u / (n - 1)
+    if n < 4:
+        return mean, None
+    first = 2 * ((n - 1) - t * t) * ((n - 1) - u * u) / ((n - 1) ** 2 * (n + 1) * (n - 2))
+    own = n * (n + 1) * kk - (n - 1) * (t * t + 2), n * (n + 1) * ll - (n - 1) * (u * u + 2)
+    variance = first + own[0] * own[1] / ((n + 1.0) * n * (n - 1) * (n - 2) * (n - 3))
+    return mean, math.sqrt(variance) if variance > NO_SPREAD * mean * mean else 0.0
 
 
 def share_as_high(scores: np.ndarray, observed: float, slack: float) -> float:
@@ -64,9 +102,12 @@ def share_as_high(scores: np.ndarray, observed: float, slack: float) -> float:
     return (1 + int(np.count_nonzero(scores[1:] >= observed - slack))) / len(scores)
 
 
-def drawn_examples(n: int, seed: int, most: int = MOST_EXAMPLES) -> np.ndarray:
-    """Up to ``most`` of n examples, in a drawn order."""
-    return np.random.default_rng(seed).permutation(n)[:most]
+def drawn_examples(n: int, seed: int, most: int = MOST_EXAMPLES, *, groups: np.ndarray | None = None) -> np.ndarray:
+    """Up to ``most`` of n examples, in a drawn order; one of each group where there are ``groups``, shape ``(n,)``."""
+    order = np.random.default_rng(seed).permutation(n)
+    if groups is not None:
+        order = order[np.sort(np.unique(groups[order], return_index=True)[1])]
+    return order[:most]
 
 
 def drawn_kernel(X: Rows, drawn: np.ndarray, kernel: Kernel | None = None, seed: int = 0) -> np.ndarray | None:

@@ -7,8 +7,13 @@ import pytest
 
 from kernelscope.kernels.nonlinear.functions import parse_kernel
 from kernelscope.kernels.statistics.best_of_many import _examples, best_of_many
-from kernelscope.kernels.statistics.chance import cka_under_permutation
-from kernelscope.kernels.statistics.permutations import Permutations, drawn_examples, drawn_kernel, shuffled
+from kernelscope.kernels.statistics.permutations import (
+    Permutations,
+    cka_under_permutation,
+    drawn_examples,
+    drawn_kernel,
+    shuffled,
+)
 
 
 def unrelated(rng, n, layers=8):

@@ -104,7 +104,7 @@ def test_sums_alone_give_no_more_than_an_upper_limit_where_tails_are_heavy():
 
 
 def test_examples_are_shuffled_where_the_skewness_is_large_or_not_known():
-    by = Shuffled(0.25, 999, 50)
+    by = Shuffled(0.25, 999, 50, 0.3, 0.1, 0.1)
     for known in (0.0, 0.4, -SKEWED, SKEWED):
         assert p_value(1.3, known, lambda: by) == (upper_tail(1.3, known), None)
     for beyond in (1.01, -1.01, 25.0, None):
