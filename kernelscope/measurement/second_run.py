@@ -83,7 +83,7 @@ def run_again(match: Match, sums: ShardSums, seen: BlockChecksums, settings: Pai
     """
     pairs = list(match.pairs())
     layers, share = rows_by_layer(pairs), Share.of(sums.n)
-    drawn = CaughtRows(drawn_examples(sums.n, settings.seed), layers)
+    drawn = CaughtRows(drawn_examples(sums.n, settings.seed, groups=match.examples.groups), layers)
     runs = [PairRun(pair, sums, drawn, settings, room_of(settings, len(pairs)), share) for pair in pairs]
     onlookers: list[Onlooker] = [drawn, *runs]
     for start, stop in share.steps(BLOCK_ROWS):
@@ -185,7 +185,8 @@ class PairRun:
         self._heaviest.of_all(share)
         attribution, notes = self._attribution(forms, loss.value, loss.interval, parts)
         own = both_moments(self._centred, forms)
-        null, on_chance = null_of_norms(scaled.sums, self._centred.sums, own, self._shuffled, None)
+        in_groups = self._examples.groups is not None
+        null, on_chance = null_of_norms(scaled.sums, self._centred.sums, own, self._shuffled, None, in_groups=in_groups)
         outliers = outliers_among(attribution.rows, self._heaviest.rows)
         sums = self._nystrom_sums()
         by_landmarks: dict[str, Any] = {}

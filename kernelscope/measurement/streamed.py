@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kernelscope.measurement.layer_pairs import Examples, LayerPair, Match
     from kernelscope.measurement.pair_numbers import PairSettings
 
+NO_CHANCE = "chance of CKA is that of one row of each group, which takes another run; pass --passes 2"
 MANY_GROUPS = "Grams of so many groups take more than memory has; run the networks twice, with --passes 2"
 PLAIN_ERROR = 1e-11  #: of a squared loss from plain sums, and more
 FIRST_ROWS = 512  #: that show about how large a loss is
@@ -120,8 +121,9 @@ def _parts(run: _Run, pair: LayerPair) -> LeaveOut | None:
 
 
 def _with_groups(measured: Measured, parts: LeaveOut | None, examples: Examples) -> Measured:
-    """The report with its interval over groups, where these were summed."""
-    report = measured.report
+    """The report with its interval over groups, where these were summed, and without what shuffles single rows."""
+    by_chance = replace(measured.report.null, cka_mean=None, cka_sd=None, above_chance=None)
+    report = replace(measured.report, null=by_chance, notes=(*measured.report.notes, NO_CHANCE))
     if parts is None:
         return replace(measured, report=replace(report, notes=(*report.notes, f"{NOT_SAMPLED}{MANY_GROUPS}")))
     found = Attribution(None, parts if report.transfer_loss > ROWS_TELL else None)

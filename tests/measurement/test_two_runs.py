@@ -118,6 +118,10 @@ def test_heavy_examples_that_memory_does_not_hold_are_counted_alone(data, monkey
     assert second_run.HEAVIEST_NOT_HELD in report.notes
 
 
+def near(a, b):
+    return a == b if a is None or b is None else a == pytest.approx(b, rel=1e-8)
+
+
 GROUPS = {"in order": np.arange(N) // 50, "few and scattered": np.arange(N) % 11}
 
 
@@ -131,6 +135,10 @@ def test_whole_groups_are_left_out_as_by_way_of_a_file(data, groups, passes, tmp
         assert b.sampling_interval == pytest.approx(a.sampling_interval, rel=1e-8)
         assert b.population_loss == pytest.approx(a.population_loss, rel=1e-8)
         assert any(f"over {len(set(GROUPS[groups].tolist()))} whole groups" in note for note in b.notes)
+        if passes == 2:
+            assert all(near(getattr(a.null, name), getattr(b.null, name)) for name in a.null.__dataclass_fields__)
+        else:
+            assert b.null.above_chance is None and any("one row of each group" in note for note in b.notes)
 
 
 @pytest.mark.parametrize("passes", [1, 2])
