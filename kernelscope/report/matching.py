@@ -19,8 +19,8 @@ FORMAT_VERSION = 1
 Criterion = Literal["agreement", "head", "width"]
 MOST_NAMED = 4  #: pairs that the sentence names; more stand in the table
 CAUTION = (
-    "ranked by what both networks share as they are given; whether training on these layers gives the better student "
-    "is not known"
+    "ranked by what both networks share as they are given; in the one trial made this did not predict at which layers "
+    "training gives the better student"
 )
 
 
