@@ -19,7 +19,14 @@ from PIL import Image, ImageChops
 
 #: beside what the numbers of docs/reading_a_report.md stand: a selector, then words that headings begin with
 FIRST = {".answers li": 'class="answers"', "a[href='#warnings']": 'href="#warnings"'}
-HEADINGS = ("What was measured", "Ranking", "The numbers", "How to read it", "Where the teacher's kernel goes")
+HEADINGS = (
+    "What was measured",
+    "Ranking",
+    "Distillation Loss Statement",
+    "The numbers",
+    "How to read it",
+    "Where the teacher's kernel goes",
+)
 LAST = "Nearest neighbours"  #: the picture ends after this section
 WIDTH, HEIGHT, MARGIN, COLOURS = 1100, 6000, 24, 64
 SCRIPT = """<script>
