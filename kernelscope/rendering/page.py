@@ -19,6 +19,7 @@ from kernelscope.rendering.plots import canvas
 from kernelscope.rendering.ranking import headline, ranked, ranking, rows
 from kernelscope.rendering.statement import TITLE, statements, whole
 from kernelscope.rendering.wording import (
+    WORDS,
     first_pairs,
     layer_name,
     notes_by_text,
@@ -228,6 +229,7 @@ def template(name: str, room: str = "kernelscope.rendering") -> Template:
     environment.globals["palette"] = Markup(_palette())
     environment.filters["letters"] = _letters
     environment.filters["capital"] = _capital
+    environment.filters["breaks"] = _breaks
     environment.filters["markup"] = Markup  # of figures alone, which have escaped their own text
     return environment.get_template(name)
 
@@ -240,6 +242,11 @@ def _capital(text: str) -> str:
 def _letters(text: str) -> Markup:
     """Our own words with K_S as K and a subscript."""
     return Markup(re.sub(r"_([A-Z])\b", r"<sub>\1</sub>", str(escape(text))))
+
+
+def _breaks(name: str) -> Markup:
+    """A long name, which may break behind ``/ . _ - :`` and blanks."""
+    return Markup("<wbr>").join(WORDS.findall(name)) if len(name) > LONGEST_UNBROKEN else escape(name)
 
 
 def _palette() -> str:

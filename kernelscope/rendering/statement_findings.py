@@ -82,7 +82,7 @@ def lost(report: TransferReport, pair: PairReport) -> list[str]:
     if pair.feature_spectrum is not None:
         teacher, student = pair.feature_spectrum.teacher.rank, pair.feature_spectrum.student.rank
         if student < teacher:
-            said.append(f"its features span {student:,} directions, the teacher's {teacher:,}")
+            said.append(f"the rank of its features is {student:,}, of the teacher's {teacher:,}")
     outputs = _outputs(report, pair)
     if outputs is not None and outputs.flips is not None:
         said.append(_flips(outputs))

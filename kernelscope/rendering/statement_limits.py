@@ -36,7 +36,7 @@ def how_sure(pair: PairReport) -> list[str]:
     said.append(_chance(pair))
     said += [f"warning: {plain(warning.text)}" for warning in pair.warnings[:MOST_WARNINGS]]
     left = len(pair.warnings) - MOST_WARNINGS
-    return [*said, f"{left} more warnings are in the report"] if left > 0 else said
+    return [*said, f"further warnings in the report: {left}"] if left > 0 else said
 
 
 def repair(pair: PairReport) -> list[str]:
@@ -76,15 +76,16 @@ def open_questions(report: TransferReport, pair: PairReport) -> list[str]:
     more = f" and {len(layers) - MOST_LAYERS} more" if len(layers) > MOST_LAYERS else ""
     said = [
         "anything of inputs unlike these, and of layers other than " + ", ".join(layers[:MOST_LAYERS]) + more,
-        "why it was lost: one run of training was measured, and nothing was changed on purpose",
         "whether the student does its task well: kernels compare what two networks find alike, the loss is no error "
         "rate, and a teacher may be wrong",
     ]
-    if pair.classes is None:
+    if nothing_lost(pair) is None:
+        said.insert(1, "why it was lost: one run of training was measured, and nothing was changed on purpose")
+    if pair.classes is None and nothing_lost(pair) is None:
         said.append("which classes it concerns: there were no labels, or too many classes")
     if not any(p.outputs for p in report if p.student == pair.student):
         said.append("how many answers changed: no logits were compared")
-    if any(note.startswith(ONE_BY_ONE) for note in pair.notes):
+    if pair.sampling_interval is not None and any(note.startswith(ONE_BY_ONE) for note in pair.notes):
         said.append(f"whether the {rows_in_words(pair).partition(' ')[2]} are independent, as the 95% takes them to be")
     return said
 

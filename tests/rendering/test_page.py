@@ -15,7 +15,7 @@ from kernelscope.report.report import TransferReport
 from kernelscope.report.verdict import sentence, verdict
 from tests.report.sample_reports import ORDER, THUMBNAIL, bare_report, full_page, full_report, renamed, with_pair
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 REPORTS = {"full": full_report(), "bare": bare_report(), "empty": TransferReport({}, (), ())}
 
@@ -138,6 +138,11 @@ def test_a_thumbnail_that_is_none_is_left_out(thumbnail):
     assert [each["thumbnail"] for each in ends[0]["vectors"][0]["ends"][1]] == [THUMBNAIL] * 4
 
 
+def test_a_long_name_may_break_behind_its_separators_only():
+    report = renamed(full_report(), {"out/ce.pt": "student_of_a_long_name_at.temperature-4"})
+    assert "student_<wbr>of_<wbr>a_<wbr>long_<wbr>name_<wbr>at.<wbr>temperature-<wbr>4</th>" in page.notebook(report)
+
+
 def test_hostile_names_are_text_in_a_notebook():
     report = renamed(full_report(), {"out/ce.pt": "<script>alert(1)<\\script>"})
     parsed = Page(page.notebook(report))
@@ -174,7 +179,8 @@ def test_every_number_of_the_table_is_on_the_page(whole):
 
 def test_the_answer_comes_first_and_the_fingerprint_last(whole):
     order = [
-        "How much of the teacher&#39;s kernel did", "What was measured", "The numbers", "How to read it",
+        "How much of the teacher&#39;s kernel did", "What was measured", "Distillation Loss Statement", "The numbers",
+        "How to read it",
         "Where the teacher&#39;s kernel goes", "What carries the difference", "The landmarks&#39; own kernel",
         "The paper&#39;s theory",
         "How they were trained", "Warnings and notes", "Fingerprint", ORDER,
@@ -197,6 +203,13 @@ def test_the_page_says_what_was_measured_and_with_what(whole):
         "all 6 intervals proved", "2026-03-14 15:09 UTC on cpu", "kernelscope 0.1.0", "1" * 64, "4" * 64, "seed 0",
     ):  # fmt: skip
         assert fact in text
+
+
+def test_every_answer_leads_to_its_statement(whole):
+    for place, pair in enumerate(full_report().pairs[::2], start=1):
+        name = pair.student.removeprefix("out/")
+        assert f'<a href="#statement-{place}">What it kept and lost<span class="unseen">: {name}<' in whole
+        assert name in whole.split(f'id="statement-{place}"')[0].rsplit("<summary>", 1)[1]
 
 
 def test_ids_are_unique_over_the_whole_page(whole):

@@ -136,6 +136,21 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
     return found
 
 
+def stacked(wanted: Sequence[float], gap: float, high: float = 1.0) -> list[float]:
+    """Positions at least ``gap`` apart, none below its wanted one unless the highest would pass ``high``."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    found = [0.0] * len(wanted)
+    least = -math.inf
+    for i in order:
+        found[i] = max(wanted[i], least)
+        least = found[i] + gap
+    most = high
+    for i in reversed(order):
+        found[i] = min(found[i], most)
+        most = found[i] - gap
+    return found
+
+
 def log_ticks(ax: Axes, axis: Literal["x", "y"]) -> None:
     """Few powers of ten in plain figures, not as typeset powers, which cost half of a figure's time."""
     from matplotlib.ticker import FuncFormatter, LogLocator

@@ -18,6 +18,7 @@ from kernelscope.rendering.plots.canvas import (
     line_height,
     shortened,
     spread,
+    stacked,
 )
 from kernelscope.report.digits import number
 
@@ -113,7 +114,7 @@ def _write_values(ax: Axes, rows: Sequence[Sequence[float | None]], strokes: Seq
                 text = number(value)
                 shared = text in said and said[text][1] != pen.colour
                 said[text] = (value, SOFT if shared else pen.colour)
-        places = spread(heights(ax, [value for value, _ in said.values()]), line_height(ax))
+        places = stacked(heights(ax, [value for value, _ in said.values()]), line_height(ax))
         for (text, (_, colour)), place in zip(said.items(), places):
             ax.annotate(
                 text,

@@ -13,9 +13,10 @@ from kernelscope.errors import UsageError, one_line
 from kernelscope.rendering.plots import training as curves
 from kernelscope.rendering.plots import trajectory as trajectories
 from kernelscope.rendering.plots.canvas import Stroke, shortened, stroke, words
+from kernelscope.rendering.plots.names import names_in_figures
 from kernelscope.rendering.plots.series import label, series_of
 from kernelscope.rendering.plots.shown import Networks, OnePair, Pairs
-from kernelscope.rendering.wording import first_pairs, layer_name, short_names
+from kernelscope.rendering.wording import first_pairs, layer_name
 from kernelscope.report.fields import PairReport
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def the_first(needs: Needs, missing: str) -> Callable[[TransferReport, Asked, st
         pair = next((pair for pair in choose(report, asked) if needs(pair)), None)
         if pair is None:
             return missing
-        named = f"{shortened(short_names(report)[pair.student])}, {words(layer_name(pair))}"
+        named = f"{shortened(names_in_figures(report)[pair.student])}, {words(layer_name(pair))}"
         return OnePair(f"{title}: {named}", pair, stroke(colour_of(report, pair.student)))
 
     return select
@@ -70,7 +71,7 @@ def all_of_one_student(missing: str) -> Callable[[TransferReport, Asked, str], P
         if not chosen:
             return missing
         pairs = [pair for pair in report if pair.student == chosen[0].student]
-        return _labelled(report, pairs, f"{title}: {shortened(short_names(report)[pairs[0].student])}", name=False)
+        return _labelled(report, pairs, f"{title}: {shortened(names_in_figures(report)[pairs[0].student])}", name=False)
 
     return select
 
@@ -83,7 +84,7 @@ def trained(report: TransferReport, asked: Asked, title: str) -> Networks | str:
     quantity = asked.quantity or "accuracy"
     if quantity not in TRAINING_TITLES:
         raise UsageError(f"training shows {' or '.join(TRAINING_TITLES)}, not {quantity[:40]!r}; pass quantity=...")
-    names, teachers = short_names(report), {pair.teacher for pair in report}
+    names, teachers = names_in_figures(report), {pair.teacher for pair in report}
     wanted = {pair.student for pair in choose(report, Asked(student=asked.student))} | teachers
     known = curves.accuracy_curve if quantity == "accuracy" else curves.loss_curves
     networks = [
@@ -102,7 +103,7 @@ def followed(report: TransferReport, asked: Asked, title: str) -> Networks | str
     if quantity not in trajectories.QUANTITIES:
         known = ", ".join(trajectories.QUANTITIES)
         raise UsageError(f"a trajectory shows {known}, not {quantity[:40]!r}; pass quantity=...")
-    names, chosen = short_names(report), trajectories.QUANTITIES[quantity]
+    names, chosen = names_in_figures(report), trajectories.QUANTITIES[quantity]
     wanted = {pair.student for pair in choose(report, Asked(student=asked.student))}
     students = [network for network in report.networks if network.name in wanted]
     runs = [] if chosen.of_history or asked.student else series_of(report)
@@ -140,7 +141,7 @@ def choose(report: TransferReport, asked: Asked) -> list[PairReport]:
     }
     if not any(wanted.values()):
         return first_pairs(report)
-    names = short_names(report)
+    names = names_in_figures(report)
     fits = [
         pair
         for pair in report
@@ -213,7 +214,7 @@ def colour_of(report: TransferReport, student: str) -> int:
 
 def _labelled(report: TransferReport, pairs: Sequence[PairReport], title: str, *, name: bool = True) -> Pairs:
     """Label the pairs by what differs between them, name in the title what does not."""
-    names = short_names(report)
+    names = names_in_figures(report)
     students = list(dict.fromkeys(pair.student for pair in pairs))
     layers = list(dict.fromkeys(layer_name(pair) for pair in pairs))
     alone = len(students) == 1
