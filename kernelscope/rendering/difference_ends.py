@@ -12,8 +12,10 @@ from kernelscope.report.digits import percent
 
 if TYPE_CHECKING:
     from kernelscope.report.eigenvector_fields import DifferenceEigenvector, EndExample
+    from kernelscope.report.fields import WorstExample
     from kernelscope.report.report import TransferReport
 
+WORST_SHOWN = 8
 LARGEST_THUMBNAIL = 20_000  #: characters; what a report holds beyond is not shown
 THUMBNAIL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 
@@ -32,6 +34,23 @@ def difference_ends(report: TransferReport) -> list[dict[str, object]]:
         }
         for pair in first_pairs(report)[:MOST_STUDENTS]
         if pair.difference_eigenvectors
+    ]
+
+
+def worst_examples(report: TransferReport) -> list[dict[str, object]]:
+    """For one pair of each of the first students the rows that carry most of the squared difference."""
+    names = short_names(report)
+    return [
+        {
+            "student": names[pair.student],
+            "layer": layer_name(pair),
+            "examples": [
+                {"words": f"row {_name(w)}, {percent(w.share)}", "thumbnail": _sound(w.thumbnail)}
+                for w in pair.worst[:WORST_SHOWN]
+            ],
+        }
+        for pair in first_pairs(report)[:MOST_STUDENTS]
+        if pair.worst
     ]
 
 
@@ -55,7 +74,7 @@ def _rows(examples: tuple[EndExample, ...]) -> str:
     return ", ".join(_name(each) for each in examples)
 
 
-def _name(example: EndExample) -> str:
+def _name(example: EndExample | WorstExample) -> str:
     return f"{example.index}{f' ({plain(example.label)})' if example.label is not None else ''}"
 
 

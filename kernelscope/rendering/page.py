@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from kernelscope.errors import plain
 from kernelscope.rendering.class_table import class_tables
 from kernelscope.rendering.comparisons import comparisons_in_words
-from kernelscope.rendering.difference_ends import difference_ends
+from kernelscope.rendering.difference_ends import difference_ends, worst_examples
 from kernelscope.rendering.page_figures import MOST_STUDENTS, sections
 from kernelscope.rendering.plots import canvas
 from kernelscope.rendering.ranking import headline, ranked, ranking, rows
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from kernelscope.report.fields import PairReport
 
 LONGEST_UNBROKEN = 24
-WORST_SHOWN = 8
 MOST_COMPARISONS = 6
 
 
@@ -55,7 +54,7 @@ def render(report: TransferReport) -> str:
         drawn=min(len(first_pairs(report)), MOST_STUDENTS),
         sections=sections(report),
         compared=comparisons_in_words(report, 0 if places else MOST_COMPARISONS),
-        worst=_worst(report),
+        worst=worst_examples(report),
         class_tables=class_tables(report),
         statement_title=TITLE,
         statements=statements(report),
@@ -102,20 +101,6 @@ def _table(report: TransferReport, columns: Iterable[Column], pairs: Iterable[Pa
         for pair in pairs
     ]
     return {"columns": shown, "rows": rows, "caption": caption(shown)}
-
-
-def _worst(report: TransferReport) -> list[tuple[str, str, str]]:
-    """For one pair of each student the rows that carry most of the squared difference."""
-    names = short_names(report)
-    found = []
-    for pair in first_pairs(report):
-        rows = [
-            f"row {w.index}{f' (class {plain(w.label)})' if w.label is not None else ''} {percent(w.share)}"
-            for w in (pair.worst or ())[:WORST_SHOWN]
-        ]
-        if rows:
-            found.append((names[pair.student], layer_name(pair), ", ".join(rows)))
-    return found
 
 
 def _title(report: TransferReport) -> str:

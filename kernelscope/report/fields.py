@@ -129,12 +129,16 @@ class Classes:
 
 @dataclass(frozen=True)
 class WorstExample:
-    """One example and the share of ``‖K_S − K_T‖²`` in its row."""
+    """One example and the share of ``‖K_S − K_T‖²`` in its row.
+
+    ``thumbnail``: of an image, a small PNG as a data URI; None where there is none.
+    """
 
     id: str
     index: int
     label: str | None
     share: float
+    thumbnail: str | None = None
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,15 @@ class Embedding(nn.Module):
 
 
 def on_images(images, **asked):
+    vectors = measured_on_images(images, **asked).difference_eigenvectors
+    return [end for each in vectors for end in each.positive + each.negative]
+
+
+def measured_on_images(images, **asked):
     torch.manual_seed(0)
     pixels = int(np.prod(images.shape[1:]))
     given = {"teacher": Embedding(8, pixels), "student": Embedding(4, pixels), "cache": False, "neighbours": 0}
-    report = ks.measure(**given, data=(images, np.arange(len(images)) % 3), layers="embedding", **asked)
-    return [end for each in report.difference_eigenvectors for end in each.positive + each.negative]
+    return ks.measure(**given, data=(images, np.arange(len(images)) % 3), layers="embedding", **asked)
 
 
 def decoded(thumbnail):
@@ -133,6 +137,22 @@ def test_large_colour_images_have_small_thumbnails_of_their_colour():
         assert image.size == (48, 24)
         np.testing.assert_allclose(image.convert("RGB").getpixel((20, 10)), images[end.index, :, 0, 0], atol=4)
         assert len(end.thumbnail) < 2000
+
+
+def test_images_of_a_few_levels_are_stretched_to_be_seen():
+    images = np.random.default_rng(0).integers(0, 17, (60, 1, 9, 7), np.uint8)
+    for end in on_images(images):
+        whole = images[end.index, 0].astype(float)
+        expected = np.round(255 * (whole - whole.min()) / (whole.max() - whole.min()))
+        np.testing.assert_array_equal(np.asarray(decoded(end.thumbnail)), expected)
+
+
+def test_the_first_of_the_worst_examples_have_their_images():
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 9, 7), np.uint8)
+    worst = measured_on_images(images).worst
+    for each in worst[:8]:
+        np.testing.assert_array_equal(np.asarray(decoded(each.thumbnail)), images[each.index, 0])
+    assert {each.thumbnail for each in worst[8:]} == {None}
 
 
 def test_numbers_that_are_no_image_have_no_thumbnail():

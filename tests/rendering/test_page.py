@@ -119,6 +119,12 @@ def test_ends_of_eigenvectors_are_shown_with_their_share_and_thumbnails(whole):
     assert section.count(">against<") == len(full_report()) // 2  # a space has one end
 
 
+def test_the_worst_examples_are_shown_with_their_share_and_thumbnails(whole):
+    section = whole.split("Examples whose rows carry most")[1].split("</section>")[0]
+    assert Page(section).text.count("row 7 (1), 2.0%") == section.count("<ul") == len(full_report()) // 2
+    assert section.count(f'src="{THUMBNAIL}"') == 8 * len(full_report()) // 2
+
+
 @pytest.mark.parametrize(
     "thumbnail",
     [

@@ -234,7 +234,8 @@ def _pair(student: str, layer: str) -> PairReport:
         anova=Shares(0.8808, 0.1151, 0.0041),
         classes=_classes(),
         worst=tuple(
-            WorstExample(f"{i:032x}", 7 * i, str(i % 10), 0.021 - 0.0008 * i) for i in range(20)
+            WorstExample(f"{i:032x}", 7 * i, str(i % 10), 0.021 - 0.0008 * i, THUMBNAIL if i < 8 else None)
+            for i in range(20)
         ),
         paper=Paper(raw * 0.1445, _theorem2(norm_difference), _bounds(norm_difference)),
         neighbours=Neighbours(10, 0.62 - raw / 8, 10 / 449, 0.03, 0.71 - raw / 9, 0.002),
