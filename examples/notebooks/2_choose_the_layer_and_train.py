@@ -22,8 +22,8 @@ from pathlib import Path
 import kernelscope as ks
 
 folder = Path(tempfile.mkdtemp())
-teacher = ks.train(ks.recipe(arch="resnet8x0.5", epochs=3)).save(folder / "teacher.pt")
-plain = ks.train(ks.recipe(arch="resnet8x0.25", epochs=2)).save(folder / "plain.pt")
+teacher = ks.train(ks.recipe(arch="resnet8x0.5", epochs=2)).save(folder / "teacher.pt")
+plain = ks.train(ks.recipe(arch="resnet8x0.25", epochs=1)).save(folder / "plain.pt")
 
 # %% [markdown]
 # ## Which layers go together?
@@ -48,7 +48,7 @@ found.to_frame().sort_values("agreement", ascending=False).head()
 # %%
 pair = found.recommended[-1]
 method = f"kda@{pair.teacher_layer}={pair.student_layer}(weight=0.05)"
-student = ks.train(ks.recipe(arch="resnet8x0.25", method=method, epochs=2), teacher=ks.load(teacher))
+student = ks.train(ks.recipe(arch="resnet8x0.25", method=method, epochs=1), teacher=ks.load(teacher))
 student.save(folder / "student.pt")
 print(method)
 student
@@ -56,7 +56,7 @@ student
 # %% [markdown]
 # ## What came of it
 #
-# Both students side by side, at the layers that were chosen and at the embedding. Two epochs are no training: this
+# Both students side by side, at the layers that were chosen and at the embedding. One epoch is no training: this
 # shows the road.
 # Whether the recommended layers give the better student is a question for several seeds (`docs/match.md`).
 

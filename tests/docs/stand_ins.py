@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import torch
 from PIL import Image
@@ -64,11 +63,6 @@ def features(folder: Path) -> None:
     shards = folder / "feats"
     for name, X in sides.items():
         np.save(folder / f"{name}_docs.npy", X)
-        with h5py.File(folder / f"{name[0]}.h5", "w") as file:
-            file["features"] = X
-        for i in range(3):
-            with h5py.File(folder / f"{name[0]}{i}.h5", "w") as file:
-                file["features"] = X[1000 * i : 1000 * (i + 1)]
         (shards / name).mkdir(parents=True)
         for i in range(3):
             np.save(shards / name / f"p{i}.npy", X[1000 * i : 1000 * (i + 1)])

@@ -22,6 +22,7 @@ RUNNING = [page for page in PAGES if any(b.language in ("python", "console") and
 def folder(run, made, tmp_path, monkeypatch):
     """A folder with a file of every kind that pages name; modules that lie in it are forgotten afterwards."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("KERNELSCOPE_CACHE", str(made.parent / "cache"))  # pages share networks and data
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     yield tmp_path
     for name, module in list(sys.modules.items()):
