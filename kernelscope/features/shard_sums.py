@@ -19,7 +19,8 @@ from kernelscope.kernels.distance.merging import merged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kernelscope.kernels.distance.layer_grid import LayerSums, Second
+    from kernelscope.kernels.distance.layer_grid import LayerSums
+    from kernelscope.kernels.halves import Second
     from kernelscope.kernels.nystrom.class_sums import ClassSums
     from kernelscope.kernels.nystrom.from_sums import LandmarkRows
     from kernelscope.kernels.rows import Key, Rows

@@ -35,6 +35,7 @@ from kernelscope.features.sums_file import read_sums
 from kernelscope.kernels.distance.column_grid import Grid
 from kernelscope.kernels.distance.layer_grid import Onlooker, layer_sums
 from kernelscope.kernels.distance.slices import LIMITS
+from kernelscope.kernels.halves import by_rows
 from kernelscope.kernels.nystrom.class_sums import ClassSummation
 from kernelscope.kernels.nystrom.from_sums import LandmarkRows
 from kernelscope.kernels.one_thread import one_thread
@@ -152,7 +153,7 @@ def sums_of(
     caught = None if landmarks is None else LandmarkRows(landmarks, rows)
     wanted = (diagonals, None if order else digest, by_class, caught)
     beside: list[Onlooker] = [*onlookers, *(each for each in wanted if each is not None)]
-    second = None if grid is None else halves_by_id(examples.ids)
+    second = by_rows(examples.second_half) if grid is None else halves_by_id(examples.ids)
     sums = layer_sums(teacher=teacher, student=student, once=once, beside=beside, grid=grid, second=second)
     share = Share.of(sums.n)
     for stream in streams:

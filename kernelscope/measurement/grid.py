@@ -9,6 +9,7 @@ from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.centring import centre
 from kernelscope.kernels.distance.exact import ScaledSums, loss_from_sums, well_scaled_sums
 from kernelscope.kernels.distance.layer_grid import LayerSums, layer_sums
+from kernelscope.kernels.halves import by_rows
 from kernelscope.kernels.scales import require_norms, within_float64
 from kernelscope.kernels.similarity import ladder
 from kernelscope.kernels.similarity.cka import cka
@@ -71,7 +72,12 @@ def measure_grid(match: Match, settings: PairSettings) -> list[Measured]:
     streams = read_together(match)
     if by_kernels and (layers := layers_by_kernels(teacher, student, settings.block_bytes)) is not None:
         return list(measure_by_kernels(pairs, layers, settings))
-    sums = layer_sums(teacher=teacher, student=student, once=match.streamed)
+    sums = layer_sums(
+        teacher=teacher,
+        student=student,
+        once=match.streamed,
+        second=by_rows(match.examples.second_half),
+    )
     for stream in streams:
         stream.take_in_others()
     known = Known(None if match.streamed else {}, {}, {})
@@ -133,6 +139,7 @@ def sums_of_pair(pair: LayerPair, sums: LayerSums, *, once: bool = True) -> Scal
         (t, s) in sums.same,
         once=once,
         constant=(sums.constant["student", s].so_far, sums.constant["teacher", t].so_far),
+        second=pair.examples.second_half,
     )
 
 
@@ -144,7 +151,9 @@ def _measure(
         scaled = sums_of_pair(pair, sums, once=known.moments is None)
     else:  # some layer's squares leave float64: each pair then gets a scale of its own
         try:
-            scaled = well_scaled_sums(teacher=pair.teacher, student=pair.student, halves=True)
+            scaled = well_scaled_sums(
+                teacher=pair.teacher, student=pair.student, halves=True, second=pair.examples.second_half
+            )
             require_norms(scaled.unit)
         except DegenerateKernel as error:
             raise DegenerateKernel(f"layers {t}={s}: {error}") from error

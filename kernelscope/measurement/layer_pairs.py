@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kernelscope.activations.units import unit_of
 from kernelscope.errors import UsageError
 from kernelscope.features.pair import FeaturePair
+from kernelscope.kernels.halves import second_half
 from kernelscope.measurement.given_labels import per_example
 from kernelscope.measurement.layer_remarks import on_layers, on_networks
 from kernelscope.measurement.position_outputs import Positions
@@ -43,6 +45,11 @@ class Examples:
     groups: np.ndarray | None = None
     labels_of_rows: bool = True
     labels_of_logits: bool = True
+
+    @cached_property
+    def second_half(self) -> np.ndarray | None:
+        """Which rows make the half that heads are measured on, where they come in groups; None for the odd rows."""
+        return second_half(self.groups)
 
     def class_name(self, label: int) -> str:
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)

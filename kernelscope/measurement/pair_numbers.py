@@ -89,7 +89,7 @@ def measure_pair(pair: LayerPair, settings: PairSettings, searched: Searched | N
             narrowed(X, which, settings.block_bytes)
             for X, which in ((X_T, "teacher features"), (X_S, "student features"))
         )
-    loss, scaled = _loss(X_T, X_S, settings)
+    loss, scaled = _loss(X_T, X_S, settings, examples.second_half)
     centred = centre(scaled)
     forms = row_forms(scaled, centred)
     own = both_moments(centred, forms)
@@ -222,12 +222,12 @@ def ladder_intervals(rungs: ladder.Rungs) -> dict[str, fields.Interval]:
     return {f"ladder.{name}": rung.interval for name, rung in _by_name(rungs) if rung is not None}
 
 
-def _loss(X_T: Rows, X_S: Rows, settings: PairSettings) -> tuple[TransferLoss, ScaledSums]:
+def _loss(X_T: Rows, X_S: Rows, settings: PairSettings, second: np.ndarray | None) -> tuple[TransferLoss, ScaledSums]:
     """The loss by the route asked for, and the Gram sums that everything else comes from.
 
     ``auto`` takes them first whatever the sizes, since they are there.
     """
-    scaled = well_scaled_sums(teacher=X_T, student=X_S, device=settings.device, halves=True)
+    scaled = well_scaled_sums(teacher=X_T, student=X_S, device=settings.device, halves=True, second=second)
     require_norms(scaled.unit)
     if settings.route not in ("blocked", "tsqr"):
         return loss_from_sums(scaled, route=settings.route, rtol=settings.rtol), scaled

@@ -46,7 +46,8 @@ class ScaledSums:
 
     ``unit`` is what a kernel norm of the scaled features is worth in the original ones; ``same``: the
     two features are equal number by number; ``once`` that the rows must not be read again;
-    ``constant`` whether the student's and the teacher's features are the same for all examples, None where not known.
+    ``constant`` whether the student's and the teacher's features are the same for all examples, None where not known;
+    ``second`` which rows make the second half, shape ``(n,)``, None for the odd ones.
     """
 
     teacher: Rows
@@ -56,6 +57,7 @@ class ScaledSums:
     same: bool
     once: bool = False
     constant: tuple[bool, bool] | None = None
+    second: np.ndarray | None = None
 
 
 @by_name
@@ -129,23 +131,24 @@ def well_scaled_sums(
     student: Rows,
     device: str = "cpu",
     halves: bool = False,
+    second: np.ndarray | None = None,
     means: bool = True,
 ) -> ScaledSums:
     """:func:`gram_sums`, and once more on rescaled features if squares left float64's comfortable range."""
     same = identical(teacher, student)
 
     def sums_of(teacher: Rows, student: Rows) -> GramSums:
-        return gram_sums(teacher=teacher, student=student, device=device, halves=halves, means=means)
+        return gram_sums(teacher=teacher, student=student, device=device, halves=halves, second=second, means=means)
 
     try:
         sums = sums_of(teacher, student)
         if sums.comfortable or (sums.teacher_comfortable and largest_entry(student) == 0):
-            return ScaledSums(teacher, student, sums, 1.0, same)
+            return ScaledSums(teacher, student, sums, 1.0, same, second=second)
     except DegenerateKernel:  # overflow may look like a degenerate kernel; an all-zero teacher is one
         if largest_entry(teacher) == 0:
             raise
     teacher, student, unit = rescaled(teacher, student)
-    return ScaledSums(teacher, student, sums_of(teacher, student), unit, same)
+    return ScaledSums(teacher, student, sums_of(teacher, student), unit, same, second=second)
 
 
 def rescaled(teacher: Rows, student: Rows) -> tuple[Rows, Rows, float]:

@@ -18,6 +18,7 @@ import numpy as np
 from kernelscope.errors import DegenerateKernel
 from kernelscope.kernels.distance.accumulate import PairSum, block_rows, place_of, summation_chain
 from kernelscope.kernels.distance.gram_errors import BlockErrors, summation_errors, with_row_errors
+from kernelscope.kernels.halves import are_uneven, halves_of
 from kernelscope.kernels.rounding import (
     UNIT_ROUNDOFF,
     evaluation_error,
@@ -247,6 +248,7 @@ def gram_sums(
     student: Rows,
     device: str = "cpu",
     halves: bool = False,
+    second: np.ndarray | None = None,
     means: bool = True,
     may_vanish: bool = False,
 ) -> GramSums:
@@ -257,6 +259,7 @@ def gram_sums(
         student: features ``X_S``, shape ``(n, d_S)``, of the same examples in the same order.
         device: where the products are formed; ``"cpu"`` in NumPy, others in torch in double precision.
         halves: also keep the Grams of even and odd rows (for cross-fitting), at no extra cost.
+        second: which rows, shape ``(n,)``, make the second half in the place of the odd ones.
         means: also sum the columns, which centring and chance need; the loss alone does not.
         may_vanish: accept an all-zero teacher (centred features of one repeated example).
 
@@ -269,7 +272,7 @@ def gram_sums(
     d_S, d_T = student.shape[1], teacher.shape[1]
 
     share = Share.of(n)
-    parts = _summed(teacher, student, device, means, share, parts=2 if halves else 1)
+    parts = _summed(teacher, student, device, means, share, halves, second)
     grams = share.summed(*(part.gram() for part in parts))
     with np.errstate(invalid="ignore", over="ignore"):  # features that are not finite, or too large, are named next
         gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
@@ -282,19 +285,21 @@ def gram_sums(
     return replace(
         plain.with_row_errors(rows_S, rows_T),
         sums_error=1.01 * gamma(chain + 2) + max(e / t for e, t in zip((rows_S, rows_T), _lengths(plain))),
-        halves=(grams[0], grams[1]) if halves else None,
+        halves=(grams[0], grams[1]) if halves and (second is None or not are_uneven(second, d_S)) else None,
     )
 
 
-def _summed(teacher: Rows, student: Rows, device: str, means: bool, share: Share, parts: int) -> list[PairSum]:
-    """The pass over the rows: one sum of those whose number leaves each remainder on division by ``parts``."""
+def _summed(
+    teacher: Rows, student: Rows, device: str, means: bool, share: Share, halves: bool, second: np.ndarray | None
+) -> list[PairSum]:
+    """The pass over the rows: one sum of all, or one of each of their halves."""
     d_S, d_T = student.shape[1], teacher.shape[1]
     place = place_of(device)
-    sums = [PairSum(d_S, d_T, means, place) for _ in range(parts)]
+    sums = [PairSum(d_S, d_T, means, place) for _ in range(2 if halves else 1)]
     for start, stop in share.steps(BLOCK_ROWS):
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
-        for first, part in enumerate(sums):
-            part.add(X_S[first::parts], X_T[first::parts])
+        for rows, part in zip(halves_of(start, stop, second) if halves else (slice(None),), sums):
+            part.add(X_S[rows], X_T[rows])
     return sums
 
 

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kernelscope.kernels.distance.column_grid import Grid
+    from kernelscope.kernels.halves import Second
 
 Onlooker = Callable[[int, dict[Key, np.ndarray]], None]  #: sees the number of a block's first row, and the block
-Second = Callable[[int, int], np.ndarray]  #: which of the rows between two numbers belong to the second half
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def layer_sums(
             times the cost, see :mod:`kernelscope.kernels.distance.slices`.
         beside: called with the number of its first row, and every block of rows by layer, as it is summed.
         grid: what rows are rounded to, so that their sums are exact, and the same bits in any order of rows.
-        second: with a grid, which rows make the second half; without, halves are not told apart.
+        second: which rows make the second half; by default the odd ones, and with a grid none.
 
     Raises:
         Mismatch: different numbers of rows, or an entry beyond the grid.
@@ -265,10 +265,8 @@ def _half(
 
 def _halves(start: int, stop: int, grid: Grid | None, second: Second | None) -> tuple[Any, Any]:
     """Which rows of a block go to which half."""
-    if grid is None:
-        return slice(0, None, 2), slice(1, None, 2)  # blocks begin at even rows
     if second is None:
-        return slice(None), slice(0, 0)
+        return (slice(0, None, 2), slice(1, None, 2)) if grid is None else (slice(None), slice(0, 0))
     chosen = second(start, stop)
     return ~chosen, chosen
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernelscope import exchange
+from kernelscope.kernels.halves import halves_of
 from kernelscope.kernels.rounding import UNIT_ROUNDOFF, frobenius
 from kernelscope.kernels.rows import Rows, numpy_block, require_same_examples
 from kernelscope.kernels.shares import Share
@@ -34,25 +35,27 @@ def r_factor(*matrices: Rows, block_rows: int | None = None) -> np.ndarray:
     return _factors(matrices, 1, block_rows)[0]
 
 
-def half_factors(*matrices: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The R-factors of the even and of the odd rows, in one pass; :func:`merge` makes that of all rows of them."""
-    even, odd = _factors(matrices, 2, None)
-    return even, odd
+def half_factors(*matrices: Rows, second: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The R-factors of both halves of the rows, in one pass; :func:`merge` makes that of all rows of them."""
+    one, two = _factors(matrices, 2, None, second)
+    return one, two
 
 
-def _factors(matrices: Sequence[Rows], parts: int, block_rows: int | None) -> list[np.ndarray]:
-    """One factor of the rows whose number leaves each remainder on division by ``parts``."""
+def _factors(
+    matrices: Sequence[Rows], parts: int, block_rows: int | None, second: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """One factor of all rows, or (two ``parts``) one of each of their halves."""
     widths, share = [X.shape[1] for X in matrices], Share.of(matrices[0].shape[0])
     p = sum(widths)
     step = parts * (block_rows or max(8 * p, 256))
     trees = [_Tree() for _ in range(parts)]
     for start, stop in share.steps(step):
         blocks = [numpy_block(X, start, stop) for X in matrices]
-        for first, tree in enumerate(trees):
-            stacked = np.empty((len(blocks[0][first::parts]), p), order="F")
+        for rows, tree in zip(halves_of(start, stop, second) if parts == 2 else (slice(None),), trees):
+            stacked = np.empty((len(blocks[0][rows]), p), order="F")
             column = 0
             for block, width in zip(blocks, widths):
-                stacked[:, column : column + width] = block[first::parts]
+                stacked[:, column : column + width] = block[rows]
                 column += width
             tree.add(_triangle(stacked))
     return [_of_all(share, tree.root(p)) for tree in trees]

@@ -86,14 +86,14 @@ class StudentGrams:
 
 
 class Factors:
-    """R-factors of ``[X_S, X_T]`` for even and for odd rows, computed where something asks: 4 to 6 times a Gram."""
+    """R-factors of ``[X_S, X_T]`` for both halves of the rows, computed where something asks: 4 to 6 times a Gram."""
 
     def __init__(self, scaled: ScaledSums) -> None:
         self._scaled = scaled
 
     @cached_property
     def halves(self) -> tuple[np.ndarray, np.ndarray]:
-        return half_factors(self._scaled.student, self._scaled.teacher)
+        return half_factors(self._scaled.student, self._scaled.teacher, second=self._scaled.second)
 
     @cached_property
     def whole(self) -> np.ndarray:
