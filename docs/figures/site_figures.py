@@ -52,6 +52,8 @@ def formed_in_float32() -> Axes:
     ax = blank()
     ax.loglog(SIZES, [each[0] for each in errors], "o-", color=COLOURS[1], label="formed in float32: relative error")
     ax.loglog(SIZES, [each[1] for each in errors], "o-", color=COLOURS[0], label="kernelscope: certified half-width")
+    ax.set_xticks(SIZES, [f"{n:,}" for n in SIZES])
+    ax.minorticks_off()
     ax.set_xlabel("examples n (d = 512 + 512)")
     ax.set_ylabel("relative to the loss")
     ax.legend(frameon=False)
@@ -68,6 +70,8 @@ def unrelated() -> Axes:
     ax = blank()
     for i, (label, style) in enumerate((("loss as printed", "o-"), ("chance", "--"), ("population loss", "s-"))):
         ax.semilogx(FEW, [each[i] for each in found], style, color=COLOURS[(0, 3, 2)[i]], label=label)
+    ax.set_xticks(FEW, [f"{n:,}" for n in FEW])
+    ax.minorticks_off()
     ax.set_ylim(0, 1.6)
     ax.set_xlabel("examples n, two unrelated networks with 64 features")
     ax.legend(frameon=False)
