@@ -57,8 +57,8 @@ student
 # ## What came of it
 #
 # Both students side by side, at the layers that were chosen and at the embedding. One epoch is no training: this
-# shows the road. In the one trial that was made no criterion told where to distil (`docs/match.md`): try several layers,
-# on several seeds.
+# shows the road. In the one trial that was made no criterion told where to distil (`docs/match.md`): try several
+# layers, on several seeds.
 
 # %%
 layers = f"{pair.teacher_layer}={pair.student_layer},embedding=embedding"
