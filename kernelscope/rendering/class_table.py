@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
 from kernelscope.rendering.page_figures import MOST_STUDENTS
-from kernelscope.rendering.wording import first_pairs, layer_name, short_names
+from kernelscope.rendering.wording import first_pairs, layer_name, outputs_of, short_names
 from kernelscope.report.digits import NONE, multiple, percent
 
 if TYPE_CHECKING:
-    from kernelscope.report.fields import Classes, PairReport
+    from kernelscope.report.fields import Classes
     from kernelscope.report.report import TransferReport
     from kernelscope.report.similarity_fields import Outputs
 
@@ -44,7 +44,7 @@ def class_tables(report: TransferReport) -> list[ClassTable]:
     found = []
     for pair in first_pairs(report)[:MOST_STUDENTS]:
         if pair.classes is not None and pair.classes.names:
-            measures = _measures(pair.classes, _outputs(report, pair))
+            measures = _measures(pair.classes, outputs_of(report, pair.student))
             found.append(_table(names[pair.student], layer_name(pair), pair.classes.names, measures))
     return found
 
@@ -88,7 +88,3 @@ def _measures(classes: Classes, outputs: Outputs | None) -> list[Measure]:
 
 def _shares(name: str, values: list[float] | list[float | None]) -> Measure:
     return Measure(name, tuple(values), tuple(NONE if value is None else percent(value) for value in values))
-
-
-def _outputs(report: TransferReport, pair: PairReport) -> Outputs | None:
-    return next((p.outputs for p in report if p.student == pair.student and p.outputs is not None), None)

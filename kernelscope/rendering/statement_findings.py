@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
 from kernelscope.rendering.difference_ends import in_a_line
+from kernelscope.rendering.wording import outputs_of, units
 from kernelscope.report.digits import interval, loss_in_digits, number, percent
 from kernelscope.report.verdict_limits import SIGNIFICANT
 from kernelscope.report.verdict_worth import collapsed
@@ -49,7 +50,7 @@ def kept(report: TransferReport, pair: PairReport) -> list[str]:
     said = []
     if pair.cka is not None:
         chance = pair.null.cka_mean
-        beside = "" if chance is None else f"; {_rows(pair)} that are shuffled have {number(chance)} on average"
+        beside = "" if chance is None else f"; {units(pair)} that are shuffled have {number(chance)} on average"
         said.append(f"CKA, which is 1 for kernels equal up to a factor and a shift, is {number(pair.cka)}{beside}")
     within = pair.within_class_cka
     if within is not None and within.value is not None:
@@ -61,7 +62,7 @@ def kept(report: TransferReport, pair: PairReport) -> list[str]:
             f"of the {near.k} nearest neighbours of {_one(pair)} both networks name {percent(near.overlap)} alike, by "
             f"chance {percent(near.chance)}"
         )
-    outputs = _outputs(report, pair)
+    outputs = outputs_of(report, pair.student)
     if outputs is not None:
         said.append(f"both networks answer with the same class {percent(outputs.agreement)} of the time")
     return said or ["nothing but the loss was measured"]
@@ -83,7 +84,7 @@ def lost(report: TransferReport, pair: PairReport) -> list[str]:
         teacher, student = pair.feature_spectrum.teacher.rank, pair.feature_spectrum.student.rank
         if student < teacher:
             said.append(f"the rank of its features is {student:,}, of the teacher's {teacher:,}")
-    outputs = _outputs(report, pair)
+    outputs = outputs_of(report, pair.student)
     if outputs is not None and outputs.flips is not None:
         said.append(_flips(outputs))
     return said
@@ -128,7 +129,7 @@ def _classes(pair: PairReport) -> list[str]:
     order = sorted(range(len(carried)), key=lambda i: -carried[i])[:MOST_CLASSES]
     named = [
         f"{plain(pair.classes.names[i])} ({percent(carried[i])}"
-        + (f", with {percent(sizes[i] / sum(sizes))} of the {_rows(pair)})" if sizes and sum(sizes) else ")")
+        + (f", with {percent(sizes[i] / sum(sizes))} of the {units(pair)})" if sizes and sum(sizes) else ")")
         for i in order
     ]
     return [f"of the squared difference most is in rows of the classes {', '.join(named)}"]
@@ -137,9 +138,10 @@ def _classes(pair: PairReport) -> list[str]:
 def _parts(pair: PairReport) -> list[str]:
     if pair.anova is None:
         return []
-    group = "class" if pair.landmarks is not None and pair.landmarks.strategy.startswith("class-means") else "cell"
+    by_class = pair.landmarks is not None and pair.landmarks.strategy.startswith("class-means")
+    groups = "classes" if by_class else "cells"
     return [
-        f"of the squared difference {percent(pair.anova.mean_mean)} is between means of {_plural(group)}, "
+        f"of the squared difference {percent(pair.anova.mean_mean)} is between means of {groups}, "
         f"{percent(pair.anova.mean_within)} between means and deviations from them, "
         f"{percent(pair.anova.within_within)} among deviations"
     ]
@@ -161,18 +163,5 @@ def _flips(outputs: Outputs) -> str:
     return f"{said}its accuracy is {'higher' if low > 0 else 'lower'} (95%: {interval(low, high)} points)"
 
 
-def _outputs(report: TransferReport, pair: PairReport) -> Outputs | None:
-    """Of this student's logits, whichever pair of layers they were measured at."""
-    return next((p.outputs for p in report if p.student == pair.student and p.outputs is not None), None)
-
-
-def _rows(pair: PairReport) -> str:
-    return _plural(pair.unit)
-
-
 def _one(pair: PairReport) -> str:
     return f"{'an' if pair.unit[:1] in 'aeiou' else 'a'} {pair.unit}"
-
-
-def _plural(word: str) -> str:
-    return f"{word}es" if word.endswith(("s", "h")) else f"{word}s"

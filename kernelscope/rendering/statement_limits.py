@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kernelscope.errors import plain
 from kernelscope.rendering.statement_findings import by_chance, nothing_lost, number_up
-from kernelscope.rendering.wording import layer_name, rows_in_words, short_names
+from kernelscope.rendering.wording import layer_name, outputs_of, rows_in_words, short_names, units
 from kernelscope.report.digits import interval, loss_in_digits, number
 from kernelscope.report.known_intervals import over_examples
 from kernelscope.report.notes import ONE_BY_ONE
@@ -56,8 +56,7 @@ def repair(pair: PairReport) -> list[str]:
     said = [f"of {loss}, the best factor on the student's kernel{factor} leaves {number(ladder.scaled)}"]
     if ladder.head_held_out is not None:
         said.append(
-            f"a linear head fitted on half of the {rows_in_words(pair).partition(' ')[2]} leaves "
-            f"{number(ladder.head_held_out)} on the other half"
+            f"a linear head fitted on half of the {units(pair)} leaves {number(ladder.head_held_out)} on the other half"
         )
     elif ladder.head is not None:
         said.append(
@@ -83,10 +82,10 @@ def open_questions(report: TransferReport, pair: PairReport) -> list[str]:
         said.insert(1, "why it was lost: one run of training was measured, and nothing was changed on purpose")
     if pair.classes is None and nothing_lost(pair) is None:
         said.append("which classes it concerns: there were no labels, or too many classes")
-    if not any(p.outputs for p in report if p.student == pair.student):
+    if outputs_of(report, pair.student) is None:
         said.append("how many answers changed: no logits were compared")
     if pair.sampling_interval is not None and any(note.startswith(ONE_BY_ONE) for note in pair.notes):
-        said.append(f"whether the {rows_in_words(pair).partition(' ')[2]} are independent, as the 95% takes them to be")
+        said.append(f"whether the {units(pair)} are independent, as the 95% takes them to be")
     return said
 
 

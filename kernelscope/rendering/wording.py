@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from kernelscope.report.fields import PairReport
     from kernelscope.report.report import TransferReport
+    from kernelscope.report.similarity_fields import Outputs
 
 
 def short_names(report: TransferReport) -> dict[str, str]:
@@ -73,7 +74,17 @@ def grouped(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
 
 def rows_in_words(pair: PairReport) -> str:
     """``450 examples``, ``6,551 tokens``."""
-    return f"{pair.n:,} {'patche' if pair.unit == 'patch' else pair.unit}s"
+    return f"{pair.n:,} {units(pair)}"
+
+
+def units(pair: PairReport) -> str:
+    """What its rows are: ``examples``, ``tokens``, ``patches``."""
+    return f"{'patche' if pair.unit == 'patch' else pair.unit}s"
+
+
+def outputs_of(report: TransferReport, student: str) -> Outputs | None:
+    """What the student answers, at whichever of its pairs of layers that was measured."""
+    return next((pair.outputs for pair in report if pair.student == student and pair.outputs is not None), None)
 
 
 def warnings_by_text(report: TransferReport) -> list[tuple[str, str]]:
