@@ -75,8 +75,13 @@ class TransferReport:
         Raises:
             UsageError: if none or several fit, naming what there is.
         """
-        asked = {"student": student, "teacher_layer": teacher_layer, "student_layer": student_layer}
-        found = [p for p in self.pairs if all(v is None or _same(getattr(p, k), v) for k, v in asked.items())]
+        found = [
+            pair
+            for pair in self.pairs
+            if (student is None or is_called(pair.student, student))
+            and teacher_layer in (None, pair.teacher_layer)
+            and student_layer in (None, pair.student_layer)
+        ]
         if len(found) != 1:
             have = "; ".join(f"{p.student} {p.teacher_layer}={p.student_layer}" for p in self.pairs[:6])
             raise UsageError(f"{len(found)} pairs fit, expected one; there are: {have}")
@@ -193,7 +198,8 @@ class TransferReport:
         return tables.text(self)
 
 
-def _same(name: str, asked: str) -> bool:
+def is_called(name: str, asked: str) -> bool:
+    """Whether a network is asked for by its name, with or without its folder and its ending."""
     return asked in (name, Path(name).name, Path(name).stem)
 
 

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +176,12 @@ def test_a_binary_file_is_named(tmp_path):
     path.write_bytes(b"PK\x03\x04\xff\xfe\x00")
     with pytest.raises(UnreadableInput, match=r"weights\.pt is not a UTF-8 text"):
         TransferReport.load(path)
+
+
+def test_a_layer_is_chosen_by_its_whole_name_and_figures_choose_students_alike():
+    report = with_pair(bare_report(), 0, teacher_layer="layer3.1")
+    with pytest.raises(UsageError, match="0 pairs fit"):
+        report.sel(teacher_layer="layer3")
+    assert report.sel(teacher_layer="layer3.1") is report.pairs[0]
+    stem = Path(report.pairs[0].student).stem
+    assert report.plot(student=stem) is not None

@@ -18,6 +18,7 @@ from kernelscope.rendering.plots.series import label, series_of
 from kernelscope.rendering.plots.shown import Networks, OnePair, Pairs
 from kernelscope.rendering.wording import first_pairs, layer_name
 from kernelscope.report.fields import PairReport
+from kernelscope.report.report import is_called
 
 if TYPE_CHECKING:
     from kernelscope.report.report import TransferReport
@@ -145,7 +146,8 @@ def choose(report: TransferReport, asked: Asked) -> list[PairReport]:
     fits = [
         pair
         for pair in report
-        if asked.student in (None, pair.student, names[pair.student])
+        if asked.student in (None, names[pair.student])
+        or is_called(pair.student, asked.student)
         and asked.teacher_layer in (None, pair.teacher_layer)
         and asked.student_layer in (None, pair.student_layer)
     ]
