@@ -26,7 +26,7 @@ def scale(pair: PairReport) -> str | None:
     scaled, centred = pair.ladder.scaled, pair.ladder.centred
     if pair.kernel.startswith(("cosine", "ridge")) or _rows_of_one_length(pair) or pair.optimal_scale is None:
         return None
-    if scaled > SMALL_ENOUGH or (centred is not None and centred > SMALL_ENOUGH):
+    if not pair.transfer_loss or scaled > SMALL_ENOUGH or (centred is not None and centred > SMALL_ENOUGH):
         return None
     left = scaled / pair.transfer_loss
     if not (REPAIRED.clearly_below(left) or REPAIRED.near(left)):

@@ -146,8 +146,7 @@ def choose(report: TransferReport, asked: Asked) -> list[PairReport]:
     fits = [
         pair
         for pair in report
-        if asked.student in (None, names[pair.student])
-        or is_called(pair.student, asked.student)
+        if (asked.student in (None, names[pair.student]) or is_called(pair.student, asked.student))
         and asked.teacher_layer in (None, pair.teacher_layer)
         and asked.student_layer in (None, pair.student_layer)
     ]
