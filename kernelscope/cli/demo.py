@@ -62,7 +62,7 @@ def command(out: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     say(f"\nThe page is {out / 'report.html'}. What to try next:")
     files = f"--teacher {out / 'teacher.pt'} --student {out / 'kda.pt'}"
     say(f"  kernelscope measure {files} --explain")
-    say(f"  kernelscope gate {files} --max transfer_loss=0.3   # exit 6 in a CI job that loses more")
+    say(f"  kernelscope gate {files} --layers embedding --max transfer_loss=0.3   # exit 6 in a CI job that loses more")
     say("  kernelscope inspect YOUR_CHECKPOINT   # what your own file is, and its layers")
 
 
