@@ -37,9 +37,9 @@ def train(recipe: Recipe, *, data: Data = "digits", **options: Any) -> Trained:
 
     Examples:
         >>> import kernelscope as ks
-        >>> teacher = ks.train(ks.recipe(arch="resnet8x0.25", epochs=1)).save("teacher.pt")
-        >>> student = ks.train(ks.recipe(arch="resnet8x0.25", method="kda", epochs=1), teacher=ks.load(teacher))
-        >>> ks.measure(teacher=teacher, student=student.save("student.pt"), layers="embedding").n
+        >>> recipes = [ks.recipe(arch="resnet8x0.25", epochs=1, init_seed=seed) for seed in (0, 1)]
+        >>> one, two = (ks.train(recipe).save(f"{recipe.init_seed}.pt") for recipe in recipes)
+        >>> ks.measure(teacher=one, student=two, layers="embedding").n
         450
     """
     return train_cohort([recipe], data=data, **options)[0]

@@ -1,6 +1,7 @@
 """Every block of code on a page runs, in order and in one folder, or a comment above it says why it does not."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,6 +50,8 @@ def called(words, run):
     if words[1] in ("demo", "report"):
         return 0
     drawn = words.index("--html") if "--html" in words else len(words)  # seconds for each; tests/rendering has one
+    if "--max-memory" in words:  # of a process of its own: a test's worker may have more already
+        return subprocess.run([sys.executable, "-m", *words], capture_output=True).returncode
     code, _, err = run(*words[1:drawn], *words[drawn + 2 :])
     print(err)
     return code

@@ -66,7 +66,7 @@ class Eigenspace:
 def difference_eigenvectors(
     scaled: ScaledSums, found: Decomposition, *, strongest: int = STRONGEST, at_an_end: int = AT_AN_END
 ) -> list[Eigenspace]:
-    """The ``strongest`` eigenvectors by ``|λ|``, of either sign; fewer where the difference has no more.
+    """The ``strongest`` eigenvectors by ``|λ|``, of either sign; fewer where no more are known not to be rounding.
 
     Args:
         scaled: features and Gram sums, in whose units eigenvalues are.
@@ -123,7 +123,7 @@ class RunningEigenvectors:
                 negative.add(start, -V[:, at.start])
 
     def result(self) -> list[Eigenspace]:
-        """Of all rows, once every process has added its share."""
+        """Of all rows, once every process has added its share; without those whose sign rounding leaves open."""
         if not self.wanted:
             return []
         products, squares = self.share.summed(self._products.total(), self._squares.total())
@@ -132,7 +132,8 @@ class RunningEigenvectors:
         each = [_Extreme(self._most, rows, entries).end() for rows, entries in zip(gathered[::2], gathered[1::2])]
         extremes = [_with_sign(*pair) for pair in zip(each[::2], each[1::2])]
         values, errors = _rayleigh(self._scaled, self._W, self._signs, products, squares, self.share)
-        return [_eigenspace(values[at], errors[at], *ends) for at, ends in zip(self._places, extremes)]
+        spaces = [_eigenspace(values[at], errors[at], *ends) for at, ends in zip(self._places, extremes)]
+        return [space for space in spaces if not space.low <= 0 <= space.high]
 
 
 def _spaces(found: Decomposition, strongest: int) -> list[np.ndarray]:
