@@ -24,6 +24,8 @@ def command(ctx: click.Context, topic: str | None) -> None:
     if topic is None:
         with formatter.section("Topics"):
             formatter.write_dl([(name, line) for name, (line, _) in TOPICS.items()])
+        formatter.write_paragraph()
+        formatter.write_text(f"Of a verb, its options: {', '.join(top.command.list_commands(top))}.")
     elif topic in TOPICS:
         line, lines = TOPICS[topic]
         with formatter.section(f"{topic}: {line}"):

@@ -80,7 +80,10 @@ def _opening(pair: PairReport) -> str:
 
 def _no_cheap_repair(pair: PairReport) -> str:
     held_out = pair.ladder.head_held_out
-    tried = f"a factor leaves {brief(pair.ladder.scaled)}"
+    scaled, centred = pair.ladder.scaled, pair.ladder.centred
+    tried = f"a factor leaves {brief(scaled)}"
+    if centred is not None and centred > 2 * scaled:  # a factor that repairs the mean, and little else
+        tried += f", but {brief(centred)} with the means taken off"
     if held_out is not None:
         tried += f", a linear head {brief(held_out)} on examples it has not seen"
     return f"no cheap repair: {tried}; train longer, or on the kernel itself"
