@@ -192,7 +192,7 @@ def _lines_of_stranger(d: Description) -> list[str]:
         both = [f"sha256 of weights and configuration, as reports have it: {d['digest']}"] if "digest" in d else []
         return [*found, f"network: {d['network']}", *both, NOTHING_NEEDED]
     if not d["fits"]:
-        return [*found, "it does not describe its network; pass --teacher-arch or --student-arch"]
+        return [*found, "it does not describe its network; pass --arch, to measure --teacher-arch or --student-arch"]
     for arch, options, name, stems in d["fits"]:
         alike = f", with stem {' or '.join(stems)} alike" if stems else ""
         found.append(f"fits: {arch}{_pairs(options, ' (', ')')} in {one_line(name, 60)}{alike}")

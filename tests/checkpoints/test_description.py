@@ -72,7 +72,9 @@ def test_a_strangers_file_is_described_by_its_tensors(tmp_path, content, kind, t
     found = describe(tmp_path / "x.pt")
     assert (found["kind"], found["tensors"]) == (kind, tensors)
     text = lines(found)
-    assert "pass --teacher-arch or --student-arch" in text[-1] and all(line.isprintable() for line in text)
+    assert "pass --arch, to measure --teacher-arch or --student-arch" in text[-1] and all(
+        line.isprintable() for line in text
+    )
 
 
 @pytest.mark.parametrize("arch", [*zoo.architectures(), "resnet8x0.25", "resnet18x1.5", "resnet50x0.015625"])
