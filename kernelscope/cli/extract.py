@@ -15,19 +15,7 @@ from kernelscope.cli.streams import say
 @click.command("extract", cls=Verb)
 @click.argument("model", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, metavar="FILE.h5", help="Feature file to write.")
-@click.option("--arch", metavar="NAME", help="Architecture, if the file does not state it.")
-@options.arch_kwargs()
-@options.data
-@options.split
-@options.limit
-@options.n
-@options.sample
-@options.seed
-@options.skip_unreadable
-@options.preprocess
-@options.layers
-@options.pool
-@options.batch_size
+@options.run_of_one_network
 @options.max_memory
 @options.device
 @options.dtype

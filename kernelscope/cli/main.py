@@ -9,6 +9,7 @@ import sys
 import click
 
 from kernelscope.cli import signals, streams
+from kernelscope.cli.topics import TOPICS
 from kernelscope.errors import KernelscopeError, ResourceError, Stopped, one_line, write_options
 from kernelscope.version import __version__
 
@@ -34,7 +35,7 @@ HEADINGS = {
         "study": "A grid of methods, architectures and seeds.",
         "reproduce": "The paper's students, its figures and tables, a verdict for each claim.",
     },
-    "Help": {"help": "Explain a topic: columns, files, layers, gates, exit-codes, environment, completion."},
+    "Help": {"help": f"Explain a topic: {', '.join(TOPICS)}."},
 }
 VERBS = {verb: f"kernelscope.cli.{verb}" for verbs in HEADINGS.values() for verb in verbs}
 COMPLETION = "_KERNELSCOPE_COMPLETE"  #: set by the shell, see ``kernelscope help completion``

@@ -145,6 +145,22 @@ architectures = together(
     click.option("--student-arch", metavar="NAME", help="The same for the student."),
     arch_kwargs("--student-arch-kwargs"),
 )
+#: how one network runs over data, where it is not measured
+run_of_one_network = together(
+    click.option("--arch", metavar="NAME", help="Architecture, if the file does not state it."),
+    arch_kwargs(),
+    data,
+    split,
+    limit,
+    n,
+    sample,
+    seed,
+    skip_unreadable,
+    preprocess,
+    layers,
+    pool,
+    batch_size,
+)
 align = click.option("--align", type=click.Choice(["ids"]), help="Pair the rows of re-ordered files by example id.")
 #: what verbs leave whose answer is no report
 answer = together(

@@ -23,19 +23,7 @@ if TYPE_CHECKING:
 @click.option("--allow", metavar="T1,T2", default="", help="Types that are no drift either: float16, bfloat16.")
 @click.option("--max", "at_most", metavar="FIELD=X", multiple=True, help="A limit instead: on change, loss or overlap.")
 @click.option("--min", "at_least", metavar="FIELD=X", multiple=True, help="The same from below: overlap=0.9.")
-@click.option("--arch", metavar="NAME", help="Architecture, if the file does not state it.")
-@options.arch_kwargs()
-@options.data
-@options.split
-@options.limit
-@options.n
-@options.sample
-@options.seed
-@options.skip_unreadable
-@options.preprocess
-@options.layers
-@options.pool
-@options.batch_size
+@options.run_of_one_network
 @options.device
 @options.dtype
 @options.no_accuracy_check

@@ -25,12 +25,9 @@ def second_half(groups: np.ndarray | None) -> np.ndarray | None:
     return found
 
 
-def halves_of(start: int, stop: int, second: np.ndarray | None) -> tuple[Which, Which]:
-    """Rows of a block, which begins at an even number, that go to the first half and to the second."""
-    if second is None:
-        return slice(0, None, 2), slice(1, None, 2)
-    chosen = second[start:stop]
-    return ~chosen, chosen
+def halves_of(second: np.ndarray | None) -> tuple[Which, Which]:
+    """Rows of a block for either half; ``second``: which go to the second, None where the block's odd ones do."""
+    return (slice(0, None, 2), slice(1, None, 2)) if second is None else (~second, second)
 
 
 def by_rows(second: np.ndarray | None) -> Second | None:
@@ -38,7 +35,6 @@ def by_rows(second: np.ndarray | None) -> Second | None:
     return None if second is None else lambda start, stop: second[start:stop]
 
 
-def are_uneven(second: np.ndarray, d_student: int) -> bool:
-    """Whether one half is so small that nothing of ``d_student`` features is to be fitted on it."""
-    least = min(int(second.sum()), int(len(second) - second.sum()))
-    return least < min(len(second) // 2, 2 * d_student)
+def are_uneven(first: int, second: int, d_student: int) -> bool:
+    """Whether one half has so few rows that nothing of ``d_student`` features is to be fitted on it."""
+    return min(first, second) < min((first + second) // 2, 2 * d_student)

@@ -278,6 +278,7 @@ def gram_sums(
         gram = grams[0] if len(grams) == 1 else grams[0] + grams[1]  # one rounding more, counted in the chain below
         sums = share.summed(np.sum([np.asarray(part.sums) for part in parts], axis=0))[0] if means else None
     _require_usable(gram, d_S, teacher, student, may_vanish)
+    in_second = n // 2 if second is None else int(second.sum())
     chain = summation_chain(n, block_rows(d_S + d_T)) + (len(parts) - 1) + (share.parts - 1)
     plain = GramSums(n, d_S, gram, sums, summation_errors(gram, d_S, chain))
     rows_S = entry_error(student, math.sqrt(plain.trace_student))
@@ -285,7 +286,7 @@ def gram_sums(
     return replace(
         plain.with_row_errors(rows_S, rows_T),
         sums_error=1.01 * gamma(chain + 2) + max(e / t for e, t in zip((rows_S, rows_T), _lengths(plain))),
-        halves=(grams[0], grams[1]) if halves and (second is None or not are_uneven(second, d_S)) else None,
+        halves=None if not halves or are_uneven(n - in_second, in_second, d_S) else (grams[0], grams[1]),
     )
 
 
@@ -298,7 +299,8 @@ def _summed(
     sums = [PairSum(d_S, d_T, means, place) for _ in range(2 if halves else 1)]
     for start, stop in share.steps(BLOCK_ROWS):
         X_S, X_T = numpy_block(student, start, stop), numpy_block(teacher, start, stop)
-        for rows, part in zip(halves_of(start, stop, second) if halves else (slice(None),), sums):
+        chosen = None if second is None else second[start:stop]
+        for rows, part in zip(halves_of(chosen) if halves else (slice(None),), sums):
             part.add(X_S[rows], X_T[rows])
     return sums
 

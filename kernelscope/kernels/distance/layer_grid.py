@@ -22,6 +22,7 @@ from kernelscope.kernels.distance.gram_errors import BlockErrors, spectral_norm_
 from kernelscope.kernels.distance.layer_halves import PlainHalf, SlicedHalf
 from kernelscope.kernels.distance.order_free import OrderFreeHalf
 from kernelscope.kernels.distance.slices import slice_error
+from kernelscope.kernels.halves import are_uneven, halves_of
 from kernelscope.kernels.rounding import Two, added, frobenius, gamma, two_sum
 from kernelscope.kernels.rows import (
     BLOCK_ROWS,
@@ -99,7 +100,7 @@ class LayerSums:
             sums_error=1.01 * gamma(chain + 2) if rest is None else 4 * gamma(4),
             rest=rest,
             # halves of many small passes may be of quite different sizes, and then none is to be fitted on
-            halves=None if min(self.rows) < min(self.n // 2, 2 * len(S[0][0])) else (halves[0], halves[1]),
+            halves=None if are_uneven(*self.rows, len(S[0][0])) else (halves[0], halves[1]),
         )
         found = plain.with_row_errors(*(self.row_errors[key] for key in keys))
         return found if self.grid is None else self._on_grid(found, [self.grid.row_error(key, self.n) for key in keys])
@@ -265,10 +266,9 @@ def _half(
 
 def _halves(start: int, stop: int, grid: Grid | None, second: Second | None) -> tuple[Any, Any]:
     """Which rows of a block go to which half."""
-    if second is None:
-        return (slice(0, None, 2), slice(1, None, 2)) if grid is None else (slice(None), slice(0, 0))
-    chosen = second(start, stop)
-    return ~chosen, chosen
+    if second is None and grid is not None:
+        return slice(None), slice(0, 0)
+    return halves_of(None if second is None else second(start, stop))
 
 
 def _require_usable(layers: Mapping[Key, Rows], own: Mapping[Key, tuple[Two, Two]], zero: frozenset[Key]) -> None:

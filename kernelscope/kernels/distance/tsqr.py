@@ -50,8 +50,9 @@ def _factors(
     step = parts * (block_rows or max(8 * p, 256))
     trees = [_Tree() for _ in range(parts)]
     for start, stop in share.steps(step):
+        chosen = None if second is None else second[start:stop]
         blocks = [numpy_block(X, start, stop) for X in matrices]
-        for rows, tree in zip(halves_of(start, stop, second) if parts == 2 else (slice(None),), trees):
+        for rows, tree in zip(halves_of(chosen) if parts == 2 else (slice(None),), trees):
             stacked = np.empty((len(blocks[0][rows]), p), order="F")
             column = 0
             for block, width in zip(blocks, widths):
